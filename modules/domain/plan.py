@@ -1,0 +1,159 @@
+"""A request with nothing left to decide. Infotext is printed from this, so it cannot disagree with what ran."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from modules.domain.request import Generation, Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something the person should know about how the request was understood."""
+
+    text: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    """The files a plan runs on, found and named."""
+
+    checkpoint: Path
+    name: str
+    """Base name without extension, as infotext prints it."""
+    short_hash: str | None
+    """First ten hex digits of the file's SHA-256, None while hashing is off."""
+    vae: Path | None = None
+    vae_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerOptions:
+    """Resolved numbers of the sampler: request over setting over family default."""
+
+    eta: float
+    s_churn: float = 0.0
+    s_tmin: float = 0.0
+    s_tmax: float = float("inf")
+    s_noise: float = 1.0
+    uni_pc_variant: str = "bh1"
+    uni_pc_skip_type: str = "time_uniform"
+    uni_pc_order: int = 3
+    uni_pc_lower_order_final: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleOptions:
+    """Resolved numbers of the noise schedule. 0 means the model's own value."""
+
+    sigma_min: float = 0.0
+    sigma_max: float = 0.0
+    rho: float = 0.0
+    old_karras_range: bool = False
+    discard_penultimate: bool = False
+    beta_alpha: float = 0.6
+    beta_beta: float = 0.6
+    sgm_noise_multiplier: bool = False
+    zero_terminal_snr: bool = False
+    downcast_alphas: bool = False
+    quantize_timesteps: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextOptions:
+    """How prompts become conditioning; every field changes the result and so is part of any cache key."""
+
+    emphasis: str = "Original"
+    """Original, No norm, Ignore or None."""
+    clip_skip: int = 1
+    comma_backtrack: int = 20
+    old_scheduling: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuidanceOptions:
+    """Resolved guidance."""
+
+    cfg_scale: float
+    s_min_uncond: float = 0.0
+    s_min_uncond_all: bool = False
+    skip_early: float = 0.0
+    """Fraction of first steps without the negative prompt."""
+    batch_cond_uncond: bool = True
+    pad_cond_uncond: bool = False
+    pad_cond_uncond_v0: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseOptions:
+    """Where random numbers come from."""
+
+    source: str = "GPU"
+    """GPU, CPU or NV."""
+    eta_seed_delta: int = 0
+    sde_batch_determinism: bool = True
+    """One Brownian path per picture, seeded by it; False uses one path for the whole batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """One picture of the run."""
+
+    index: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    subseed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One run of the sampler over the schedule."""
+
+    size: Size
+    """Size asked for; the latent is this divided by eight, rounded down."""
+    steps: int
+    sampler: str
+    """Label of an existing sampler."""
+    scheduler: str
+    """Label of the schedule that runs."""
+    schedule_label: str
+    """What infotext prints as Schedule type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """The pictures that share forward passes."""
+
+    number: int
+    """0-based position among the plan's batches."""
+    images: tuple[ImagePlan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a worker needs to make the pictures of one request."""
+
+    request: Generation
+    images: tuple[ImagePlan, ...]
+    model: ResolvedModel
+    main: Pass
+    sampler: SamplerOptions
+    schedule: ScheduleOptions
+    text: TextOptions
+    guidance: GuidanceOptions
+    noise: NoiseOptions
+    tiling: bool = False
+    infotext_extra: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
+    """Keys that follow the core ones in infotext, in order."""
+    notes: tuple[Note, ...] = ()
+    created: datetime = field(default_factory=datetime.now)
+
+    def batches(self) -> Iterator[BatchPlan]:
+        """Yield the pictures in groups of the request's batch size."""
+        size = self.request.batch.size
+        for number, start in enumerate(range(0, len(self.images), size)):
+            yield BatchPlan(number=number, images=self.images[start : start + size])

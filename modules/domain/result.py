@@ -1,0 +1,38 @@
+"""What came out of a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from modules.domain.plan import ImagePlan, Note, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Produced:
+    """One finished picture. The encoded bytes are made once and shared by file, API answer and gallery."""
+
+    data: bytes
+    """The encoded file, infotext included."""
+    format: str
+    """File extension without dot: png, jpg, webp, avif."""
+    infotext: str
+    width: int
+    height: int
+    plan: ImagePlan | None
+    """None for a grid."""
+    saved_as: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Everything a finished, interrupted or partly finished generation gives back."""
+
+    plan: Plan
+    images: tuple[Produced, ...]
+    grid: Produced | None = None
+    interrupted: bool = False
+    timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Seconds by stage: load, encode, sample, decode, save."""
+    notes: tuple[Note, ...] = ()
+    save_error: str | None = None
