@@ -50,7 +50,7 @@ class Hooks:
         for handler in self._handlers.get(type(payload), ()):
             try:
                 changed = handler.call(payload)
-            except Exception as error:  # noqa: BLE001 - an extension may raise anything
+            except Exception as error:
                 if handler.essential:
                     raise
                 logger.exception("%s failed at %s", handler.name, type(payload).__name__)
