@@ -1,0 +1,198 @@
+"""What a network predicts and at which noise levels it was trained, so that every network becomes `(x, sigma) -> x0`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from modules.sampling.types import Conditioning, Network
+
+ZERO_SNR_LAST_ALPHA = 4.8973451890853435e-08
+"""Value kept at the last entry after rescaling to zero terminal SNR, where the exact 0 would give an infinite sigma."""
+
+Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""(x [B, C, h, w], sigma [B], conditioning of B rows) -> x0 [B, C, h, w]."""
+
+
+def scaled_linear_alphas(start: float = 0.00085, end: float = 0.012, n: int = 1000) -> Tensor:
+    """Return the cumulative alphas [n], float32, of betas whose square roots are evenly spaced.
+
+    Source: Rombach et al. 2022, arXiv:2112.10752, the released training configuration.
+    """
+    betas = torch.linspace(math.sqrt(start), math.sqrt(end), n, dtype=torch.float64) ** 2
+    return torch.cumprod(1.0 - betas, dim=0).float()
+
+
+def rescale_zero_terminal_snr(alphas_cumprod: Tensor) -> Tensor:
+    """Shift and stretch the square roots so that the last step carries (almost) no signal.
+
+    Source: Lin et al. 2023, arXiv:2305.08891, Algorithm 1; differs in keeping the last value just above zero.
+    """
+    root = alphas_cumprod.double().sqrt()
+    first, last = root[0], root[-1]
+    rescaled = ((root - last) * first / (first - last)) ** 2
+    rescaled[-1] = ZERO_SNR_LAST_ALPHA
+    return rescaled.to(alphas_cumprod.dtype)
+
+
+def downcast_alphas(alphas_cumprod: Tensor) -> Tensor:
+    """Round the cumulative alphas through float16, as models run wholly in half precision had them."""
+    return alphas_cumprod.half().to(alphas_cumprod.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class SigmaTable:
+    """The noise levels of training, indexed by timestep, with log-linear interpolation between them."""
+
+    sigmas: Tensor
+    """[N] float32, increasing."""
+    quantize: bool = False
+    """Answer the nearest trained timestep instead of a fractional one."""
+
+    @classmethod
+    def from_alphas(cls, alphas_cumprod: Tensor, *, quantize: bool = False) -> Self:
+        """Build from cumulative alphas [N]: sigma = sqrt((1 - abar) / abar)."""
+        alphas = alphas_cumprod.float()
+        return cls(((1 - alphas) / alphas) ** 0.5, quantize)
+
+    @classmethod
+    def from_flow(cls, shift: float = 1.0, n: int = 1000) -> Self:
+        """Build the shifted rectified-flow levels s*t / (1 + (s - 1)*t) for t = 1/n .. 1.
+
+        Source: Esser et al. 2024, arXiv:2403.03206, equation 23.
+        """
+        t = torch.arange(1, n + 1, dtype=torch.float64) / n
+        return cls((shift * t / (1 + (shift - 1) * t)).float())
+
+    def __len__(self) -> int:
+        """Return the number of trained timesteps."""
+        return self.sigmas.shape[0]
+
+    @cached_property
+    def log_sigmas(self) -> Tensor:
+        """[N] natural logarithms of the levels."""
+        return self.sigmas.log()
+
+    @cached_property
+    def alphas_cumprod(self) -> Tensor:
+        """[N] float64: 1 / (1 + sigma^2), the signal's share of the variance."""
+        return 1 / (1 + self.sigmas.double() ** 2)
+
+    @cached_property
+    def sigma_min(self) -> float:
+        """Return the lowest trained level."""
+        return float(self.sigmas[0])
+
+    @cached_property
+    def sigma_max(self) -> float:
+        """Return the highest trained level."""
+        return float(self.sigmas[-1])
+
+    def to(self, device: torch.device) -> "SigmaTable":
+        """Return this table on another device, so that look-ups in the sampling loop copy nothing."""
+        return self if self.sigmas.device == device else SigmaTable(self.sigmas.to(device), self.quantize)
+
+    def sigma_of(self, t: Tensor) -> Tensor:
+        """Return the levels at (fractional) timesteps in 0..N-1; any shape."""
+        t = t.float()
+        low = t.floor()
+        low_log = self.log_sigmas[low.long()]
+        high_log = self.log_sigmas[t.ceil().long()]
+        return (low_log + (t - low) * (high_log - low_log)).exp()
+
+    def t_of(self, sigma: Tensor) -> Tensor:
+        """Return the timesteps of levels, clamped to 0..N-1; any shape, float32."""
+        log_sigma = sigma.float().log()
+        low = (torch.searchsorted(self.log_sigmas, log_sigma.contiguous(), right=True) - 1).clamp(0, len(self) - 2)
+        low_log, high_log = self.log_sigmas[low], self.log_sigmas[low + 1]
+        part = ((log_sigma - low_log) / (high_log - low_log)).clamp(0, 1)
+        if self.quantize:
+            return (low + (part > 0.5)).float()
+        return low + part
+
+
+class Target(Enum):
+    """The quantity a network was trained to output."""
+
+    EPS = "eps"
+    """The noise."""
+    V = "v"
+    """Velocity sqrt(abar) * noise - sqrt(1 - abar) * x0 (arXiv:2202.00512)."""
+    FLOW = "flow"
+    """Rectified-flow velocity noise - x0, with x = (1 - sigma) * x0 + sigma * noise."""
+    X0 = "x0"
+    """The clean latent itself."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A network's training target together with its noise levels."""
+
+    target: Target
+    table: SigmaTable
+
+    @classmethod
+    def named(cls, name: str, table: SigmaTable) -> Self:
+        """Build from "eps", "v", "flow" or "x0".
+
+        Raises:
+            ValueError: another name.
+        """
+        return cls(Target(name), table)
+
+    def input_scale(self, sigma: Tensor) -> Tensor:
+        """Return the factor between `x` and what the network is fed; same shape as sigma."""
+        if self.target is Target.FLOW:
+            return torch.ones_like(sigma)
+        return (sigma**2 + 1) ** -0.5
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        """Return the `t` that the network is told at a level; same shape as sigma."""
+        return sigma * len(self.table) if self.target is Target.FLOW else self.table.t_of(sigma)
+
+    def to_x0(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:
+        """Turn the network's output into the estimate of the clean latent.
+
+        Args:
+            x: [B, C, h, w] noisy latent, unscaled.
+            output: [B, C, h, w] what the network answered.
+            sigma: [B]
+        """
+        s = _beside(sigma, x)
+        match self.target:
+            case Target.X0:
+                return output
+            case Target.V:
+                return (x / (s**2 + 1)) - output * (s / (s**2 + 1) ** 0.5)
+            case Target.EPS | Target.FLOW:
+                return x - output * s
+
+
+def predict(network: Network, prediction: Prediction) -> Predict:
+    """Wrap a raw network so that it maps a noisy latent and its level to the clean latent.
+
+    Args:
+        network: takes the scaled latent, t [B] float32 and B rows of conditioning.
+        prediction: the meaning of its output.
+    """
+    on_device = prediction
+
+    def run(x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        nonlocal on_device
+        if on_device.table.sigmas.device != x.device:
+            on_device = Prediction(prediction.target, prediction.table.to(x.device))
+        scaled = x * _beside(on_device.input_scale(sigma), x)
+        output = network(scaled, on_device.timestep(sigma), conditioning)
+        return on_device.to_x0(x, output, sigma)
+
+    return run
+
+
+def _beside(per_image: Tensor, x: Tensor) -> Tensor:
+    """Shape [B] so that it broadcasts over [B, ...]."""
+    return per_image.view(-1, *([1] * (x.ndim - 1)))
