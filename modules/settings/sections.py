@@ -1,0 +1,477 @@
+"""Every setting of the program, in sections. The field name is the key in `config.json` and in the API."""
+
+from dataclasses import dataclass
+
+from modules.domain.param import param
+
+FORMATS = ("png", "jpg", "jpeg", "webp", "avif")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What is written to disk for each picture, and under which name."""
+
+    samples_save: bool = param(True, label="Always save all generated images", help="Write every picture to disk.")
+    samples_format: str = param(
+        "png", label="File format for images", choices=FORMATS, help="Format of saved pictures; png is lossless."
+    )
+    samples_filename_pattern: str = param(
+        "", label="Images filename pattern",
+        help="Tokens such as [seed] or [prompt_words]; empty picks a pattern that suits the folder layout.",
+    )  # fmt: skip
+    save_images_add_number: bool = param(
+        True, label="Add number to filename when saving", help="Begin each file name with a running number."
+    )
+    save_images_replace_action: str = param(
+        "Replace", label="Saving the image to an existing file", choices=("Replace", "Add number suffix"),
+        help="What happens when the chosen file name is taken.",
+    )  # fmt: skip
+    grid_save: bool = param(True, label="Always save all generated image grids", help="Write the overview picture too.")
+    grid_format: str = param("png", label="File format for grids", choices=FORMATS, help="Format of saved grids.")
+    grid_extended_filename: bool = param(
+        False, label="Add extended info (seed, prompt) to filename when saving grid",
+        help="Name grids like pictures, with the pattern, instead of by number only.",
+    )  # fmt: skip
+    grid_only_if_multiple: bool = param(
+        True, label="Do not save grids consisting of one picture", help="Skip the grid when there is one picture."
+    )
+    grid_prevent_empty_spots: bool = param(
+        False, label="Prevent empty spots in grid (when set to autodetect)",
+        help="Choose a number of rows that divides the number of pictures.",
+    )  # fmt: skip
+    n_rows: int = param(
+        -1, label="Grid row count", ge=-1, le=1024, slider=(-1, 16), step=1,
+        help="-1 makes grids as square as possible, 0 uses the batch size.",
+    )  # fmt: skip
+    grid_background_color: str = param(
+        "#ffffff", label="Background color for image grids", help="Colour behind and between the pictures of a grid."
+    )
+    jpeg_quality: int = param(
+        80, label="Quality for saved jpeg and avif images", ge=1, le=100, slider=(1, 100), step=1,
+        help="Higher is larger and closer to the original; also used for lossy webp.",
+    )  # fmt: skip
+    webp_lossless: bool = param(False, label="Use lossless compression for webp images", help="Store webp exactly.")
+    export_for_4chan: bool = param(
+        True, label="Save copy of large images as JPG", help="Write an additional smaller jpg beside oversize pictures."
+    )
+    img_downscale_threshold: float = param(
+        4.0, label="File size limit for the above option, MB", ge=0, le=100_000,
+        help="A file larger than this gets the smaller copy.",
+    )  # fmt: skip
+    target_side_length: int = param(
+        4000, label="Width/height limit for the above option, in pixels", ge=1, le=65535,
+        help="A side longer than this gets the smaller copy, scaled down to it.",
+    )  # fmt: skip
+    save_incomplete_images: bool = param(
+        False, label="Save incomplete images", help="Also write the picture of an interrupted run."
+    )
+    save_to_dirs: bool = param(True, label="Save images to a subdirectory", help="Sort pictures into sub-folders.")
+    grid_save_to_dirs: bool = param(True, label="Save grids to a subdirectory", help="Sort grids into sub-folders.")
+    directories_filename_pattern: str = param(
+        "[date]", label="Directory name pattern", help="Tokens that name the sub-folder; / starts a deeper one."
+    )
+    directories_max_prompt_words: int = param(
+        8, label="Max prompt words for [prompt_words] pattern", ge=1, le=100, slider=(1, 20), step=1,
+        help="How many words of the prompt the token [prompt_words] keeps.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Folders for results, relative to the data folder unless absolute."""
+
+    outdir_samples: str = param(
+        "",
+        label="Output directory for images",
+        help="One folder for all pictures made in the browser; empty uses the next ones.",
+    )
+    outdir_txt2img_samples: str = param(
+        "outputs/txt2img-images",
+        label="Output directory for txt2img images",
+        help="Folder for pictures made from text.",
+    )
+    outdir_grids: str = param(
+        "",
+        label="Output directory for grids",
+        help="One folder for all grids made in the browser; empty uses the next one.",
+    )
+    outdir_txt2img_grids: str = param(
+        "outputs/txt2img-grids",
+        label="Output directory for txt2img grids",
+        help="Folder for grids of pictures made from text.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The queue that all clients share."""
+
+    queue_max_jobs: int = param(
+        100, label="Longest queue", ge=1, le=100_000, help="Jobs that may wait at once; more are refused."
+    )
+    queue_max_jobs_per_client: int = param(
+        32, label="Most waiting jobs of one client", ge=1, le=100_000,
+        help="Jobs that one network address may have waiting at once.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Limits and manners of the API. A remote client cannot change them."""
+
+    api_max_body_mb: int = param(
+        100, label="Largest request body, MB", ge=1, le=10_000, help="A longer body is refused before it is read."
+    )
+    api_max_image_mb: int = param(
+        50, label="Largest input image, MB", ge=1, le=10_000, help="Limit for the file of one picture sent to us."
+    )
+    api_max_image_mpixels: float = param(
+        64.0, label="Largest input image, megapixels", ge=0.01, le=1000,
+        help="Read from the file's header, before the picture is decoded.",
+    )  # fmt: skip
+    api_max_images_per_request: int = param(
+        256, label="Most pictures per request", ge=1, le=64_000, help="Pictures that one request may send or ask for."
+    )
+    api_max_result_mpixels: float = param(
+        32.0, label="Largest generated picture, megapixels", ge=0.01, le=1000, help="Width times height of one result."
+    )
+    api_max_total_mpixels: float = param(
+        2000.0, label="Most pixels per request, megapixels", ge=0.01, le=1_000_000,
+        help="Pixels of all pictures of one request together.",
+    )  # fmt: skip
+    api_max_prompt_chars: int = param(
+        50_000, label="Longest prompt, characters", ge=1, le=10_000_000, help="Limit for each prompt of a request."
+    )
+    api_cancel_on_disconnect: bool = param(
+        True, label="Cancel a job when its API client disconnects", help="Jobs started in the browser always continue."
+    )
+    api_strict_names: bool = param(
+        False, label="Refuse unknown sampler and scheduler names",
+        help="Off replaces them by the default and says so in the answer.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sd:
+    """The model and how prompts and noise become its input."""
+
+    sd_model_checkpoint: str | None = param(
+        None, label="Stable Diffusion checkpoint", infotext="Model hash", choices="checkpoints",
+        help="The model that generates; none picks the first one found.",
+    )  # fmt: skip
+    enable_quantization: bool = param(
+        False, label="Enable quantization in K samplers",
+        help="Move each noise level to the nearest one the model was trained on.",
+    )  # fmt: skip
+    emphasis: str = param(
+        "Original", label="Emphasis mode", infotext="Emphasis", choices=("None", "Ignore", "Original", "No norm"),
+        help="How (brackets) and :weights in a prompt act.",
+    )  # fmt: skip
+    comma_padding_backtrack: int = param(
+        20, label="Prompt word wrap length limit", ge=0, le=74, slider=(0, 74), step=1,
+        help="A chunk of tokens may end this many tokens early, at a comma, so that a phrase stays whole.",
+    )  # fmt: skip
+    CLIP_stop_at_last_layers: int = param(
+        1, label="Clip skip", infotext="Clip skip", ge=1, le=12, slider=(1, 12), step=1,
+        help="1 uses the text encoder's last layer, 2 the one before it, and so on.",
+    )  # fmt: skip
+    upcast_attn: bool = param(
+        False, label="Upcast cross attention layer to float32",
+        help="Slower; cures black pictures of some 2.x models.",
+    )  # fmt: skip
+    randn_source: str = param(
+        "GPU", label="Random number generator source", infotext="RNG", choices=("GPU", "CPU", "NV"),
+        help="CPU and NV give the same picture on every machine.",
+    )  # fmt: skip
+    tiling: bool = param(False, label="Tiling", infotext="Tiling", help="Make pictures that repeat without a seam.")
+    enable_prompt_comments: bool = param(
+        True, label="Enable comments", help="Leave out of the prompt what follows a # until the end of the line."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vae:
+    """The decoder from latents to pixels."""
+
+    sd_vae: str = param(
+        "Automatic", label="SD VAE", infotext="VAE", choices="vaes",
+        help="Automatic takes a VAE named like the checkpoint, None the one inside it.",
+    )  # fmt: skip
+    sd_vae_overrides_per_model_preferences: bool = param(
+        True, label="Selected VAE overrides per-model preferences",
+        help="A VAE chosen here wins over one that belongs to the checkpoint.",
+    )  # fmt: skip
+    auto_vae_precision: bool = param(
+        True, label="Automatically revert VAE to 32-bit floats",
+        help="Decode again in full precision when half precision overflows.",
+    )  # fmt: skip
+    auto_vae_precision_bfloat16: bool = param(
+        False, label="Automatically convert VAE to bfloat16", help="Try bfloat16 first when half precision overflows."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimizations:
+    """Speed and memory against exactness."""
+
+    cross_attention_optimization: str = param(
+        "Automatic", label="Cross attention optimization", choices="attention_backends",
+        help="Which implementation computes attention.",
+    )  # fmt: skip
+    s_min_uncond: float = param(
+        0.0, label="Negative Guidance minimum sigma", infotext="NGMS", ge=0, le=1000, slider=(0, 15), step=0.01,
+        help="Skip the negative prompt on some steps below this noise level; 0 is off.",
+    )  # fmt: skip
+    s_min_uncond_all: bool = param(
+        False, label="Negative Guidance minimum sigma all steps", infotext="NGMS all steps",
+        help="Skip it on all of those steps instead of every other one.",
+    )  # fmt: skip
+    pad_cond_uncond: bool = param(
+        False, label="Pad prompt/negative prompt", infotext="Pad conds",
+        help="Make both prompts equally long, so that they fit in one batch.",
+    )  # fmt: skip
+    pad_cond_uncond_v0: bool = param(
+        False, label="Pad prompt/negative prompt (v0)", infotext="Pad conds v0",
+        help="An older padding that may cut the negative prompt; for old pictures.",
+    )  # fmt: skip
+    persistent_cond_cache: bool = param(
+        True, label="Persistent cond cache", help="Keep encoded prompts for the next run."
+    )
+    batch_cond_uncond: bool = param(
+        True, label="Batch cond/uncond", help="Send prompt and negative prompt through the model together."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compatibility:
+    """Ways of older versions, for making their pictures again."""
+
+    auto_backcompat: bool = param(
+        True, label="Automatic backward compatibility",
+        help="Switch old behaviour on when a pasted text names an old version.",
+    )  # fmt: skip
+    use_old_karras_scheduler_sigmas: bool = param(
+        False, label="Use old karras scheduler sigmas (0.1 to 10)", help="The range that very old versions used."
+    )
+    no_dpmpp_sde_batch_determinism: bool = param(
+        False, label="Do not make DPM++ SDE deterministic across different batch sizes",
+        help="Draw one noise path for the whole batch, as old versions did.",
+    )  # fmt: skip
+    use_old_scheduling: bool = param(
+        False, label="Use old prompt editing timelines", infotext="Old prompt editing timelines",
+        help="Read whole numbers in [from:to:when] in the manner of versions before 1.6.",
+    )  # fmt: skip
+    use_downcasted_alpha_bar: bool = param(
+        False, label="Downcast model alphas_cumprod to fp16 before sampling", infotext="Downcast alphas_cumprod",
+        help="Round the noise table to half precision, as versions before 1.7 did.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ui:
+    """What the page shows."""
+
+    return_grid: bool = param(True, label="Show grid in gallery", help="Put the grid before the pictures.")
+    do_not_show_images: bool = param(
+        False, label="Do not show any images in gallery", help="Only save pictures, do not show them."
+    )
+    gallery_height: str = param(
+        "", label="Gallery height", help="A CSS length such as 768px or 70vh; empty is automatic."
+    )
+    quicksettings_list: tuple[str, ...] = param(
+        ("sd_model_checkpoint",), label="Quicksettings list", choices="settings",
+        help="Settings shown at the top of the page.",
+    )  # fmt: skip
+    send_seed: bool = param(
+        True, label="Send seed when sending prompt or image to other interface", help="Copy the seed between tabs."
+    )
+    send_size: bool = param(
+        True, label="Send size when sending prompt or image to another interface", help="Copy the size between tabs."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infotext:
+    """The parameters text stored in pictures and read back from them."""
+
+    enable_pnginfo: bool = param(
+        True, label="Write infotext to metadata of the generated image", help="Store the parameters in the picture."
+    )
+    save_txt: bool = param(
+        False, label="Create a text file with infotext next to every generated image",
+        help="Store the parameters in a text file as well.",
+    )  # fmt: skip
+    add_model_name_to_info: bool = param(True, label="Add model name to infotext", help="Write the key Model.")
+    add_model_hash_to_info: bool = param(True, label="Add model hash to infotext", help="Write the key Model hash.")
+    add_vae_name_to_info: bool = param(True, label="Add VAE name to infotext", help="Write the key VAE.")
+    add_vae_hash_to_info: bool = param(True, label="Add VAE hash to infotext", help="Write the key VAE hash.")
+    add_user_name_to_info: bool = param(
+        False,
+        label="Add user name to infotext when authenticated",
+        help="Write the key User when someone is logged in.",
+    )
+    add_version_to_infotext: bool = param(True, label="Add program version to infotext", help="Write the key Version.")
+    disable_weights_auto_swap: bool = param(
+        True, label="Disregard checkpoint information from pasted infotext",
+        help="Keep the current model when a pasted text names another one.",
+    )  # fmt: skip
+    infotext_skip_pasting: tuple[str, ...] = param(
+        (), label="Disregard fields from pasted infotext", choices="infotext_keys",
+        help="Keys of a pasted text that are left out.",
+    )  # fmt: skip
+    infotext_styles: str = param(
+        "Apply if any", label="Infer styles from prompts of pasted infotext",
+        choices=("Ignore", "Apply", "Discard", "Apply if any"),
+        help="Find saved styles in a pasted prompt and select them.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previews:
+    """Pictures of the work in progress."""
+
+    live_previews_enable: bool = param(
+        True, label="Show live previews of the created image", help="Show the picture while it is being made."
+    )
+    live_previews_image_format: str = param(
+        "png", label="Live preview file format", choices=("jpeg", "png", "webp"), help="jpeg needs the least traffic."
+    )
+    show_progress_grid: bool = param(
+        True, label="Show previews of all images generated in a batch as a grid", help="Off shows the first one only."
+    )
+    show_progress_every_n_steps: int = param(
+        10, label="Live preview display period", ge=-1, le=1000, slider=(-1, 32), step=1,
+        help="Steps between previews; -1 shows each batch only when it is finished.",
+    )  # fmt: skip
+    show_progress_type: str = param(
+        "Approx cheap", label="Live preview method", choices=("Approx cheap", "Full"),
+        help="Full decodes with the VAE, exact and slow; Approx cheap costs next to nothing.",
+    )  # fmt: skip
+    live_preview_refresh_period: int = param(
+        1000, label="Progressbar and preview update period", ge=50, le=600_000,
+        help="Milliseconds between two looks at the progress.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """Numbers of samplers and schedules that requests may leave open."""
+
+    hide_samplers: tuple[str, ...] = param(
+        (), label="Hide samplers in user interface", choices="samplers", help="Samplers not offered in the page."
+    )
+    eta_ddim: float = param(
+        0.0, label="Eta for DDIM", infotext="Eta DDIM", ge=0, le=100, slider=(0, 1), step=0.01,
+        help="Share of fresh noise per step of DDIM; 0 is deterministic.",
+    )  # fmt: skip
+    eta_ancestral: float = param(
+        1.0, label="Eta for k-diffusion samplers", infotext="Eta", ge=0, le=100, slider=(0, 1), step=0.01,
+        help="Share of fresh noise per step of ancestral and SDE samplers.",
+    )  # fmt: skip
+    s_churn: float = param(
+        0.0, label="sigma churn", infotext="Sigma churn", ge=0, le=1000, slider=(0, 100), step=0.01,
+        help="How much noise Euler, Heun and DPM2 add back while they work.",
+    )  # fmt: skip
+    s_tmin: float = param(
+        0.0, label="sigma tmin", infotext="Sigma tmin", ge=0, le=1000, slider=(0, 10), step=0.01,
+        help="Noise level below which no noise is added back.",
+    )  # fmt: skip
+    s_tmax: float = param(
+        0.0, label="sigma tmax", infotext="Sigma tmax", ge=0, le=10_000, slider=(0, 999), step=0.01,
+        help="Noise level above which no noise is added back; 0 is no limit.",
+    )  # fmt: skip
+    s_noise: float = param(
+        1.0, label="sigma noise", infotext="Sigma noise", ge=0, le=100, slider=(0, 1.1), step=0.001,
+        help="Factor on all noise that samplers add.",
+    )  # fmt: skip
+    sigma_min: float = param(
+        0.0, label="sigma min", infotext="Schedule min sigma", ge=0, le=10_000,
+        help="Lowest noise level of the schedule; 0 uses the model's.",
+    )  # fmt: skip
+    sigma_max: float = param(
+        0.0, label="sigma max", infotext="Schedule max sigma", ge=0, le=100_000,
+        help="Highest noise level of the schedule; 0 uses the model's.",
+    )  # fmt: skip
+    rho: float = param(
+        0.0, label="rho", infotext="Schedule rho", ge=0, le=1000,
+        help="Curvature of the Karras and polyexponential schedules; 0 uses their own.",
+    )  # fmt: skip
+    eta_noise_seed_delta: int = param(
+        0, label="Eta noise seed delta", infotext="ENSD", ge=-(2**63), le=2**63 - 1,
+        help="Added to the seed for the noise drawn between steps; 31337 imitates NovelAI.",
+    )  # fmt: skip
+    always_discard_next_to_last_sigma: bool = param(
+        False, label="Always discard next-to-last sigma", infotext="Discard penultimate sigma",
+        help="Leave out the last but one step of the schedule for every sampler.",
+    )  # fmt: skip
+    sgm_noise_multiplier: bool = param(
+        False, label="SGM noise multiplier", infotext="SGM noise multiplier",
+        help="Begin with slightly stronger noise, in the manner of Stability's generative-models.",
+    )  # fmt: skip
+    uni_pc_variant: str = param(
+        "bh1", label="UniPC variant", infotext="UniPC variant", choices=("bh1", "bh2", "vary_coeff"),
+        help="Which form of the predictor and corrector UniPC uses.",
+    )  # fmt: skip
+    uni_pc_skip_type: str = param(
+        "time_uniform", label="UniPC skip type", infotext="UniPC skip type",
+        choices=("time_uniform", "time_quadratic", "logSNR"), help="How UniPC spaces its steps.",
+    )  # fmt: skip
+    uni_pc_order: int = param(
+        3, label="UniPC order", infotext="UniPC order", ge=1, le=50, slider=(1, 50), step=1,
+        help="Order of UniPC; must be below the number of steps.",
+    )  # fmt: skip
+    uni_pc_lower_order_final: bool = param(
+        True, label="UniPC lower order final", infotext="UniPC lower order final",
+        help="Lower the order at the end of short runs.",
+    )  # fmt: skip
+    sd_noise_schedule: str = param(
+        "Default", label="Noise schedule for sampling", infotext="Noise Schedule",
+        choices=("Default", "Zero Terminal SNR"),
+        help="Zero Terminal SNR lets pictures become fully dark or bright; for models trained for it.",
+    )  # fmt: skip
+    skip_early_cond: float = param(
+        0.0, label="Ignore negative prompt during early sampling", infotext="Skip Early CFG", ge=0, le=1,
+        slider=(0, 1), step=0.01, help="Share of the first steps that run without the negative prompt.",
+    )  # fmt: skip
+    beta_dist_alpha: float = param(
+        0.6, label="Beta scheduler - alpha", infotext="Beta scheduler alpha", ge=0.01, le=10, slider=(0.01, 1),
+        step=0.01, help="Shape of the Beta schedule towards its start.",
+    )  # fmt: skip
+    beta_dist_beta: float = param(
+        0.6, label="Beta scheduler - beta", infotext="Beta scheduler beta", ge=0.01, le=10, slider=(0.01, 1),
+        step=0.01, help="Shape of the Beta schedule towards its end.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One page of the Settings tab."""
+
+    name: str
+    """Attribute of the snapshot."""
+    cls: type
+    id: str
+    """A1111's section id, part of the page's element ids."""
+    title: str
+    category: str
+
+
+SECTIONS = (
+    Section(name="saving", cls=Saving, id="saving-images", title="Saving images/grids", category="Saving images"),
+    Section(name="paths", cls=Paths, id="saving-paths", title="Paths for saving", category="Saving images"),
+    Section(name="sd", cls=Sd, id="sd", title="Stable Diffusion", category="Stable Diffusion"),
+    Section(name="vae", cls=Vae, id="vae", title="VAE", category="Stable Diffusion"),
+    Section(name="sampler", cls=Sampler, id="sampler-params", title="Sampler parameters", category="Stable Diffusion"),
+    Section(
+        name="optimizations", cls=Optimizations, id="optimizations", title="Optimizations", category="Stable Diffusion"
+    ),
+    Section(
+        name="compatibility", cls=Compatibility, id="compatibility", title="Compatibility", category="Stable Diffusion"
+    ),
+    Section(name="ui", cls=Ui, id="ui", title="User interface", category="User Interface"),
+    Section(name="previews", cls=Previews, id="ui_previews", title="Live previews", category="User Interface"),
+    Section(name="infotext", cls=Infotext, id="infotext", title="Infotext", category="User Interface"),
+    Section(name="system", cls=System, id="system", title="System", category="System"),
+    Section(name="api", cls=Api, id="API", title="API", category="System"),
+)
+"""All sections in the order of the Settings tab."""
