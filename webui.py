@@ -1,0 +1,34 @@
+"""Start the program: read the command line, then serve until told to stop.
+
+Nothing heavy is imported here; the server answers before the networks' libraries are loaded.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from modules import cli
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program and return its exit status."""
+    config = cli.parse(argv, os.environ)
+    for line in config.notes:
+        sys.stderr.write(f"{line}\n")
+    if not (config.skip_python_version_check or OLDEST <= sys.version_info[:2] <= NEWEST):
+        sys.stderr.write(f"Python {sys.version.split()[0]} is not supported; use 3.11, 3.12 or 3.13.\n")
+        return 1
+    if config.exit:
+        return 0
+    # Analytics of gradio would be a request to the internet at every start.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+    from modules.app import serve
+
+    return serve(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
