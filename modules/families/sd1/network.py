@@ -57,7 +57,7 @@ class UNetConfig:
         return self.num_heads
 
 
-class Stage(nn.Sequential):
+class Stage(nn.ModuleList):
     """Layers of one resolution; each gets what it needs of timestep and context."""
 
     def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
@@ -108,33 +108,33 @@ class _Builder:
 
     def down(self) -> Iterator[Stage]:
         config = self.config
-        yield Stage(self.ops.Conv2d(config.in_channels, config.model_channels, 3, padding=1))
+        yield Stage([self.ops.Conv2d(config.in_channels, config.model_channels, 3, padding=1)])
         for level, (mult, depth) in enumerate(zip(config.channel_mult, config.transformer_depth, strict=True)):
             if level > 0:
-                yield Stage(Downsample(self.channels, ops=self.ops))
+                yield Stage([Downsample(self.channels, ops=self.ops)])
                 self.skips.append(self.channels)
             for _ in range(config.num_res_blocks):
                 width = mult * config.model_channels
-                yield Stage(self._res(self.channels, width), *self._transformer(width, depth))
+                yield Stage([self._res(self.channels, width), *self._transformer(width, depth)])
                 self.channels = width
                 self.skips.append(width)
 
     def middle(self) -> Stage:
         width = self.channels
         transformer = self._transformer(width, self.config.middle_depth)
-        return Stage(self._res(width, width), *transformer, self._res(width, width))
+        return Stage([self._res(width, width), *transformer, self._res(width, width)])
 
     def up(self) -> Iterator[Stage]:
         config = self.config
         for level in reversed(range(len(config.channel_mult))):
             width = config.channel_mult[level] * config.model_channels
             for block in range(config.num_res_blocks + 1):
-                layers = [self._res(self.channels + self.skips.pop(), width)]
+                layers: list[nn.Module] = [self._res(self.channels + self.skips.pop(), width)]
                 layers += self._transformer(width, config.transformer_depth[level])
                 if level > 0 and block == config.num_res_blocks:
                     layers.append(Upsample(width, ops=self.ops))
                 self.channels = width
-                yield Stage(*layers)
+                yield Stage(layers)
 
 
 class UNet(nn.Module):

@@ -8,12 +8,16 @@ from modules.nn.attention.backend import Backend
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Let torch pick the kernel."""
+    """Let torch pick the kernel: [B, heads, L, d], [B, heads, S, d], [B, heads, S, d] -> [B, heads, L, d]."""
     return scaled_dot_product_attention(q, k, v)
 
 
 def attend_no_mem(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Leave out the memory-efficient kernel, which is not deterministic on some cards."""
+    """Leave out the memory-efficient kernel, whose sums are not in a fixed order on every card.
+
+    The choice of kernels is a setting of the whole process, so it is made around each call and costs tens of
+    microseconds; on devices without that kernel it is skipped.
+    """
     if q.device.type != "cuda":
         return scaled_dot_product_attention(q, k, v)
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
