@@ -1,0 +1,59 @@
+"""What every way of running jobs offers, whether in this process, in others or on other machines."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modules.engine.job import Job, JobHandle
+from modules.hooks.cancel import CancelReason
+
+
+class Engine(Protocol):
+    """Runs jobs in the order in which they were submitted."""
+
+    def submit(self, job: Job) -> JobHandle:
+        """Queue a job and return its handle."""
+        ...
+
+    def waiting(self) -> Sequence[JobHandle]:
+        """Return the jobs no worker has taken yet, the next one first."""
+        ...
+
+    def running(self) -> JobHandle | None:
+        """Return the job that runs now; the longest running one where there are several workers."""
+        ...
+
+    def recent(self) -> Sequence[JobHandle]:
+        """Return the jobs that ended and are still remembered, newest last."""
+        ...
+
+    def find(self, name: str) -> JobHandle | None:
+        """Return the newest job with this id or task id, None when it is not remembered."""
+        ...
+
+    def drop(self, job_id: str) -> bool:
+        """Take a waiting job out of the queue; False when it does not wait."""
+        ...
+
+    def cancel(self, reason: CancelReason, job_id: str | None = None) -> bool:
+        """Ask a job to end early.
+
+        Args:
+            reason: interrupt, skip or stop.
+            job_id: None means whatever runs at this moment; jobs that wait are not touched then.
+
+        Returns:
+            False when there is no such running job.
+        """
+        ...
+
+    def shutdown(self, timeout_s: float, *, finish_running: bool = False) -> bool:
+        """Stop taking jobs and end.
+
+        Args:
+            timeout_s: how long to wait for the running job.
+            finish_running: wait for it to end by itself first; otherwise it is interrupted at once.
+
+        Returns:
+            True when the worker has ended.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""Requests as JSON and back, derived from the dataclasses themselves."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from modules.domain.errors import InvalidRequest
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Turn a tree of dataclasses, tuples, mappings and scalars into JSON types.
+
+    Raises:
+        TypeError: a value of another type.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, tuple | list):
+        return [to_json(part) for part in cast("tuple[Any, ...]", value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def from_json(cls: type[T], data: Any) -> T:
+    """Rebuild a dataclass from what `to_json` made of it. Unknown keys are ignored, missing ones get their default.
+
+    Raises:
+        InvalidRequest: a value of the wrong type; names the path to it.
+    """
+    return cast("T", _build(cls, data, ""))
+
+
+def _build(annotation: Any, data: Any, where: str) -> Any:
+    if annotation is Any:
+        return data
+    if isinstance(annotation, types.UnionType):
+        return _first_that_fits(get_args(annotation), data, where)
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return _build_dataclass(annotation, data, where)
+    origin = get_origin(annotation)
+    if origin is tuple:
+        return tuple(_build(get_args(annotation)[0], part, where) for part in _checked(list, data, where))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return types.MappingProxyType(dict(_checked(dict, data, where)))
+    if annotation is float and isinstance(data, int) and not isinstance(data, bool):
+        return data
+    return _checked(annotation, data, where)
+
+
+def _build_dataclass(cls: type, data: Any, where: str) -> Any:
+    given = _checked(dict, data, where)
+    hints = get_type_hints(cls)
+    names = [item.name for item in fields(cls) if item.name in given]
+    return cls(**{name: _build(hints[name], given[name], f"{where}.{name}".lstrip(".")) for name in names})
+
+
+def _first_that_fits(options: tuple[Any, ...], data: Any, where: str) -> Any:
+    for option in options:
+        try:
+            return _build(option, data, where)
+        except InvalidRequest:
+            continue
+    raise InvalidRequest(f"unexpected {type(data).__name__}", field=where)
+
+
+def _checked(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        wanted = getattr(kind, "__name__", str(kind))
+        raise InvalidRequest(f"expected {wanted}, got {type(data).__name__}", field=where)
+    return data
