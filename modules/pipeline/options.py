@@ -1,0 +1,88 @@
+"""Turn a request and the settings into resolved options, each number decided once."""
+
+from typing import Protocol
+
+from modules.domain.plan import GuidanceOptions, NoiseOptions, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.request import Generation
+from modules.settings.snapshot import Snapshot
+
+
+class TakesEta(Protocol):
+    """What deciding eta needs to know about a sampler."""
+
+    @property
+    def timesteps(self) -> bool:
+        """True for the DDIM family, whose eta is another setting with another default."""
+        ...
+
+
+def sampler_options(request: Generation, settings: Snapshot, sampler: TakesEta) -> SamplerOptions:
+    """Decide eta, churn and solver parameters: the request's value, else the setting's."""
+    asked, default = request.sampling, settings.sampler
+    s_tmax = _either(asked.s_tmax, default.s_tmax)
+    return SamplerOptions(
+        eta=_either(asked.eta, default.eta_ddim if sampler.timesteps else default.eta_ancestral),
+        s_churn=_either(asked.s_churn, default.s_churn),
+        s_tmin=_either(asked.s_tmin, default.s_tmin),
+        s_tmax=s_tmax or float("inf"),
+        s_noise=_either(asked.s_noise, default.s_noise),
+        uni_pc_variant=default.uni_pc_variant,
+        uni_pc_skip_type=default.uni_pc_skip_type,
+        uni_pc_order=default.uni_pc_order,
+        uni_pc_lower_order_final=default.uni_pc_lower_order_final,
+    )
+
+
+def schedule_options(settings: Snapshot) -> ScheduleOptions:
+    """Decide the numbers of the noise schedule; all of them are settings."""
+    sampler, compatibility = settings.sampler, settings.compatibility
+    return ScheduleOptions(
+        sigma_min=sampler.sigma_min,
+        sigma_max=sampler.sigma_max,
+        rho=sampler.rho,
+        old_karras_range=compatibility.use_old_karras_scheduler_sigmas,
+        discard_penultimate=sampler.always_discard_next_to_last_sigma,
+        beta_alpha=sampler.beta_dist_alpha,
+        beta_beta=sampler.beta_dist_beta,
+        sgm_noise_multiplier=sampler.sgm_noise_multiplier,
+        zero_terminal_snr=sampler.sd_noise_schedule == "Zero Terminal SNR",
+        downcast_alphas=compatibility.use_downcasted_alpha_bar,
+        quantize_timesteps=settings.sd.enable_quantization,
+    )
+
+
+def text_options(settings: Snapshot) -> TextOptions:
+    """Decide how prompts are read and encoded."""
+    return TextOptions(
+        emphasis=settings.sd.emphasis,
+        clip_skip=settings.sd.CLIP_stop_at_last_layers,
+        comma_backtrack=settings.sd.comma_padding_backtrack,
+        old_scheduling=settings.compatibility.use_old_scheduling,
+    )
+
+
+def guidance_options(request: Generation, settings: Snapshot) -> GuidanceOptions:
+    """Decide guidance: the request's scale, and the settings that trade accuracy for speed."""
+    fast = settings.optimizations
+    return GuidanceOptions(
+        cfg_scale=request.guidance.cfg_scale,
+        s_min_uncond=_either(request.guidance.s_min_uncond, fast.s_min_uncond),
+        s_min_uncond_all=fast.s_min_uncond_all,
+        skip_early=settings.sampler.skip_early_cond,
+        batch_cond_uncond=fast.batch_cond_uncond,
+        pad_cond_uncond=fast.pad_cond_uncond,
+        pad_cond_uncond_v0=fast.pad_cond_uncond_v0,
+    )
+
+
+def noise_options(settings: Snapshot) -> NoiseOptions:
+    """Decide where random numbers come from."""
+    return NoiseOptions(
+        source=settings.sd.randn_source,
+        eta_seed_delta=settings.sampler.eta_noise_seed_delta,
+        sde_batch_determinism=not settings.compatibility.no_dpmpp_sde_batch_determinism,
+    )
+
+
+def _either(asked: float | None, setting: float) -> float:
+    return setting if asked is None else asked

@@ -1,0 +1,79 @@
+"""Decide once on which device and in which number formats the networks run."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+class Offload(Enum):
+    """What stays on the device while something else runs."""
+
+    NONE = "none"
+    """Everything stays."""
+    COMPONENTS = "components"
+    """One of text encoder, UNet and VAE at a time (`--medvram`)."""
+    BLOCKS = "blocks"
+    """As COMPONENTS, and the UNet one block at a time (`--lowvram`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceWish:
+    """What the command line says about devices and precision, in its own words."""
+
+    use_cpu: Collection[str] = ()
+    device_id: str | None = None
+    no_half: bool = False
+    no_half_vae: bool = False
+    precision: str = "autocast"
+    medvram: bool = False
+    lowvram: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePolicy:
+    """The one place that knows devices and number formats; passed down, never looked up."""
+
+    device: torch.device
+    dtype: torch.dtype
+    text_dtype: torch.dtype
+    vae_dtype: torch.dtype
+    offload: Offload = Offload.NONE
+    why: str = ""
+    """One line for the log."""
+
+
+def decide(wish: DeviceWish) -> DevicePolicy:
+    """Choose the device and number formats for this process.
+
+    Half precision is used on accelerators only: on a CPU it is slower and several kernels are missing.
+    """
+    device, why = _device(wish)
+    half = device.type != "cpu" and not wish.no_half and wish.precision != "full"
+    dtype = torch.float16 if half else torch.float32
+    vae_dtype = torch.float16 if half and not wish.no_half_vae else torch.float32
+    offload = Offload.NONE
+    if device.type != "cpu" and (wish.medvram or wish.lowvram):
+        offload = Offload.BLOCKS if wish.lowvram else Offload.COMPONENTS
+    policy = DevicePolicy(device=device, dtype=dtype, text_dtype=dtype, vae_dtype=vae_dtype, offload=offload, why=why)
+    logger.info("%s, %s, VAE %s, offload: %s", why, _name(dtype), _name(vae_dtype), offload.value)
+    return policy
+
+
+def _device(wish: DeviceWish) -> tuple[torch.device, str]:
+    if {"all", "sd"} & set(wish.use_cpu):
+        return torch.device("cpu"), "Running on the CPU because --use-cpu asks for it"
+    if torch.cuda.is_available():
+        index = int(wish.device_id) if wish.device_id else torch.cuda.current_device()
+        return torch.device("cuda", index), f"Running on {torch.cuda.get_device_name(index)}"
+    if torch.backends.mps.is_available():
+        return torch.device("mps"), "Running on the Apple GPU"
+    return torch.device("cpu"), "No GPU found: running on the CPU, which works but is slow for large models"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

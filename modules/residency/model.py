@@ -1,0 +1,141 @@
+"""A loaded model as the pipeline sees it: text in, latents in, pictures out, wherever the weights lie."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from modules.domain.errors import NumericalFault
+from modules.domain.plan import TextOptions
+from modules.families.family import Components
+from modules.residency.device import DevicePolicy, Offload
+from modules.residency.relief import climb, free_caches
+from modules.residency.tiles import decode_in_tiles
+from modules.sampling.types import Conditioning, Network
+
+logger = logging.getLogger(__name__)
+
+COND_CACHE_ENTRIES = 64
+"""Encoded timelines kept per model; one of 77 tokens at width 768 takes a quarter of a megabyte."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Model:
+    """Components on a device, with what is needed to move them there and back."""
+
+    components: Components
+    policy: DevicePolicy
+    _encoded: "OrderedDict[tuple[tuple[str, ...], TextOptions], Conditioning]" = field(default_factory=OrderedDict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents live."""
+        return self.policy.device
+
+    def condition(self, texts: Sequence[str], options: TextOptions, *, cached: bool = True) -> Conditioning:
+        """Encode the texts of one timeline; equal texts under equal options come from a cache."""
+        key = (tuple(texts), options)
+        if cached and key in self._encoded:
+            self._encoded.move_to_end(key)
+            return self._encoded[key]
+        with self._present(self.components.text):
+            encoded = self.components.family.condition(self.components, texts, options)
+        if cached:
+            self._encoded[key] = encoded
+            while len(self._encoded) > COND_CACHE_ENTRIES:
+                self._encoded.popitem(last=False)
+        return encoded
+
+    def empty_chunk(self, options: TextOptions) -> Tensor:
+        """Return the encoded empty prompt, [1, 77, D]."""
+        return self.condition(("",), options).tokens
+
+    @contextmanager
+    def network(self, *, tiling: bool) -> Iterator[Network]:
+        """Lend the denoising network, present on the device, for one pass."""
+        with self._present(self.components.unet), _block_streaming(self.components.unet, self.policy):
+            yield self.components.family.network(self.components, tiling)
+
+    def decode(self, x: Tensor, *, tiling: bool, fallback: torch.dtype | None, note: Callable[[str], None]) -> Tensor:
+        """Decode one latent [1, C, h, w] to a picture [3, H, W], about -1..1, float32 on the CPU.
+
+        Args:
+            x: latent on the sampler's scale.
+            tiling: make the picture repeat seamlessly.
+            fallback: number format to retry in when the result is not finite; None refuses at once.
+            note: told when memory or precision forced another way.
+
+        Raises:
+            NumericalFault: the result is not finite, also after the retry.
+        """
+        with self._present(self.components.vae):
+            picture = self._decode(x, tiling, note)
+            if not bool(torch.isfinite(picture).all()) and fallback is not None:
+                note(f"The VAE produced NaN; decoding again in {str(fallback).removeprefix('torch.')}")
+                with _recast(self.components.vae, fallback):
+                    picture = self._decode(x, tiling, note)
+        if not bool(torch.isfinite(picture).all()):
+            raise NumericalFault(
+                "The VAE produced NaN or infinite values. Start with --no-half-vae, or choose another VAE in the settings."
+            )
+        return picture
+
+    def _decode(self, x: Tensor, tiling: bool, note: Callable[[str], None]) -> Tensor:
+        family = self.components.family
+        rungs = [
+            ("in one piece", lambda: family.decode(self.components, x, tiling)),
+            ("in one piece after freeing caches", lambda: family.decode(self.components, x, tiling)),
+            ("in tiles", lambda: decode_in_tiles(lambda part: family.decode(self.components, part, tiling), x)),
+        ]
+        return climb("decoding", rungs, note)[0].float().cpu()
+
+    @contextmanager
+    def _present(self, part: nn.Module) -> Iterator[None]:
+        """Keep a component on the device while it is used; with offloading it leaves afterwards."""
+        if self.policy.offload is Offload.NONE:
+            yield
+            return
+        streamed = self.policy.offload is Offload.BLOCKS and part is self.components.unet
+        if not streamed:
+            part.to(self.policy.device)
+        try:
+            yield
+        finally:
+            part.to("cpu")
+            free_caches()
+
+
+@contextmanager
+def _recast(part: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    before = next(part.parameters()).dtype
+    part.to(dtype)
+    try:
+        yield
+    finally:
+        part.to(before)
+
+
+@contextmanager
+def _block_streaming(unet: nn.Module, policy: DevicePolicy) -> Iterator[None]:
+    """Bring each leaf-most block to the device only while it computes (`--lowvram`)."""
+    if policy.offload is not Offload.BLOCKS:
+        yield
+        return
+    blocks = [block for child in unet.children() for block in (child if isinstance(child, nn.ModuleList) else (child,))]
+
+    def arrive(module: nn.Module, _args: object) -> None:
+        module.to(policy.device)
+
+    def leave(module: nn.Module, _args: object, _result: object) -> None:
+        module.to("cpu")
+
+    handles = [b.register_forward_pre_hook(arrive) for b in blocks] + [b.register_forward_hook(leave) for b in blocks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,122 @@
+"""Loaded models, lent out one job at a time."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from modules.domain.plan import ResolvedModel
+from modules.families.family import Build, Family, Files, Match
+from modules.nn.attention.backend import Attend
+from modules.nn.ops import Ops
+from modules.residency.device import DevicePolicy, Offload
+from modules.residency.model import Model
+from modules.residency.relief import free_caches
+
+logger = logging.getLogger(__name__)
+
+Identify = Callable[[Path, Path | None], tuple[Family, Match]]
+"""(checkpoint, sidecar yaml) -> the family that loads it; raises `UnsupportedCheckpoint` or `BrokenFile`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """Everything that makes one loaded model different from another."""
+
+    checkpoint: Path
+    vae: Path | None
+    stamps: tuple[int, ...]
+    """Modification times, so that a replaced file is loaded anew."""
+    attention: str
+
+
+class Pool:
+    """Keeps the last used model loaded and lends it.
+
+    Args:
+        policy: where and in which number formats models run.
+        identify: finds the family of a file.
+        attention: gives the attention function for a setting's value.
+        ops: layer classes that networks are built from.
+    """
+
+    def __init__(
+        self, policy: DevicePolicy, identify: Identify, attention: Callable[[str], Attend], ops: Ops
+    ) -> None:
+        self._policy, self._identify, self._attention, self._ops = policy, identify, attention, ops
+        self._lock = threading.RLock()
+        self._key: _Key | None = None
+        self._model: Model | None = None
+        self._resolved: ResolvedModel | None = None
+
+    @property
+    def policy(self) -> DevicePolicy:
+        """Where models run."""
+        return self._policy
+
+    @property
+    def loaded(self) -> ResolvedModel | None:
+        """The files of the model that is in memory, if any."""
+        return self._resolved
+
+    @contextmanager
+    def lease(self, wanted: ResolvedModel, *, attention: str = "Automatic") -> Iterator[Model]:
+        """Lend the model made of the wanted files, loading it if it is not the one in memory.
+
+        The model in memory stays usable when loading another one fails.
+
+        Raises:
+            ModelError: a file cannot be used; names it and says why.
+        """
+        with self._lock:
+            key = _key(wanted, attention)
+            if self._model is None or self._key != key:
+                fresh = self._load(wanted, attention)
+                self._model, self._key, self._resolved = fresh, key, wanted
+                free_caches()
+            yield self._model
+
+    def unload(self) -> None:
+        """Forget the model in memory."""
+        with self._lock:
+            self._model = self._key = self._resolved = None
+            free_caches()
+
+    def _load(self, wanted: ResolvedModel, attention: str) -> Model:
+        start = time.monotonic()
+        config = sidecar(wanted.checkpoint)
+        family, match = self._identify(wanted.checkpoint, config)
+        policy = self._policy
+        home = policy.device if policy.offload is Offload.NONE else torch.device("cpu")
+        build = Build(
+            ops=self._ops,
+            attend=self._attention(attention),
+            device=home,
+            dtype=policy.dtype,
+            text_dtype=policy.text_dtype,
+            vae_dtype=policy.vae_dtype,
+        )
+        files = Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config)
+        components = family.load(files, match, build)
+        logger.info("%s: %s loaded in %.1f s", wanted.checkpoint.name, family.label, time.monotonic() - start)
+        return Model(components=components, policy=policy)
+
+
+def sidecar(checkpoint: Path) -> Path | None:
+    """Return the yaml beside a checkpoint, if there is one."""
+    path = checkpoint.with_suffix(".yaml")
+    return path if path.is_file() else None
+
+
+def _key(wanted: ResolvedModel, attention: str) -> _Key:
+    files = [wanted.checkpoint, *([wanted.vae] if wanted.vae else [])]
+    config = sidecar(wanted.checkpoint)
+    if config:
+        files.append(config)
+    stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
+    return _Key(checkpoint=wanted.checkpoint, vae=wanted.vae, stamps=stamps, attention=attention)

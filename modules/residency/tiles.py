@@ -1,0 +1,55 @@
+"""Decode a large latent piece by piece when it does not fit at once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+TILE = 48
+"""Latent pixels per tile side."""
+OVERLAP = 12
+"""Latent pixels shared by neighbouring tiles; their pictures are cross-faded over it."""
+
+
+def decode_in_tiles(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = TILE, overlap: int = OVERLAP) -> Tensor:
+    """Decode overlapping tiles and blend them linearly.
+
+    Differs from decoding at once near the seams, because group norms see one tile at a time.
+
+    Args:
+        decode: latent [B, C, h, w] -> picture [B, 3, s*h, s*w].
+        x: [B, C, h, w].
+        tile: side of a tile in latent pixels.
+        overlap: how many of them neighbouring tiles share.
+    """
+    total: Tensor | None = None
+    weight: Tensor | None = None
+    height, width = x.shape[-2:]
+    for top in _starts(height, tile, overlap):
+        for left in _starts(width, tile, overlap):
+            part = decode(x[..., top : top + tile, left : left + tile]).float().cpu()
+            scale = part.shape[-1] // min(tile, width - left)
+            if total is None or weight is None:
+                total = part.new_zeros(*part.shape[:2], height * scale, width * scale)
+                weight = part.new_zeros(1, 1, height * scale, width * scale)
+            ramp = _ramp(part.shape[-2], overlap * scale)[:, None] * _ramp(part.shape[-1], overlap * scale)[None, :]
+            area = (..., slice(top * scale, top * scale + part.shape[-2]), slice(left * scale, left * scale + part.shape[-1]))
+            total[area] += part * ramp
+            weight[area] += ramp
+    assert total is not None
+    assert weight is not None
+    return total / weight
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    if length <= tile:
+        return [0]
+    stops = range(0, length - tile, tile - overlap)
+    return [*stops, length - tile]
+
+
+def _ramp(length: int, overlap: int) -> Tensor:
+    """Weights that rise over the overlap and fall again; never zero, so that picture edges keep a weight."""
+    distance = torch.arange(1, length + 1, dtype=torch.float32)
+    rising = distance / (overlap + 1)
+    return torch.minimum(rising, rising.flip(0)).clamp(max=1.0)
