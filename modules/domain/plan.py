@@ -122,6 +122,8 @@ class Pass:
     """Label of the schedule that runs."""
     schedule_label: str
     """What infotext prints as Schedule type."""
+    uses_ensd: bool = False
+    """Whether this sampler draws noise while it runs, so that infotext mentions a shifted seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from modules.domain.errors import BrokenFile
+from modules.library.outline import StoredTensor, flatten, read_outline
+from modules.library.torchfile import read_torch_file
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_METADATA_VALUE_BYTES = 1 << 20
@@ -42,13 +44,53 @@ class Header:
     metadata: Mapping[str, str]
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, allow_unsafe: bool = False) -> Header:
     """Read the header of a model file without reading its weights.
+
+    A pickled file is outlined with stand-ins for all classes; its metadata are the plain texts and numbers
+    that lie beside the weights. A name that ends in `.safetensors` is a promise: a pickle in it is refused.
+
+    Args:
+        path: the file.
+        allow_unsafe: outline pickles that ask for code too. Even then none of it runs.
 
     Raises:
         BrokenFile: the file is truncated, malformed or of another type.
+        UnsafePickle: a pickled file asks for code.
     """
-    return read_safetensors_header(path)
+    return read_pickled_header(path, allow_unsafe=allow_unsafe) if is_pickled(path) else read_safetensors_header(path)
+
+
+def is_pickled(path: Path) -> bool:
+    """Tell by name and first bytes whether a file must go through the pickle checks."""
+    if path.suffix.lower() == ".safetensors":
+        return False
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(9)
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read: {error.strerror or error}") from error
+    return not (len(prefix) == 9 and prefix[8:] == b"{" and prefix[5:8] == bytes(3))
+
+
+def read_pickled_header(path: Path, *, allow_unsafe: bool = False) -> Header:
+    """Outline a file written by `torch.save`; names are the keys that lead to a tensor, joined by dots.
+
+    Raises:
+        BrokenFile: the file is truncated, malformed or of another type.
+        UnsafePickle: it asks for code.
+    """
+    contents = read_outline(path, read_torch_file(path, check=not allow_unsafe))
+    stored = flatten(contents, lambda value: isinstance(value, StoredTensor))
+    tensors = {name: TensorInfo(tensor.shape, tensor.dtype) for name, tensor in stored.items()}
+    return Header(path, MappingProxyType(tensors), MappingProxyType(_plain_values(contents)))
+
+
+def _plain_values(contents: Any) -> dict[str, str]:
+    if not isinstance(contents, Mapping):
+        return {}
+    plain = {k: v for k, v in contents.items() if _is_text(k) and isinstance(v, str | int | float) and k}
+    return {key: _cut(value if isinstance(value, str) else repr(value)) for key, value in plain.items()}
 
 
 def read_safetensors_header(path: Path) -> Header:

@@ -31,7 +31,13 @@ class Finisher:
     check_nan: bool = True
 
     def batch(
-        self, model: Model, batch: BatchPlan, x: Tensor, *, complete: bool, extra: Mapping[str, str | int | float | bool]
+        self,
+        model: Model,
+        batch: BatchPlan,
+        x: Tensor,
+        *,
+        complete: bool,
+        extra: Mapping[str, str | int | float | bool],
     ) -> list[Future[Produced]]:
         """Finish the pictures of one batch.
 

@@ -45,9 +45,7 @@ class Pool:
         ops: layer classes that networks are built from.
     """
 
-    def __init__(
-        self, policy: DevicePolicy, identify: Identify, attention: Callable[[str], Attend], ops: Ops
-    ) -> None:
+    def __init__(self, policy: DevicePolicy, identify: Identify, attention: Callable[[str], Attend], ops: Ops) -> None:
         self._policy, self._identify, self._attention, self._ops = policy, identify, attention, ops
         self._lock = threading.RLock()
         self._key: _Key | None = None

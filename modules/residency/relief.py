@@ -38,7 +38,9 @@ def climb(task: str, rungs: Sequence[Rung[T]], note: Callable[[str], None]) -> T
         try:
             result = attempt()
         except (torch.OutOfMemoryError, MemoryError) as error:
-            logger.warning("out of memory while %s (%s): %s", task, name, str(error).splitlines()[0] if str(error) else "")
+            logger.warning(
+                "out of memory while %s (%s): %s", task, name, str(error).splitlines()[0] if str(error) else ""
+            )
             # the traceback keeps the failed tensors alive, which would starve the next attempt
             error.__traceback__ = None
             continue

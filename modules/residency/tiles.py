@@ -22,22 +22,22 @@ def decode_in_tiles(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = T
         tile: side of a tile in latent pixels.
         overlap: how many of them neighbouring tiles share.
     """
-    total: Tensor | None = None
-    weight: Tensor | None = None
     height, width = x.shape[-2:]
-    for top in _starts(height, tile, overlap):
-        for left in _starts(width, tile, overlap):
-            part = decode(x[..., top : top + tile, left : left + tile]).float().cpu()
-            scale = part.shape[-1] // min(tile, width - left)
-            if total is None or weight is None:
-                total = part.new_zeros(*part.shape[:2], height * scale, width * scale)
-                weight = part.new_zeros(1, 1, height * scale, width * scale)
-            ramp = _ramp(part.shape[-2], overlap * scale)[:, None] * _ramp(part.shape[-1], overlap * scale)[None, :]
-            area = (..., slice(top * scale, top * scale + part.shape[-2]), slice(left * scale, left * scale + part.shape[-1]))
-            total[area] += part * ramp
-            weight[area] += ramp
-    assert total is not None
-    assert weight is not None
+    parts = {
+        (top, left): decode(x[..., top : top + tile, left : left + tile]).float().cpu()
+        for top in _starts(height, tile, overlap)
+        for left in _starts(width, tile, overlap)
+    }
+    first = parts[0, 0]
+    scale = first.shape[-1] // min(tile, width)
+    total = first.new_zeros(*first.shape[:2], height * scale, width * scale)
+    weight = first.new_zeros(1, 1, height * scale, width * scale)
+    for (top, left), part in parts.items():
+        ramp = _ramp(part.shape[-2], overlap * scale)[:, None] * _ramp(part.shape[-1], overlap * scale)[None, :]
+        rows = slice(top * scale, top * scale + part.shape[-2])
+        columns = slice(left * scale, left * scale + part.shape[-1])
+        total[..., rows, columns] += part * ramp
+        weight[..., rows, columns] += ramp
     return total / weight
 
 

@@ -53,6 +53,8 @@ class SigmaTable:
     """[N] float32, increasing."""
     quantize: bool = False
     """Answer the nearest trained timestep instead of a fractional one."""
+    stride: int = 1
+    """Timesteps between neighbouring entries: entry i is timestep i * stride + stride - 1."""
 
     @classmethod
     def from_alphas(cls, alphas_cumprod: Tensor, *, quantize: bool = False) -> Self:
@@ -93,27 +95,42 @@ class SigmaTable:
         """Return the highest trained level."""
         return float(self.sigmas[-1])
 
+    @property
+    def t_min(self) -> int:
+        """Return the timestep of the lowest level."""
+        return self.stride - 1
+
+    @property
+    def t_max(self) -> int:
+        """Return the timestep of the highest level."""
+        return len(self) * self.stride - 1
+
     def to(self, device: torch.device) -> "SigmaTable":
         """Return this table on another device, so that look-ups in the sampling loop copy nothing."""
-        return self if self.sigmas.device == device else SigmaTable(self.sigmas.to(device), self.quantize)
+        if self.sigmas.device == device:
+            return self
+        return SigmaTable(self.sigmas.to(device), self.quantize, self.stride)
+
+    def every(self, stride: int) -> "SigmaTable":
+        """Keep every stride-th level, counted from the highest; timesteps keep their numbers."""
+        return SigmaTable(self.sigmas[stride - 1 :: stride], self.quantize, self.stride * stride)
 
     def sigma_of(self, t: Tensor) -> Tensor:
-        """Return the levels at (fractional) timesteps in 0..N-1; any shape."""
-        t = t.float()
-        low = t.floor()
+        """Return the levels at (fractional) timesteps in t_min..t_max; any shape."""
+        entry = ((t.float() - self.t_min) / self.stride).clamp(0, len(self) - 1)
+        low = entry.floor()
         low_log = self.log_sigmas[low.long()]
-        high_log = self.log_sigmas[t.ceil().long()]
-        return (low_log + (t - low) * (high_log - low_log)).exp()
+        high_log = self.log_sigmas[entry.ceil().long()]
+        return (low_log + (entry - low) * (high_log - low_log)).exp()
 
     def t_of(self, sigma: Tensor) -> Tensor:
-        """Return the timesteps of levels, clamped to 0..N-1; any shape, float32."""
+        """Return the timesteps of levels, clamped to t_min..t_max; any shape, float32."""
         log_sigma = sigma.float().log()
         low = (torch.searchsorted(self.log_sigmas, log_sigma.contiguous(), right=True) - 1).clamp(0, len(self) - 2)
         low_log, high_log = self.log_sigmas[low], self.log_sigmas[low + 1]
         part = ((log_sigma - low_log) / (high_log - low_log)).clamp(0, 1)
-        if self.quantize:
-            return (low + (part > 0.5)).float()
-        return low + part
+        entry = low + (part > 0.5) if self.quantize else low + part
+        return entry.float() * self.stride + self.t_min
 
 
 class Target(Enum):

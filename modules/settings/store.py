@@ -1,0 +1,115 @@
+"""Settings on disk: defaults, then `config.json`, then the command line."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from modules.domain.errors import ForbiddenSetting
+from modules.files import atomic
+from modules.settings.config_file import ConfigFile, read_config
+from modules.settings.sections import SECTIONS
+from modules.settings.snapshot import RESTRICTED, Caller, Snapshot, asks_nothing
+
+logger = logging.getLogger(__name__)
+
+Changed = Callable[[frozenset[str]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """What the command line protects from changes."""
+
+    everything: bool = False
+    sections: frozenset[str] = frozenset()
+    """Section ids, as in A1111: `saving-images`, `sd`, ..."""
+    keys: frozenset[str] = frozenset()
+
+    def covers(self, key: str) -> bool:
+        """Tell whether a setting is frozen."""
+        if self.everything or key in self.keys:
+            return True
+        return any(key in {item.name for item in fields(part.cls)} for part in SECTIONS if part.id in self.sections)
+
+
+class SettingsStore:
+    """The settings of the program; hands out snapshots and keeps `config.json`.
+
+    Args:
+        path: the file, which need not exist.
+        flags: settings given on the command line; they win over the file and cannot be changed while they do.
+        freeze: settings that may not be changed.
+
+    Raises:
+        InvalidRequest: a value among `flags` is not acceptable.
+    """
+
+    def __init__(self, path: Path, flags: Mapping[str, Any] | None = None, *, freeze: Freeze | None = None) -> None:
+        self._path = path
+        self._flags = dict(flags or {})
+        self._freeze = freeze or Freeze()
+        self._lock = threading.RLock()
+        self._listeners: list[Changed] = []
+        self._file: ConfigFile = read_config(path)
+        self._current = self._file.settings.with_overrides(self._flags)
+        for note in self._file.notes:
+            logger.warning("%s", note)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was wrong with the file when it was read, in sentences for a person."""
+        return self._file.notes
+
+    def snapshot(self) -> Snapshot:
+        """Return the settings as they are now."""
+        return self._current
+
+    def on_change(self, listener: Changed) -> None:
+        """Call `listener` with the keys whose value differs, after each change."""
+        self._listeners.append(listener)
+
+    def set(self, values: Mapping[str, Any], *, by: Caller = "local") -> frozenset[str]:
+        """Change settings and save them; either all are applied or none.
+
+        Args:
+            values: flat key -> new value.
+            by: "api" leaves the settings in `RESTRICTED` as they are, without an error: clients written for A1111
+                send whole dictionaries back.
+
+        Returns:
+            The keys whose value is now another one.
+
+        Raises:
+            InvalidRequest: a key or value that is not acceptable, or a setting that is frozen; names the key.
+            StorageFault: the file could not be written; nothing has changed.
+        """
+        wanted = {key: value for key, value in values.items() if by == "local" or key not in RESTRICTED}
+        with self._lock:
+            stored = self._file.settings.with_overrides(wanted)
+            changed = _differences(self._current, self._current.with_overrides(wanted))
+            self._refuse_fixed(changed)
+            flat = stored.flat()
+            applied = {key: flat[key] for key in wanted if key in flat and not asks_nothing(key, wanted[key])}
+            raw = {**self._file.raw, **applied}
+            if raw != self._file.raw:
+                atomic.write_json(self._path, raw)
+            self._file = ConfigFile(raw=raw, settings=stored, notes=self._file.notes)
+            self._current = stored.with_overrides(self._flags)
+        if changed:
+            for listener in tuple(self._listeners):
+                listener(changed)
+        return changed
+
+    def _refuse_fixed(self, changed: frozenset[str]) -> None:
+        for key in sorted(changed):
+            if self._freeze.covers(key):
+                raise ForbiddenSetting("is frozen by a --freeze option of the command line", field=key)
+            if key in self._flags:
+                raise ForbiddenSetting("is given on the command line; remove it there first", field=key)
+
+
+def _differences(before: Snapshot, after: Snapshot) -> frozenset[str]:
+    old = before.flat()
+    return frozenset(key for key, value in after.flat().items() if value != old[key])
