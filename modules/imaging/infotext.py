@@ -1,0 +1,78 @@
+"""Write the parameters text that travels with a picture and lets anyone make it again."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from modules.domain.plan import ImagePlan, Plan
+from modules.settings.sections import Infotext
+
+
+def infotext(plan: Plan, image: ImagePlan, options: Infotext, *, version: str) -> str:
+    """Describe one picture of a plan.
+
+    Everything is taken from the plan, so the text cannot disagree with what ran. Numbers are written as Python
+    prints them (`7.0` stays `7.0`).
+
+    Args:
+        plan: what runs.
+        image: the picture; its prompts are those after styles and comments, with extra-network tags.
+        options: which parts are wanted.
+        version: written under Version; must not read as a version of A1111's before 1.8, or its readers (and ours)
+            switch compatibility options on.
+    """
+    return compose(image.prompt, image.negative_prompt, parameters(plan, image, options, version=version))
+
+
+def compose(prompt: str, negative_prompt: str, values: Mapping[str, Any]) -> str:
+    """Join prompt, negative prompt and parameters line; entries whose value is None are left out."""
+    entries = (key if key == value else f"{key}: {quote(value)}" for key, value in values.items() if value is not None)
+    negative = f"\nNegative prompt: {negative_prompt}" if negative_prompt else ""
+    return f"{prompt}{negative}\n{', '.join(entries)}".strip()
+
+
+def quote(value: object) -> str:
+    """Write a value so that the commas and colons in it do not end it."""
+    text = str(value)
+    if not any(mark in text for mark in ",:\n"):
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def parameters(plan: Plan, image: ImagePlan, options: Infotext, *, version: str) -> dict[str, Any]:
+    """Return the entries of the parameters line in their order; None marks an absent one."""
+    seed = plan.request.seed
+    resized = seed.resize_from_width > 0 and seed.resize_from_height > 0
+    varied = seed.subseed_strength != 0
+    ensd = plan.noise.eta_seed_delta if plan.main.uses_ensd and plan.sampler.eta != 0 else 0
+    values: dict[str, Any] = {
+        "Steps": plan.main.steps,
+        "Sampler": plan.main.sampler,
+        "Schedule type": plan.main.schedule_label,
+        "CFG scale": plan.guidance.cfg_scale,
+        "Seed": image.seed,
+        "Size": f"{plan.main.size.width}x{plan.main.size.height}",
+        **_files(plan, options),
+        "Variation seed": image.subseed if varied else None,
+        "Variation seed strength": seed.subseed_strength if varied else None,
+        "Seed resize from": f"{seed.resize_from_width}x{seed.resize_from_height}" if resized else None,
+        "Clip skip": plan.text.clip_skip if plan.text.clip_skip > 1 else None,
+        "ENSD": ensd or None,
+        "RNG": plan.noise.source if plan.noise.source != "GPU" else None,
+        "Tiling": True if plan.tiling else None,
+    }
+    values.update(plan.infotext_extra)
+    values["Version"] = version if options.add_version_to_infotext else None
+    values["User"] = plan.request.output.user if options.add_user_name_to_info else None
+    return values
+
+
+def _files(plan: Plan, options: Infotext) -> dict[str, Any]:
+    model = plan.model
+    external = model.vae is not None
+    return {
+        "Model hash": model.short_hash if options.add_model_hash_to_info else None,
+        "Model": model.name if options.add_model_name_to_info else None,
+        "VAE hash": model.vae_hash if external and options.add_vae_hash_to_info else None,
+        "VAE": model.vae.name if model.vae is not None and options.add_vae_name_to_info else None,
+    }
