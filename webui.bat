@@ -21,7 +21,7 @@ set WEBUI_STATUS=1
 
 if not defined VENV_DIR set VENV_DIR=venv
 if "%VENV_DIR%"=="-" goto system_python
-if exist "%VENV_DIR%\.made" if exist "%VENV_DIR%\Scripts\python.exe" goto venv_ready
+if exist "%VENV_DIR%\Scripts\python.exe" goto venv_ready
 call :find_python
 if errorlevel 1 goto finish
 echo Making an environment in %VENV_DIR% with %BASE% ...
@@ -30,7 +30,6 @@ if errorlevel 1 (
     echo The environment could not be made. Install Python from python.org with all its parts.
     goto finish
 )
-echo made> "%VENV_DIR%\.made"
 :venv_ready
 set RUN="%VENV_DIR%\Scripts\python.exe"
 goto run

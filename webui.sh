@@ -14,7 +14,7 @@ fail() {
     exit 1
 }
 
-if [ -f webui-user.sh ]; then
+if [ -f webui-user.sh ] && [ -z "${WEBUI_NO_USER_FILE:-}" ]; then
     # shellcheck source=/dev/null
     . ./webui-user.sh
 fi
@@ -66,17 +66,13 @@ make_venv() {
         fail "The environment could not be made." \
             "If a package is missing (Debian and Ubuntu): sudo apt install $("$base" -c \
                 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
-    touch "$venv/.made"
 }
 
 venv="${venv_dir:-${VENV_DIR:-venv}}"
 if [ "$venv" = - ]; then
     python="$(find_python)" || exit 1
 else
-    # Without the mark the environment is half made, or another program's; making it again mends it.
-    if [ ! -e "$venv/.made" ] || [ ! -x "$venv/bin/python" ]; then
-        make_venv
-    fi
+    [ -x "$venv/bin/python" ] || make_venv
     python="$venv/bin/python"
 fi
 

@@ -20,6 +20,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,10 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 """PyPI has the CUDA build for Linux only; on Windows it comes from here."""
 
+CONSTRAINTS = ROOT / "constraints.txt"
+
 _PINNED = re.compile(r"(torch|torchvision)==([\w.]+)")
+_BARE_PIN = re.compile(r"(?!torch)[\w.-]+==[\w.]+")
 
 
 class InstallFailed(Exception):
@@ -116,11 +120,13 @@ def install(environ: Mapping[str, str], record: Record, *, again: bool = False) 
     torch_key = _digest([*own, *pins.values()])
     rest_key = _digest([*lines, *_constraints(), torch_key, environ.get("INDEX_URL", "")])
     if again or record.done.get("torch") != torch_key:
+        _ensure_pip()
         replace = again or "torch" in record.done
         if replace or any(own) or not _satisfied(pins):
-            _install_torch(pins, environ, replace=replace)
+            _install_torch(lines, pins, environ, replace=replace)
         record.set("torch", torch_key)
     if record.done.get("packages") != rest_key:
+        _ensure_pip()
         _install_rest(lines, environ, with_torch=not own[0])
         record.set("packages", rest_key)
 
@@ -163,7 +169,7 @@ def torch_choices(
     return (
         Choice(label="CPU build", packages=cpu),
         Choice(label="CPU build", packages=(*cpu[:1], *plain[1:])),
-        Choice(label="CPU build", packages=cpu, options=("--index-url", CPU_INDEX)),
+        Choice(label="CPU build", packages=cpu, options=("--extra-index-url", CPU_INDEX)),
         Choice(label="usual build, as no CPU build was found", packages=plain),
     )
 
@@ -174,27 +180,34 @@ def has_nvidia() -> bool:
     return shutil.which("nvidia-smi") is not None or any(Path(mark).exists() for mark in marks)
 
 
-def _install_torch(pins: Mapping[str, str], environ: Mapping[str, str], *, replace: bool) -> None:
+def _install_torch(lines: Sequence[str], pins: Mapping[str, str], environ: Mapping[str, str], *, replace: bool) -> None:
     choices = torch_choices(pins, environ, system=platform.system(), has_nvidia=has_nvidia())
     choice = next((c for c in choices[:-1] if _available(c)), choices[-1])
     if Path("/dev/kfd").exists() and choice.label == "CPU build":
         _say("For an AMD GPU set TORCH_INDEX_URL to PyTorch's ROCm index and start with --reinstall-torch.")
-    with _Timed(f"[1/2] Installing PyTorch ({choice.label})"):
+    with _Timed(f"[1/2] Installing PyTorch ({choice.label})"), _listing(filter(_BARE_PIN.fullmatch, lines)) as limits:
         if choice.command:
             return _run(choice.command)
         if replace:  # pip takes another build of the same version for the one that is asked for
             _pip("install", "--force-reinstall", "--no-deps", *choice.packages, *choice.options)
-        _pip("install", *choice.packages, *choice.options)
+        _pip("install", *choice.packages, *choice.options, "-c", limits, "-c", str(CONSTRAINTS))
 
 
 def _install_rest(lines: Sequence[str], environ: Mapping[str, str], *, with_torch: bool) -> None:
     """Install the other packages; torch stays in the list, so that nothing moves it, unless it is the person's own."""
     wanted = [line for line in lines if with_torch or not _PINNED.fullmatch(line)]
     index = ("--index-url", environ["INDEX_URL"]) if environ.get("INDEX_URL") else ()
-    with tempfile.TemporaryDirectory() as folder, _Timed("[2/2] Installing the other packages"):
-        listing = Path(folder) / "requirements.txt"
-        listing.write_text("\n".join(wanted), encoding="utf-8")
-        _pip("install", "-r", str(listing), "-c", str(ROOT / "constraints.txt"), *index)
+    with _Timed("[2/2] Installing the other packages"), _listing(wanted) as listing:
+        _pip("install", "-r", listing, "-c", str(CONSTRAINTS), *index)
+
+
+@contextmanager
+def _listing(lines: Iterable[str]) -> Iterator[str]:
+    """Lend the path of a file with these lines, as pip wants it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "requirements.txt"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        yield str(path)
 
 
 def _available(choice: Choice) -> bool:
@@ -219,11 +232,19 @@ _PIP = (sys.executable, "-m", "pip")
 _PIP_OPTIONS = ("--disable-pip-version-check", "--no-input", "--no-warn-script-location")
 
 
-def _pip(action: str, *arguments: str) -> None:
-    if importlib.util.find_spec("pip") is None:
+def _ensure_pip() -> None:
+    """Mend an environment whose making was interrupted, or lacked a package of the system."""
+    if importlib.util.find_spec("pip") is not None:
+        return
+    if subprocess.run((sys.executable, "-m", "ensurepip", "--upgrade"), check=False).returncode != 0:
+        version = ".".join(platform.python_version_tuple()[:2])
         raise InstallFailed(
-            f"There is no pip in {sys.prefix}. Run '{sys.executable} -m ensurepip', or delete that environment."
+            f"There is no pip in {sys.prefix} and Python cannot provide it. "
+            f"Debian and Ubuntu: sudo apt install python{version}-venv. Then start again."
         )
+
+
+def _pip(action: str, *arguments: str) -> None:
     _run((*_PIP, action, *_PIP_OPTIONS, *arguments))
 
 
@@ -258,7 +279,7 @@ def _pins(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _constraints() -> list[str]:
-    return list(requirement_lines(ROOT / "constraints.txt"))
+    return list(requirement_lines(CONSTRAINTS))
 
 
 def _digest(parts: Iterable[str]) -> str:
