@@ -1,0 +1,63 @@
+"""Keys of the infotext that follow the core ones: what differs from the defaults and shaped the picture."""
+
+from collections.abc import Iterable
+
+from modules.domain.plan import ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
+from modules.prompting.schedule import timeline
+from modules.sampling.catalogue import Resolved
+from modules.settings.snapshot import Snapshot
+
+Facts = dict[str, str | int | float | bool]
+
+
+def of_sampler(chosen: Resolved, options: SamplerOptions, settings: Snapshot) -> Facts:
+    """Tell eta and churn where the sampler uses them and they differ from the default.
+
+    Churn given by the request alone is not told: A1111's reader would turn it into a setting that outlives the picture.
+    """
+    sampler, found = chosen.sampler, Facts()
+    neutral = 0.0 if sampler.timesteps else 1.0
+    if "eta" in sampler.takes and options.eta != neutral:
+        found["Eta DDIM" if sampler.timesteps else "Eta"] = options.eta
+    told = settings.sampler
+    churn = {
+        "s_churn": ("Sigma churn", told.s_churn, 0.0),
+        "s_tmin": ("Sigma tmin", told.s_tmin, 0.0),
+        "s_tmax": ("Sigma tmax", told.s_tmax, 0.0),
+        "s_noise": ("Sigma noise", told.s_noise, 1.0),
+    }
+    found.update({key: value for name, (key, value, plain) in churn.items() if name in sampler.takes and value != plain})
+    return found
+
+
+def of_schedule(chosen: Resolved, options: ScheduleOptions) -> Facts:
+    """Tell overridden noise levels."""
+    found = Facts()
+    if options.zero_terminal_snr:
+        found["Noise Schedule"] = "Zero Terminal SNR"
+    if options.downcast_alphas:
+        found["Downcast alphas_cumprod"] = True
+    if chosen.sampler.timesteps:
+        return found
+    if options.discard_penultimate and not chosen.sampler.discard_penultimate:
+        found["Discard penultimate sigma"] = True
+    ranged = {"Schedule min sigma": options.sigma_min, "Schedule max sigma": options.sigma_max}
+    found.update({key: value for key, value in ranged.items() if value})
+    if options.rho and chosen.schedule.default_rho not in (None, options.rho):
+        found["Schedule rho"] = options.rho
+    if chosen.schedule.name == "beta":
+        found["Beta schedule alpha"], found["Beta schedule beta"] = options.beta_alpha, options.beta_beta
+    if options.sgm_noise_multiplier:
+        found["SGM noise multiplier"] = True
+    return found
+
+
+def of_prompts(images: Iterable[ImagePlan], options: TextOptions, steps: int) -> Facts:
+    """Tell how prompts were read where another way would have read them differently."""
+    texts = {text for image in images for text in (image.prompt, image.negative_prompt)}
+    found = Facts()
+    if options.emphasis != "Original" and any(mark in text for text in texts for mark in "(["):
+        found["Emphasis"] = options.emphasis
+    if options.old_scheduling and any(timeline(text, steps, old=True) != timeline(text, steps) for text in texts):
+        found["Old prompt editing timelines"] = True
+    return found

@@ -1,0 +1,160 @@
+"""Decide everything a request leaves open: seeds, names, files, numbers. What comes out runs the same way twice."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from modules.domain.errors import InvalidRequest, UnknownName
+from modules.domain.plan import ImagePlan, Note, Pass, Plan, ResolvedModel, TextOptions
+from modules.domain.request import MAX_SEED, Generation
+from modules.library.catalog import Catalog
+from modules.pipeline import facts
+from modules.pipeline.options import guidance_options, noise_options, sampler_options, schedule_options, text_options
+from modules.prompting.prepare import PreparedPrompt, prepare
+from modules.prompting.styles import Style
+from modules.prompting.wildcards import Wildcards, expand_wildcards
+from modules.sampling.catalogue import Resolved, resolve
+from modules.settings.snapshot import Snapshot
+
+DrawSeed = Callable[[], int]
+
+
+def draw_seed() -> int:
+    """Draw a random seed from A1111's range."""
+    return random.SystemRandom().randint(0, MAX_SEED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """The named things on disk that a request may refer to."""
+
+    catalog: Catalog
+    styles: Sequence[Style] = ()
+    wildcards: Wildcards | None = None
+
+
+def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawSeed = draw_seed) -> Plan:
+    """Decide a request.
+
+    Raises:
+        UnknownName: no checkpoint or VAE of that name, or no checkpoint at all.
+        InvalidRequest: prompt lists of different lengths.
+        LimitExceeded: a prompt is too long or has too many parts.
+    """
+    chosen = resolve(request.sampling.sampler, request.sampling.scheduler)
+    text = text_options(settings)
+    sampler = sampler_options(request, settings, chosen.sampler)
+    schedule = schedule_options(settings)
+    styles, notes = _styles(request, shelf)
+    images = _images(request, settings, shelf, styles, draw)
+    main = Pass(
+        size=request.size,
+        steps=request.sampling.steps,
+        sampler=chosen.sampler.label,
+        scheduler=chosen.schedule.label,
+        schedule_label=chosen.schedule_label,
+        uses_ensd=chosen.sampler.uses_ensd,
+    )
+    extra = {
+        **facts.of_sampler(chosen, sampler, settings),
+        **facts.of_schedule(chosen, schedule),
+        **facts.of_prompts(images, text, chosen.model_calls(main.steps)),
+    }
+    return Plan(
+        request=request,
+        images=images,
+        model=_model(request, settings, shelf.catalog),
+        main=main,
+        sampler=sampler,
+        schedule=schedule,
+        text=text,
+        guidance=guidance_options(request, settings),
+        noise=noise_options(settings),
+        tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,
+        infotext_extra=extra,
+        notes=(*notes, *(Note(text=line) for line in chosen.notes)),
+    )
+
+
+def prepared(image: ImagePlan, steps: int, text: TextOptions) -> PreparedPrompt:
+    """Take the finished prompts of a planned picture apart.
+
+    Args:
+        image: its prompts already hold styles and have lost comments.
+        steps: model calls of the pass.
+        text: says how schedules are read.
+    """
+    return prepare(
+        image.prompt, image.negative_prompt, steps=steps, old_scheduling=text.old_scheduling, comments=False
+    )
+
+
+def _images(
+    request: Generation, settings: Snapshot, shelf: Shelf, styles: Sequence[Style], draw: DrawSeed
+) -> tuple[ImagePlan, ...]:
+    prompts, negatives = _texts(request)
+    spec = request.seed
+    seed = draw() if spec.seed < 0 else spec.seed
+    subseed = draw() if spec.subseed < 0 else spec.subseed
+    fixed = spec.subseed_strength != 0
+    images: list[ImagePlan] = []
+    for index, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True)):
+        own_seed = seed if fixed else seed + index
+        done = prepare(
+            _expanded(prompt, shelf, own_seed),
+            _expanded(negative, shelf, own_seed),
+            styles=styles,
+            steps=request.sampling.steps,
+            comments=settings.sd.enable_prompt_comments,
+        )
+        images.append(
+            ImagePlan(
+                index=index,
+                prompt=done.prompt,
+                negative_prompt=done.negative_prompt,
+                seed=own_seed,
+                subseed=subseed + index,
+            )
+        )
+    return tuple(images)
+
+
+def _texts(request: Generation) -> tuple[Sequence[str], Sequence[str]]:
+    """Return one prompt and one negative prompt per picture."""
+    count = request.batch.size * request.batch.count
+    lists = [text for text in (request.prompt, request.negative_prompt) if not isinstance(text, str)]
+    if lists:
+        count = len(lists[0])
+        if any(len(texts) != count for texts in lists):
+            raise InvalidRequest("prompt and negative_prompt must be lists of the same length", field="negative_prompt")
+    prompts, negatives = (
+        [text] * count if isinstance(text, str) else text for text in (request.prompt, request.negative_prompt)
+    )
+    return prompts, negatives
+
+
+def _expanded(text: str, shelf: Shelf, seed: int) -> str:
+    return text if shelf.wildcards is None else expand_wildcards(text, shelf.wildcards, seed)
+
+
+def _styles(request: Generation, shelf: Shelf) -> tuple[list[Style], list[Note]]:
+    known = {style.name: style for style in shelf.styles}
+    missing = [name for name in request.styles if name not in known]
+    notes = [Note(text=f"Style {name[:100]!r} not found, ignored") for name in missing]
+    return [known[name] for name in request.styles if name in known], notes
+
+
+def _model(request: Generation, settings: Snapshot, catalog: Catalog) -> ResolvedModel:
+    wanted = request.model.checkpoint or settings.sd.sd_model_checkpoint
+    entry = catalog.find(wanted) if wanted else catalog.default()
+    if entry is None:
+        known = [known.title for known in catalog.entries()]
+        raise UnknownName("Checkpoint", wanted or "(any)", known, field="sd_model_checkpoint")
+    vae = catalog.vae_for(entry, settings.vae.sd_vae, settings.vae.sd_vae_overrides_per_model_preferences)
+    return ResolvedModel(
+        checkpoint=entry.path,
+        name=entry.base,
+        short_hash=catalog.short_hash(entry.path),
+        vae=vae,
+        vae_hash=catalog.short_hash(vae) if vae else None,
+    )
