@@ -1,6 +1,7 @@
 """Turn the command line and the environment into one frozen `LaunchConfig`; standard library only."""
 
 import argparse
+import ipaddress
 import json
 import os
 import shlex
@@ -18,7 +19,6 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Login = tuple[str, str]
 """User name and password."""
 
-_LOOPBACK = frozenset({"localhost", "::1", "[::1]"})
 _HIDDEN = "***"
 
 
@@ -118,8 +118,7 @@ class LaunchConfig:
     @property
     def is_remote(self) -> bool:
         """Whether other machines can reach this server."""
-        name = self.server_name or ""
-        return self.listen or not (name == "" or name in _LOOPBACK or name.startswith("127."))
+        return self.listen or not (self.server_name is None or _is_loopback(self.server_name))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -173,6 +172,13 @@ def parse(
     _check(parser, values, notes)
     shown = {name: _shown(name, value) for name, value in values.items()}
     return _config(parser, values, given, root, shown, notes)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def _add(group: Any, flag: Flag) -> None:
