@@ -63,9 +63,9 @@ def _reason(error: Exception) -> str:
     return next((line.strip()[:160] for line in cause.splitlines() if line.strip()), type(error).__name__)
 
 
-def _stand_ins(file: TorchFile) -> list[tuple[Any, str]]:
+def _stand_ins(file: TorchFile) -> list[Any]:
     """What torch may build under the names that it does not know itself."""
-    result: list[tuple[Any, str]] = [(stand_in(name), name) for name in file.globals if is_stand_in(name)]
+    result: list[Any] = [(stand_in(name), name) for name in file.globals if is_stand_in(name)]
     for name in file.globals & DICTIONARY_GLOBALS:
         result.append((OrderedDict if name.endswith(".AttributeDict") else make_dictionary, name))
     return result
