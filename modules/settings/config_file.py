@@ -63,7 +63,8 @@ def _parse(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=lambda _name: None)
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
-    return cast("dict[str, Any]", found)
+    # Half of a surrogate pair can be read but never be written again; it becomes a question mark.
+    return cast("dict[str, Any]", json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace")))
 
 
 def _migrated(raw: dict[str, Any]) -> dict[str, Any]:

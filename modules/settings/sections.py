@@ -126,7 +126,7 @@ class Api:
         50, label="Largest input image, MB", ge=1, le=10_000, help="Limit for the file of one picture sent to us."
     )
     api_max_image_mpixels: float = param(
-        64.0, label="Largest input image, megapixels", ge=0.01, le=1000,
+        64.0, label="Largest input image, megapixels", ge=0.01, le=178,
         help="Read from the file's header, before the picture is decoded.",
     )  # fmt: skip
     api_max_images_per_request: int = param(
