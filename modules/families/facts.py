@@ -1,0 +1,75 @@
+"""What a checkpoint's yaml, metadata and marker tensors say about training, for families of latent diffusion."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modules.domain.errors import BrokenFile
+from modules.families.sidecar import count, number, section
+from modules.library.header import Header
+from modules.sampling.prediction import (
+    Prediction,
+    SigmaTable,
+    rescale_zero_terminal_snr,
+    scaled_linear_alphas,
+)
+
+BETA_START = 0.00085
+BETA_END = 0.012
+TIMESTEPS = 1000
+
+
+def prediction_name(header: Header, config: Mapping[str, Any]) -> str:
+    """Return eps, v or x0: from the yaml, else the metadata, else the marker tensor, else eps.
+
+    Raises:
+        BrokenFile: the yaml names another one.
+    """
+    stated = section(config, "model", "params").get("parameterization")
+    if stated is not None:
+        if stated not in {"eps", "v", "x0"}:
+            raise BrokenFile(
+                header.path, f"the yaml beside it has parameterization {str(stated)[:40]!r}, not eps, v or x0"
+            )
+        return stated
+    by_metadata = header.metadata.get("modelspec.prediction_type", "").lower()
+    return "v" if by_metadata.startswith("v") or (not by_metadata and "v_pred" in header.tensors) else "eps"
+
+
+def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect what shapes cannot tell; only facts that are stated appear.
+
+    Returns:
+        Any of unet_heads, unet_head_channels, unet_norm_groups, vae_norm_groups, text_heads, beta_start, beta_end,
+        timesteps, latent_scale, zero_terminal_snr.
+
+    Raises:
+        BrokenFile: a stated number is of another type or out of range.
+    """
+    params = section(config, "model", "params")
+    unet = section(params, "unet_config", "params")
+    try:
+        facts = {
+            "unet_heads": count(unet, "num_heads"),
+            "unet_head_channels": count(unet, "num_head_channels"),
+            "unet_norm_groups": count(unet, "norm_groups"),
+            "vae_norm_groups": count(section(params, "first_stage_config", "params", "ddconfig"), "norm_groups"),
+            "text_heads": count(section(params, "cond_stage_config", "params"), "num_heads"),
+            "beta_start": number(params, "linear_start", minimum=1e-8, maximum=0.999),
+            "beta_end": number(params, "linear_end", minimum=1e-8, maximum=0.999),
+            "timesteps": count(params, "timesteps"),
+            "latent_scale": number(params, "scale_factor", minimum=1e-6, maximum=1e6),
+            "zero_terminal_snr": True if "ztsnr" in header.tensors else None,
+        }
+    except ValueError as error:
+        raise BrokenFile(header.path, f"the yaml beside it is wrong: {error}") from error
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def trained_prediction(name: str, facts: Mapping[str, Any]) -> Prediction:
+    """Build the prediction with the noise levels of training."""
+    alphas = scaled_linear_alphas(
+        facts.get("beta_start", BETA_START), facts.get("beta_end", BETA_END), facts.get("timesteps", TIMESTEPS)
+    )
+    if facts.get("zero_terminal_snr"):
+        alphas = rescale_zero_terminal_snr(alphas)
+    return Prediction.named(name, SigmaTable.from_alphas(alphas))
