@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,11 @@ from modules.cli_flags import FLAGS, Kind, Status
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def parse(*argv: str, root: Path = ROOT, **environ: str) -> cli.LaunchConfig:
+def parse(*argv: str, root: Path = ROOT, **environ: Any) -> cli.LaunchConfig:
     return cli.parse(argv, environ, root=root)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str, **environ: str) -> str:
+def refused(capsys: pytest.CaptureFixture[str], *argv: str, **environ: Any) -> str:
     with pytest.raises(SystemExit) as stop:
         parse(*argv, **environ)
     assert stop.value.code == 2
