@@ -130,7 +130,7 @@ class _Layout:
         full = len(self.ids) == CAPACITY
         if token == self.comma_id:
             self.last_comma = len(self.ids)
-        elif full and 0 <= self.last_comma and CAPACITY - self.last_comma <= self.backtrack:
+        elif full and self.last_comma >= 0 and CAPACITY - self.last_comma <= self.backtrack:
             self._cut_after(self.last_comma + 1)
             full = len(self.ids) == CAPACITY
         if full:

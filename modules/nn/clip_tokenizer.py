@@ -16,6 +16,7 @@ VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 SIZE = 49408
 _MERGES = SIZE - 2 * 256 - 2
 _END = "</w>"
+_CACHED_LETTERS = 32
 _SPECIAL = ("<start_of_text>", "<end_of_text>")
 _WORD = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}++|\p{N}|[^\s\p{L}\p{N}]++"
 
@@ -44,7 +45,7 @@ class ClipTokenizer:
         self._letter = [letters[byte] for byte in range(256)]
         self._byte = {letter: byte for byte, letter in letters.items()}
         self._words = regex.compile(_WORD, regex.IGNORECASE)
-        self._ids_of_word = lru_cache(maxsize=65_536)(self._encode_word)
+        self._cached = lru_cache(maxsize=65_536)(self._encode_word)
 
     def __len__(self) -> int:
         return len(self._symbol)
@@ -58,7 +59,7 @@ class ClipTokenizer:
         """Return the ids of a text; upper case and repeated blanks make no difference. Never raises."""
         ids: list[int] = []
         for word in self._words.findall(_cleaned(text)):
-            ids += self._ids_of_word(word)
+            ids += self._cached(word) if len(word) <= _CACHED_LETTERS else self._encode_word(word)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
