@@ -16,7 +16,6 @@ from modules.training.shapes.vocabulary import (
     RADIUS,
     RELATIONS,
     SHAPES,
-    SIZES,
     SPACING,
     STYLES,
     choices,
@@ -240,7 +239,9 @@ def changed(scene: Scene, rng: random.Random) -> tuple[int, Scene]:
         return 0, scene
     slot = rng.choices(CHANGES, (5, 2, 2))[0]
     used = {scene.ground.first, scene.ground.second, scene.things[0].colour}
-    values = [value for value in choices(slot) if value != scene.value(slot) and (slot == "shape0" or value not in used)]
+    values = [
+        value for value in choices(slot) if value != scene.value(slot) and (slot == "shape0" or value not in used)
+    ]
     value = rng.choice(values)
     if slot == "ground":
         return CHANGES.index(slot) + 1, replace(scene, ground=replace(scene.ground, first=value))

@@ -71,7 +71,15 @@ FILLER = (
 )  # fmt: skip
 """Words people add to every prompt; they say nothing about a scene."""
 
-OPENINGS = ("a picture of", "a drawing of", "an image of", "an illustration of", "a photo of", "a painting of", "there is")
+OPENINGS = (
+    "a picture of",
+    "a drawing of",
+    "an image of",
+    "an illustration of",
+    "a photo of",
+    "a painting of",
+    "there is",
+)
 
 SLOTS = (
     "colour0", "shape0", "size0", "style0", "position0", "colour1", "shape1", "size1", "style1",

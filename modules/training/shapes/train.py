@@ -1,0 +1,169 @@
+"""Run the three stages one after the other and write the checkpoint."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from modules.training.shapes import text_stage, unet_stage, vae_stage
+from modules.training.shapes.config import ShapesConfig, build
+from modules.training.shapes.dataset import Dataset, make_dataset
+from modules.training.shapes.export import export
+from modules.training.shapes.loop import Budget, Loop, Plan, Stage
+from modules.training.shapes.sheet import save_sheet
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("vae", "text", "unet")
+SIZES = ((128, 128), (192, 128), (128, 192), (192, 192), (256, 256))
+"""Trained picture sizes, the main one first."""
+NAME = "shapes-v1.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of everything; the defaults are for one large GPU."""
+
+    scenes: int = 262_144
+    captions: int = 4
+    """Per scene."""
+    others: int = 24_576
+    """Scenes encoded in each size but the main one."""
+    vae_pixels: int = 1_048_576
+    """Per step."""
+    text_batch: int = 1024
+    unet_batch: int = 512
+    lr: float = 1e-3
+
+
+CPU_SCALE = Scale(scenes=20_480, captions=3, others=1024, vae_pixels=16_384, text_batch=64, unet_batch=16)
+TOY_SCALE = Scale(scenes=512, captions=2, others=64, vae_pixels=8192, text_batch=16, unet_batch=8)
+
+
+class Training:
+    """A folder with the state of a run.
+
+    Args:
+        config: sizes of the networks.
+        plan: folder, device, seed and habits.
+        scale: sizes of set and batches.
+        compiled: whether to compile the denoising network; gives way to plain execution where that fails.
+    """
+
+    def __init__(self, config: ShapesConfig, plan: Plan, scale: Scale, *, compiled: bool = False) -> None:
+        self.config, self.plan, self.scale, self.compiled = config, plan, scale, compiled
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(plan.seed)
+        networks = build(config)
+        vae_stage.prepare(networks.vae)
+        text_stage.prepare(networks.text)
+        unet_stage.prepare(networks.unet)
+        for module in (networks.vae, networks.text, networks.unet):
+            module.to(plan.device)
+        self.networks = networks
+        self._data: Dataset | None = None
+
+    @property
+    def data(self) -> Dataset:
+        """The training set, made on first use."""
+        if self._data is None:
+            began = time.monotonic()
+            made = make_dataset(self.plan.seed, self.scale.scenes, self.scale.captions)
+            self._data = made.to(self.plan.device)
+            logger.info("data: %d scenes in %.1f s", len(made), time.monotonic() - began)
+        return self._data
+
+    def run(self, budgets: Mapping[str, Budget], *, resume: bool) -> bool:
+        """Train the stages that have a budget, in order; a stage without one must have been trained before.
+
+        Returns:
+            Whether all budgets were used up before the deadline. The checkpoint is written in either case, as soon as
+            there is anything to put into it.
+        """
+        for name in STAGES:
+            if name in budgets:
+                done = self._stage(name, budgets[name], resume)
+            else:
+                done = self._take_up(name)
+            if not done and name != "unet":
+                return False
+        path = self.plan.folder / NAME
+        export(self.networks, self.config, path)
+        logger.info("wrote %s, %.2f MB", path, path.stat().st_size / 1e6)
+        return done
+
+    def _take_up(self, name: str) -> bool:
+        """Load the averaged weights of a stage trained before; the UNet may still be missing."""
+        loop = Loop(self._make(name, light=True), self.plan)
+        if loop.resume():
+            self._finish(name, loop)
+            return True
+        return name == "unet"
+
+    def _stage(self, name: str, budget: Budget, resume: bool) -> bool:
+        loop = Loop(self._make(name), self.plan)
+        if resume:
+            loop.resume()
+        done = loop.run(budget)
+        self._finish(name, loop)
+        return done
+
+    def _make(self, name: str, *, light: bool = False) -> Stage:
+        networks, scale = self.networks, self.scale
+        if name == "vae":
+            return vae_stage.VaeStage(networks.vae.to(memory_format=torch.channels_last), self.data, scale.vae_pixels)
+        if name == "text":
+            return text_stage.TextStage(networks.text, self.data, scale.text_batch)
+        unet = networks.unet.to(memory_format=torch.channels_last)
+        if light:
+            return unet_stage.UnetStage(unet, networks.text, self.data, (), scale.unet_batch)
+        began = time.monotonic()
+        networks.vae.eval()
+        encoded = unet_stage.encode_all(networks.vae, self.data, SIZES, scale.others)
+        logger.info("encoded %d scenes in %.1f s", len(self.data), time.monotonic() - began)
+        call = compiled_unet(unet, self.plan.device, scale.unet_batch, self.config) if self.compiled else None
+        return unet_stage.UnetStage(unet, networks.text, self.data, encoded, scale.unet_batch, scale.lr, call)
+
+    def _finish(self, name: str, loop: Loop) -> None:
+        """Put the averaged weights in place; make the autoencoder ready for the next stages."""
+        loop.stage.module.load_state_dict(loop.averaged())
+        loop.stage.module.eval()
+        if name == "vae":
+            self.finish_vae()
+
+    def finish_vae(self) -> None:
+        """Fold the whitening in and show what the autoencoder makes of some scenes."""
+        vae = self.networks.vae.to(memory_format=torch.contiguous_format)
+        numbers = self.data.numbers[:1024]
+        before = vae_stage.psnr(vae, numbers[:64])
+        vae_stage.fold_whitening(vae, numbers[:256])
+        logger.info("vae: %.2f dB, %.2f dB after folding", before, vae_stage.psnr(vae, numbers[:64]))
+        with torch.no_grad():
+            from modules.training.shapes.drawing import draw
+
+            pictures = draw(numbers[:24], 128, 128)
+            back = vae.decode(vae.encode(pictures)[0])
+        both = torch.stack([pictures, back], dim=1).flatten(0, 1)
+        save_sheet(self.plan.folder / "vae.png", both, ["drawn", "decoded"] * len(pictures))
+
+
+def compiled_unet(unet: nn.Module, device: torch.device, batch: int, config: ShapesConfig) -> nn.Module | None:
+    """Compile the network and try it once forwards and backwards; None, with the reason logged, where that fails."""
+    began = time.monotonic()
+    compiled = torch.compile(unet, dynamic=False)
+    x = torch.randn(batch, 4, 16, 16, device=device)
+    context = torch.randn(batch, 77, config.text_width, device=device, requires_grad=True)
+    t = torch.zeros(batch, dtype=torch.long, device=device)
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            compiled(x, t, context).float().mean().backward()
+    except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and training can go on without one
+        logger.warning("slower because the network could not be compiled: %s", str(error)[:500])
+        return None
+    finally:
+        unet.zero_grad(set_to_none=True)
+    logger.info("compiled in %.0f s", time.monotonic() - began)
+    return compiled
