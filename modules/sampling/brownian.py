@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from modules.sampling.noise import OpenStream
+from modules.sampling.steps import levels
 
 DECIMALS = 6
 """Times are rounded to this many digits, which bounds the depth of the tree."""
@@ -89,8 +90,8 @@ class BrownianNoise:
             open_stream: the source of normal values.
             joint: when given, the seed of a single path that covers the whole batch; `seeds` then only counts it.
         """
-        levels = [s for s in sigmas.tolist() if s > 0]
-        low, high = min(levels), max(levels)
+        positive = [s for s in levels(sigmas) if s > 0]
+        low, high = min(positive), max(positive)
         self.device = device
         if joint is None:
             self._paths = [BrownianPath(shape, low, high, seed, open_stream) for seed in seeds]

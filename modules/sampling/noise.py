@@ -3,20 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from modules.domain.errors import UnknownName
 from modules.sampling.philox import Philox
-from modules.sampling.types import Noise
 
 NEARLY_PARALLEL = 0.9995
 SEED_MASK = 0xFFFFFFFFFFFFFFFF
 
 SOURCES = ("GPU", "CPU", "NV")
-Source = Literal["GPU", "CPU", "NV"]
 
 
 class Stream(Protocol):
@@ -140,7 +138,8 @@ def slerp(part: float, low: Tensor, high: Tensor) -> Tensor:
     The angle is taken per channel and column, over the rows, and nearly parallel inputs are mixed with the weights
     the other way round; both are what seeds published with a variation strength rely on.
     """
-    unit_low, unit_high = low / low.norm(dim=1, keepdim=True), high / high.norm(dim=1, keepdim=True)
+    unit_low = low / torch.linalg.vector_norm(low, dim=1, keepdim=True)
+    unit_high = high / torch.linalg.vector_norm(high, dim=1, keepdim=True)
     cosine = (unit_low * unit_high).sum(1, keepdim=True)
     if cosine.mean() > NEARLY_PARALLEL:
         return low * part + high * (1 - part)
@@ -168,6 +167,3 @@ def _overlap(size: int, into: int) -> tuple[int, int, int]:
 def no_noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
     """Serve deterministic samplers: adding it changes nothing."""
     return torch.zeros(())
-
-
-_: Noise = no_noise

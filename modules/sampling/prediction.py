@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Self
@@ -14,6 +14,10 @@ from modules.sampling.types import Conditioning, Network
 
 ZERO_SNR_LAST_ALPHA = 4.8973451890853435e-08
 """Value kept at the last entry after rescaling to zero terminal SNR, where the exact 0 would give an infinite sigma."""
+
+CONSISTENCY_TIMESTEPS = 50
+CONSISTENCY_TIME_SCALE = 10.0
+CONSISTENCY_SIGMA_DATA = 0.5
 
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """(x [B, C, h, w], sigma [B], conditioning of B rows) -> x0 [B, C, h, w]."""
@@ -152,6 +156,8 @@ class Prediction:
 
     target: Target
     table: SigmaTable
+    consistency: bool = False
+    """Blend the input in at the lowest timesteps, as consistency models are trained (arXiv:2310.04378, equation 9)."""
 
     @classmethod
     def named(cls, name: str, table: SigmaTable) -> Self:
@@ -161,6 +167,15 @@ class Prediction:
             ValueError: another name.
         """
         return cls(Target(name), table)
+
+    def of_consistency(self) -> "Prediction":
+        """Return this prediction as a consistency model reads it: 50 trained timesteps, never in between."""
+        kept = self.table.every(max(len(self.table) // CONSISTENCY_TIMESTEPS, 1))
+        return Prediction(self.target, replace(kept, quantize=True), consistency=True)
+
+    def on(self, device: torch.device) -> "Prediction":
+        """Return this prediction with its table on another device."""
+        return Prediction(self.target, self.table.to(device), self.consistency)
 
     def input_scale(self, sigma: Tensor) -> Tensor:
         """Return the factor between `x` and what the network is fed; same shape as sigma."""
@@ -180,7 +195,14 @@ class Prediction:
             output: [B, C, h, w] what the network answered.
             sigma: [B]
         """
-        s = _beside(sigma, x)
+        x0 = self._plain_x0(x, output, _beside(sigma, x))
+        if not self.consistency:
+            return x0
+        t = _beside(self.timestep(sigma) * CONSISTENCY_TIME_SCALE, x)
+        spread = (t**2 + CONSISTENCY_SIGMA_DATA**2) ** 0.5
+        return x0 * (t / spread) + x * (CONSISTENCY_SIGMA_DATA / spread) ** 2
+
+    def _plain_x0(self, x: Tensor, output: Tensor, s: Tensor) -> Tensor:
         match self.target:
             case Target.X0:
                 return output
@@ -202,7 +224,7 @@ def predict(network: Network, prediction: Prediction) -> Predict:
     def run(x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
         nonlocal on_device
         if on_device.table.sigmas.device != x.device:
-            on_device = Prediction(prediction.target, prediction.table.to(x.device))
+            on_device = prediction.on(x.device)
         scaled = x * _beside(on_device.input_scale(sigma), x)
         output = network(scaled, on_device.timestep(sigma), conditioning)
         return on_device.to_x0(x, output, sigma)

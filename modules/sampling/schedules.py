@@ -12,6 +12,7 @@ from modules.domain.errors import UnknownName
 from modules.domain.plan import ScheduleOptions
 from modules.sampling import schedule_tables as tables
 from modules.sampling.prediction import SigmaTable
+from modules.sampling.steps import levels
 
 LAPLACE_SPREAD = 0.5
 LINEAR_PART_ENDS_AT = 0.025
@@ -128,7 +129,7 @@ def beta(span: Span) -> Tensor:
     from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]
 
     alpha, beta_ = span.options.beta_alpha, span.options.beta_beta
-    quantiles = [float(betaincinv(alpha, beta_, 1 - q)) for q in _ramp(span.steps).tolist()]
+    quantiles = [float(betaincinv(alpha, beta_, 1 - q)) for q in levels(_ramp(span.steps))]
     return _ended(span.low + (span.high - span.low) * torch.tensor(quantiles, dtype=torch.float64))
 
 

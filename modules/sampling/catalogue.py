@@ -1,0 +1,380 @@
+"""Every sampler there is, with what it needs and how names written by people and old files lead to it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
+
+from torch import Tensor
+
+from modules.domain.errors import UnknownName
+from modules.domain.plan import SamplerOptions
+from modules.sampling.ancestral import dpm2_ancestral, dpmpp_2s_ancestral, euler_ancestral, lcm
+from modules.sampling.dpm_solver import dpm_adaptive, dpm_fast
+from modules.sampling.dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde
+from modules.sampling.ode import dpm2, euler, heun, lms
+from modules.sampling.prediction import Prediction
+from modules.sampling.restart import restart
+from modules.sampling.schedules import AUTOMATIC, SCHEDULES, Schedule, schedule_named
+from modules.sampling.timesteps import Unconditional, ddim, plms
+from modules.sampling.types import Denoise, Noise, Step
+from modules.sampling.unipc import Variant, unipc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Controls:
+    """What a sampler may use besides the denoiser, the start and the levels."""
+
+    noise: Noise
+    options: SamplerOptions
+    unconditional: Unconditional | None = None
+    """Estimate without the prompt, for samplers that say `needs_uncond`."""
+
+
+Run = Callable[[Denoise, Tensor, Tensor, Controls], Iterator[Step]]
+
+
+def _plain(
+    function: Callable[[Denoise, Tensor, Tensor], Iterator[Step]],
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    controls: Controls,
+) -> Iterator[Step]:
+    return function(denoise, x, sigmas)
+
+
+def _noisy(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    return function(denoise, x, sigmas, noise=controls.noise)
+
+
+def _churned(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    o = controls.options
+    return function(
+        denoise,
+        x,
+        sigmas,
+        noise=controls.noise,
+        s_churn=o.s_churn,
+        s_tmin=o.s_tmin,
+        s_tmax=o.s_tmax or float("inf"),
+        s_noise=o.s_noise,
+    )
+
+
+def _with_eta(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    return function(denoise, x, sigmas, noise=controls.noise, eta=controls.options.eta)
+
+
+def _with_eta_and_scale(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    o = controls.options
+    return function(denoise, x, sigmas, noise=controls.noise, eta=o.eta, s_noise=o.s_noise)
+
+
+def _cfgpp(denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls) -> Iterator[Step]:
+    return ddim(
+        denoise, x, sigmas, noise=controls.noise, eta=controls.options.eta, unconditional=controls.unconditional
+    )
+
+
+def _unipc(denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls) -> Iterator[Step]:
+    o = controls.options
+    return unipc(
+        denoise,
+        x,
+        sigmas,
+        order=o.uni_pc_order,
+        variant=cast(Variant, o.uni_pc_variant),
+        lower_order_final=o.uni_pc_lower_order_final,
+    )
+
+
+def _as_trained(prediction: Prediction) -> Prediction:
+    return prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampler:
+    """One integrator and the facts that the rest of the program needs about it."""
+
+    label: str
+    name: str
+    """Name of the function in older lists."""
+    run: Run
+    aliases: tuple[str, ...] = ()
+    default_schedule: str | None = None
+    """Label of the schedule that Automatic means; None is the model's own uniform spacing."""
+    second_order: bool = False
+    """It calls the network about twice a step: progress and prompt timelines count 2n."""
+    brownian: bool = False
+    """Its noise comes from Brownian paths over the schedule."""
+    solver: str = ""
+    uses_ensd: bool = False
+    """The seed delta of later noise is reported for it."""
+    discard_penultimate: bool = False
+    """One more level is computed and the last above zero dropped."""
+    levels: Literal["schedule", "trained", "unipc"] = "schedule"
+    """Where its levels come from; all but "schedule" are the timestep family, which no schedule affects."""
+    takes: tuple[str, ...] = ()
+    """Which of eta, s_churn, s_tmin, s_tmax, s_noise reach it."""
+    eta_setting: Literal["eta_ancestral", "eta_ddim"] = "eta_ancestral"
+    """Which setting its eta falls back to."""
+    cfg_factor: float = 1.0
+    """Multiplies the guidance scale."""
+    needs_uncond: bool = False
+    """The estimate without the prompt is used by itself, so it is never skipped for a guidance scale of 1."""
+    adapt: Callable[[Prediction], Prediction] = _as_trained
+    """How it wants the network read; the result's table is the one its levels come from."""
+
+    @property
+    def timesteps(self) -> bool:
+        """Tell whether it belongs to the timestep family."""
+        return self.levels != "schedule"
+
+    def calls(self, steps: int) -> int:
+        """Return how many network calls progress and prompt timelines count for that many steps."""
+        return steps * 2 if self.second_order else steps
+
+    def listing(self) -> dict[str, str]:
+        """Return the options that the list of samplers shows."""
+        shown = {"scheduler": self.default_schedule.lower()} if self.default_schedule else {}
+        flags = {
+            "discard_next_to_last_sigma": self.discard_penultimate,
+            "uses_ensd": self.uses_ensd,
+            "second_order": self.second_order,
+            "brownian_noise": self.brownian,
+        }
+        shown |= {name: "True" for name, on in flags.items() if on}
+        return shown | ({"solver_type": self.solver} if self.solver else {})
+
+
+CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+
+SAMPLERS: tuple[Sampler, ...] = (
+    Sampler(
+        label="DPM++ 2M",
+        name="sample_dpmpp_2m",
+        aliases=("k_dpmpp_2m",),
+        run=partial(_plain, dpmpp_2m),
+        default_schedule="Karras",
+    ),
+    Sampler(
+        label="DPM++ SDE",
+        name="sample_dpmpp_sde",
+        aliases=("k_dpmpp_sde",),
+        run=partial(_with_eta_and_scale, dpmpp_sde),
+        default_schedule="Karras",
+        second_order=True,
+        brownian=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM++ 2M SDE",
+        name="sample_dpmpp_2m_sde",
+        aliases=("k_dpmpp_2m_sde",),
+        run=partial(_with_eta_and_scale, dpmpp_2m_sde),
+        default_schedule="Exponential",
+        brownian=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM++ 2M SDE Heun",
+        name="sample_dpmpp_2m_sde",
+        aliases=("k_dpmpp_2m_sde_heun",),
+        run=partial(_with_eta_and_scale, partial(dpmpp_2m_sde, solver="heun")),
+        default_schedule="Exponential",
+        brownian=True,
+        solver="heun",
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM++ 2S a",
+        name="sample_dpmpp_2s_ancestral",
+        aliases=("k_dpmpp_2s_a",),
+        run=partial(_with_eta_and_scale, dpmpp_2s_ancestral),
+        default_schedule="Karras",
+        second_order=True,
+        uses_ensd=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM++ 3M SDE",
+        name="sample_dpmpp_3m_sde",
+        aliases=("k_dpmpp_3m_sde",),
+        run=partial(_with_eta_and_scale, dpmpp_3m_sde),
+        default_schedule="Exponential",
+        brownian=True,
+        discard_penultimate=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="Euler a",
+        name="sample_euler_ancestral",
+        aliases=("k_euler_a", "k_euler_ancestral"),
+        run=partial(_with_eta, euler_ancestral),
+        uses_ensd=True,
+        takes=("eta",),
+    ),
+    Sampler(label="Euler", name="sample_euler", aliases=("k_euler",), run=partial(_churned, euler), takes=CHURN),
+    Sampler(label="LMS", name="sample_lms", aliases=("k_lms",), run=partial(_plain, lms)),
+    Sampler(
+        label="Heun",
+        name="sample_heun",
+        aliases=("k_heun",),
+        run=partial(_churned, heun),
+        second_order=True,
+        takes=CHURN,
+    ),
+    Sampler(
+        label="DPM2",
+        name="sample_dpm_2",
+        aliases=("k_dpm_2",),
+        run=partial(_churned, dpm2),
+        default_schedule="Karras",
+        second_order=True,
+        discard_penultimate=True,
+        takes=CHURN,
+    ),
+    Sampler(
+        label="DPM2 a",
+        name="sample_dpm_2_ancestral",
+        aliases=("k_dpm_2_a",),
+        run=partial(_with_eta_and_scale, dpm2_ancestral),
+        default_schedule="Karras",
+        second_order=True,
+        uses_ensd=True,
+        discard_penultimate=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM fast",
+        name="sample_dpm_fast",
+        aliases=("k_dpm_fast",),
+        run=partial(_with_eta_and_scale, dpm_fast),
+        uses_ensd=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="DPM adaptive",
+        name="sample_dpm_adaptive",
+        aliases=("k_dpm_ad",),
+        run=partial(_with_eta, dpm_adaptive),
+        uses_ensd=True,
+        takes=("eta",),
+    ),
+    Sampler(
+        label="Restart",
+        name="restart",
+        aliases=("restart",),
+        run=partial(_noisy, restart),
+        default_schedule="Karras",
+        second_order=True,
+    ),
+    Sampler(
+        label="DDIM",
+        name="ddim",
+        aliases=("ddim",),
+        run=partial(_with_eta, ddim),
+        levels="trained",
+        takes=("eta",),
+        eta_setting="eta_ddim",
+    ),
+    Sampler(
+        label="DDIM CFG++",
+        name="ddim_cfgpp",
+        aliases=("ddim_cfgpp",),
+        run=_cfgpp,
+        levels="trained",
+        takes=("eta",),
+        eta_setting="eta_ddim",
+        cfg_factor=1 / 12.5,
+        needs_uncond=True,
+    ),
+    Sampler(label="PLMS", name="plms", aliases=("plms",), run=partial(_plain, plms), levels="trained"),
+    Sampler(label="UniPC", name="unipc", aliases=("unipc",), run=_unipc, levels="unipc"),
+    Sampler(
+        label="LCM", name="sample_lcm", aliases=("k_lcm",), run=partial(_noisy, lcm), adapt=Prediction.of_consistency
+    ),
+)
+"""Every sampler, in the order in which people see them; the first stands in for unknown names."""
+
+
+def sampler_named(label: str) -> Sampler:
+    """Find a sampler by its exact label.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    for sampler in SAMPLERS:
+        if sampler.label == label:
+            return sampler
+    raise UnknownName("sampler", label, (s.label for s in SAMPLERS), field="sampler_name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resolved:
+    """What a pair of names means."""
+
+    sampler: Sampler
+    schedule: Schedule
+    """As chosen; may be Automatic."""
+    notes: tuple[str, ...] = ()
+    """What was corrected, for the person."""
+    known: bool = True
+    """False when the sampler's name matched nothing and the first sampler stands in."""
+
+    @property
+    def runs(self) -> Schedule:
+        """Return the schedule that really runs."""
+        return schedule_that_runs(self.sampler, self.schedule)
+
+    @property
+    def schedule_type(self) -> str:
+        """Return what infotext prints as Schedule type."""
+        return self.schedule.label if self.sampler.timesteps else self.runs.label
+
+
+def schedule_that_runs(sampler: Sampler, schedule: Schedule) -> Schedule:
+    """Replace Automatic by the sampler's own default, if it has one."""
+    if schedule is AUTOMATIC and sampler.default_schedule:
+        return schedule_named(sampler.default_schedule)
+    return schedule
+
+
+def resolve(sampler_name: str | None, scheduler: str | None, *, default_is_automatic: bool = True) -> Resolved:
+    """Turn the names of a request or an old file into a sampler and a schedule; never fails.
+
+    Args:
+        sampler_name: a label, possibly followed by a schedule ("DPM++ 2M Karras").
+        scheduler: a schedule's label or name; anything else means Automatic.
+        default_is_automatic: report the sampler's own default schedule as Automatic.
+    """
+    schedule = next((s for s in SCHEDULES if scheduler in (s.label, s.name)), AUTOMATIC)
+    rest, schedule = _without_suffix(sampler_name or "", schedule)
+    found = next((s for s in SAMPLERS if s.label == rest), None)
+    sampler = found or SAMPLERS[0]
+    if default_is_automatic and sampler.default_schedule == schedule.label:
+        schedule = AUTOMATIC
+    notes: list[str] = []
+    if sampler_name and not found:
+        notes.append(f"Sampler {sampler_name[:100]!r} not found, {sampler.label} was used")
+    if scheduler and not any(scheduler in (s.label, s.name) for s in SCHEDULES):
+        notes.append(f"Schedule type {scheduler[:100]!r} not found, {schedule.label} was used")
+    return Resolved(sampler=sampler, schedule=schedule, notes=tuple(notes), known=found is not None)
+
+
+def _without_suffix(name: str, schedule: Schedule) -> tuple[str, Schedule]:
+    """Cut a schedule off the end of a sampler's name; a later schedule in the list may match what is left."""
+    for candidate in SCHEDULES:
+        for text in candidate.answers_to():
+            if name.endswith(" " + text):
+                name, schedule = name.removesuffix(" " + text), candidate
+    return name, schedule
