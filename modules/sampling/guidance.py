@@ -1,0 +1,201 @@
+"""Classifier-free guidance: turn a network and the texts of a batch into one `(x, sigma) -> x0`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from modules.domain.errors import InvalidRequest
+from modules.domain.plan import GuidanceOptions
+from modules.sampling.batching import Rows, calls_for, padded, pick, stack, with_image_extras
+from modules.sampling.prediction import Prediction, predict
+from modules.sampling.types import Network, Timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuidanceFacts:
+    """What happened during a run, for infotext."""
+
+    ngms: bool = False
+    """The negative prompt was left out below the minimum sigma at least once."""
+    skipped_early: bool = False
+    """It was left out of the first calls."""
+    padded: bool = False
+    """One side was really lengthened to match the other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """The calls of one evaluation, kept until another row of a timeline or another skip is due."""
+
+    selection: tuple[tuple[tuple[int, ...], ...], tuple[int, ...], bool]
+    calls: tuple[Rows, ...]
+
+
+class Guided:
+    """Denoiser with the prompts built in. It counts its calls, since prompts may change along the way.
+
+    Source: Ho and Salimans 2022, arXiv:2207.12598; Liu et al. 2022, arXiv:2206.01714, for several weighted prompts.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        prediction: Prediction,
+        positives: Sequence[Sequence[Timeline]],
+        negatives: Sequence[Timeline],
+        options: GuidanceOptions,
+        *,
+        total_calls: int,
+        empty_chunk: Tensor | None = None,
+        image_extras: Mapping[str, Tensor] = MappingProxyType({}),
+        cfg_factor: float = 1.0,
+        needs_uncond: bool = False,
+        timesteps: bool = False,
+        first_call: int = 0,
+    ) -> None:
+        """Set up guidance for one run.
+
+        Args:
+            network: the raw network.
+            prediction: what its output means, as the sampler reads it.
+            positives: per picture the parts of its prompt, at least one each.
+            negatives: per picture its negative prompt.
+            options: scale, skipping and padding.
+            total_calls: how many calls the run counts (`Sampler.calls`), for the early skip.
+            empty_chunk: encoded empty prompt [1, 77, D], for `pad_cond_uncond`.
+            image_extras: further network inputs per picture by argument name, each [B, ...].
+            cfg_factor: multiplies the scale (`Sampler.cfg_factor`).
+            needs_uncond: evaluate the negative prompt even where guidance would not use it.
+            timesteps: compare the timestep instead of sigma with `s_min_uncond`, as the timestep family always did.
+            first_call: where the count starts, when this continues a run.
+
+        Raises:
+            InvalidRequest: a picture without a prompt, or counts that differ.
+        """
+        if len(positives) != len(negatives) or not all(positives):
+            raise InvalidRequest("every picture needs a prompt and a negative prompt", field="prompt")
+        self._predict = predict(network, prediction)
+        self._prediction = prediction
+        self._positives = tuple(tuple(parts) for parts in positives)
+        self._negatives = tuple(negatives)
+        self._options = options
+        self._scale = options.cfg_scale * cfg_factor
+        self._total_calls = total_calls
+        self._empty_chunk = empty_chunk
+        self._image_extras = image_extras
+        self._needs_uncond = needs_uncond
+        self._timesteps = timesteps
+        # With a total weight of 1 the negative prompt cancels out, so it need not be evaluated.
+        self._unused = not needs_uncond and all(
+            self._scale * sum(part.weight for part in parts) == 1 for parts in self._positives
+        )
+        self._first_rows = list(accumulate((len(parts) for parts in self._positives[:-1]), initial=0))
+        self._layout: _Layout | None = None
+        self._uncond: Tensor | None = None
+        self.calls = first_call
+        """Number of the next call."""
+        self.facts = GuidanceFacts()
+        """What happened so far."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
+        skip = self._skips(sigma)
+        calls = self._calls(x.device, skip or self._unused)
+        outputs = torch.cat([self._evaluate(rows, x, sigma) for rows in calls])
+        self.calls += 1
+        num_positive = sum(len(parts) for parts in self._positives)
+        positive = outputs[:num_positive]
+        if skip:
+            # Each picture's first prompt stands in for the side that was left out.
+            negative = positive[self._first_rows]
+        elif self._unused:
+            negative = torch.zeros_like(x)
+        else:
+            negative = outputs[num_positive:]
+        self._uncond = negative
+        return self._combine(positive, negative, 1.0 if skip else self._scale)
+
+    def unconditional(self) -> Tensor:
+        """Return the estimate without the prompt from the latest call, [B, C, h, w].
+
+        Raises:
+            RuntimeError: nothing was evaluated yet.
+        """
+        if self._uncond is None:
+            raise RuntimeError("there is no unconditional estimate before the first call of the denoiser")
+        return self._uncond
+
+    def _skips(self, sigma: Tensor) -> bool:
+        """Decide whether this call leaves out the negative prompt by choice of the person."""
+        o = self._options
+        if o.skip_early and self.calls / self._total_calls <= o.skip_early:
+            self.facts = replace(self.facts, skipped_early=True)
+            return True
+        if o.s_min_uncond <= 0 or not (self.calls % 2 or o.s_min_uncond_all):
+            return False
+        # Only this option has to know the level on the host, so only it waits for the device.
+        level = float(self._prediction.timestep(sigma[:1].cpu()) if self._timesteps else sigma[0])
+        if level < o.s_min_uncond:
+            self.facts = replace(self.facts, ngms=True)
+        return level < o.s_min_uncond
+
+    def _calls(self, device: torch.device, without_negative: bool) -> tuple[Rows, ...]:
+        """Return the network calls that are due now; assembled again only when a timeline or a skip changes."""
+        selection = (
+            tuple(tuple(part.row(self.calls) for part in parts) for parts in self._positives),
+            tuple(timeline.row(self.calls) for timeline in self._negatives),
+            without_negative,
+        )
+        if self._layout is None or self._layout.selection != selection:
+            self._layout = _Layout(selection, self._assemble(device, *selection))
+        return self._layout.calls
+
+    def _assemble(
+        self,
+        device: torch.device,
+        positive_rows: tuple[tuple[int, ...], ...],
+        negative_rows: tuple[int, ...],
+        without_negative: bool,
+    ) -> tuple[Rows, ...]:
+        picked = [
+            pick(part.conditioning, row)
+            for parts, rows in zip(self._positives, positive_rows, strict=True)
+            for part, row in zip(parts, rows, strict=True)
+        ]
+        owners = [i for i, parts in enumerate(self._positives) for _ in parts]
+        negatives = [pick(line.conditioning, row) for line, row in zip(self._negatives, negative_rows, strict=True)]
+        positive, negative, changed = padded(stack(picked), stack(negatives), self._options, self._empty_chunk)
+        if changed:
+            self.facts = replace(self.facts, padded=True)
+        calls = calls_for(
+            Rows(conditioning=positive, owners=torch.tensor(owners, device=device)),
+            None
+            if without_negative
+            else Rows(conditioning=negative, owners=torch.arange(len(negatives), device=device)),
+            together=self._options.batch_cond_uncond,
+            num_images=len(negatives),
+        )
+        return tuple(with_image_extras(rows, self._image_extras) for rows in calls)
+
+    def _evaluate(self, rows: Rows, x: Tensor, sigma: Tensor) -> Tensor:
+        """Run one network call; returns an estimate per row."""
+        return self._predict(x.index_select(0, rows.owners), sigma.index_select(0, rows.owners), rows.conditioning)
+
+    def _combine(self, positive: Tensor, negative: Tensor, scale: float) -> Tensor:
+        """Push each picture's negative estimate along its weighted prompts."""
+        weights = {part.weight for parts in self._positives for part in parts}
+        if len(positive) == len(negative) and len(weights) == 1:
+            return negative + (positive - negative) * (weights.pop() * scale)
+        combined: list[Tensor] = []
+        row = 0
+        for parts, base in zip(self._positives, negative, strict=True):
+            total = base
+            for part in parts:
+                total = total + (positive[row] - base) * (part.weight * scale)
+                row += 1
+            combined.append(total)
+        return torch.stack(combined)
