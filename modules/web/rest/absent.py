@@ -1,0 +1,58 @@
+"""Paths of A1111's API whose feature this program does not have yet. This list may only get shorter."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from modules.domain.errors import UnsupportedFeature
+from modules.web.rest.requests import StrictRoute
+
+ABSENT: tuple[tuple[str, str, str], ...] = (
+    ("POST", "/sdapi/v1/img2img", "img2img"),
+    ("POST", "/sdapi/v1/extra-single-image", "Upscaling in Extras"),
+    ("POST", "/sdapi/v1/extra-batch-images", "Upscaling in Extras"),
+    ("POST", "/sdapi/v1/interrogate", "Interrogating pictures"),
+    ("GET", "/sdapi/v1/upscalers", "Upscaling"),
+    ("GET", "/sdapi/v1/latent-upscale-modes", "Hires. fix"),
+    ("GET", "/sdapi/v1/hypernetworks", "Hypernetworks"),
+    ("GET", "/sdapi/v1/face-restorers", "Face restoration"),
+    ("GET", "/sdapi/v1/realesrgan-models", "Upscaling"),
+    ("GET", "/sdapi/v1/embeddings", "Textual inversion"),
+    ("POST", "/sdapi/v1/refresh-embeddings", "Textual inversion"),
+    ("POST", "/sdapi/v1/create/embedding", "Textual inversion training"),
+    ("POST", "/sdapi/v1/create/hypernetwork", "Hypernetworks"),
+    ("POST", "/sdapi/v1/train/embedding", "Textual inversion training"),
+    ("POST", "/sdapi/v1/train/hypernetwork", "Hypernetworks"),
+    ("POST", "/sdapi/v1/unload-checkpoint", "Unloading the checkpoint by hand"),
+    ("POST", "/sdapi/v1/reload-checkpoint", "Reloading the checkpoint by hand"),
+    ("GET", "/sdapi/v1/extensions", "Extensions"),
+    ("GET", "/sdapi/v1/loras", "LoRA"),
+    ("POST", "/sdapi/v1/refresh-loras", "LoRA"),
+    ("GET", "/internal/quicksettings-hint", "Hints for the quick settings"),
+    ("GET", "/internal/profile-startup", "The start-up profile"),
+    ("GET", "/internal/sysinfo", "System information"),
+    ("GET", "/internal/sysinfo-download", "System information"),
+    ("GET", "/sd_extra_networks/thumb", "Extra network cards"),
+    ("GET", "/sd_extra_networks/cover-images", "Extra network cards"),
+    ("GET", "/sd_extra_networks/metadata", "Extra network cards"),
+    ("GET", "/sd_extra_networks/get-single-card", "Extra network cards"),
+)
+"""Method, path, and the feature that is missing."""
+
+SWITCHED_OFF = ("/sdapi/v1/server-kill", "/sdapi/v1/server-restart", "/sdapi/v1/server-stop")
+"""Paths that A1111 has only with `--api-server-stop`, which this program does not take; they answer 404."""
+
+
+def absent_router() -> APIRouter:
+    """Make a route for each missing path, which names what is missing."""
+    router = APIRouter(route_class=StrictRoute, tags=["not supported yet"])
+    for method, path, feature in ABSENT:
+        router.add_api_route(path, _refusing(feature), methods=[method], name=f"no {path}")
+    return router
+
+
+def _refusing(feature: str) -> Callable[[], None]:
+    def refuse() -> None:
+        raise UnsupportedFeature(feature)
+
+    return refuse

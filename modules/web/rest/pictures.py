@@ -1,0 +1,68 @@
+"""A1111's API: reading the parameters of a picture that somebody sends."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from modules.imaging.infotext_parse import parse_infotext
+from modules.settings.snapshot import Snapshot
+from modules.web.rest.errors import answer
+from modules.web.rest.requests import StrictRoute, services_of
+from modules.web.rest.schema import PngInfoRequest
+from modules.web.services import Services
+
+Needs = Annotated[Services, Depends(services_of)]
+
+
+def pictures_router() -> APIRouter:
+    """Make the routes of this file."""
+    router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
+    router.add_api_route("/png-info", png_info, methods=["POST"])
+    return router
+
+
+def png_info(services: Needs, body: PngInfoRequest) -> Response:
+    """Read the parameters text of a picture, and what it says."""
+    from modules.imaging.read_info import read_picture_info
+
+    settings = services.settings.snapshot()
+    found = read_picture_info(picture_bytes(body.image, settings), image_limits(settings))
+    text = found.infotext or ""
+    parameters = parse_infotext(
+        text, styles=services.styles(), styles_mode=settings.infotext.infotext_styles,
+        skip=settings.infotext.infotext_skip_pasting, backcompat=settings.compatibility.auto_backcompat,
+    )  # fmt: skip
+    items = {key: printable(value) for key, value in found.items.items()}
+    return answer({"info": text, "items": items, "parameters": parameters})
+
+
+def image_limits(settings: Snapshot) -> Any:
+    """Return the limits of pictures that clients send."""
+    from modules.imaging.open import ImageLimits
+
+    api = settings.api
+    return ImageLimits(max_bytes=api.api_max_image_mb << 20, max_pixels=int(api.api_max_image_mpixels * 1e6))
+
+
+def picture_bytes(text: str, settings: Snapshot) -> bytes:
+    """Decode a picture sent as base64, with or without `data:image/...;base64,` before it.
+
+    Raises:
+        HTTPException: an address; this server fetches nothing for others.
+        InvalidImage: it is not base64.
+        LimitExceeded: too large.
+    """
+    from modules.imaging.open import decode_base64
+
+    if text[:8].lower().startswith(("http://", "https://")):
+        raise HTTPException(403, "Requests not allowed")
+    return decode_base64(text, image_limits(settings))
+
+
+def printable(value: object) -> Any:
+    """Return a text chunk of a picture as JSON can carry it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

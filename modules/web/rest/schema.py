@@ -1,0 +1,126 @@
+"""The body of `/sdapi/v1/txt2img`, derived from the parameters of a request plus A1111's fields without one here."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from modules.domain.limits import COUNTS
+from modules.domain.param import ParamPath, walk_params
+from modules.domain.request import Generation
+
+API_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {"steps": 50, "sampler_name": None, "scheduler": None, "styles": None}
+)
+"""Where A1111's API starts from another value than its interface; None is settled in translation."""
+
+MAX_SCRIPT_ARGS = 1000
+_INT64 = 2**63 - 1
+_Count = Annotated[int, Field(ge=0, le=_INT64)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Scale = Annotated[float, Field(gt=0, le=1e12)]
+_Args = Annotated[list[Any], Field(max_length=MAX_SCRIPT_ARGS)]
+_Json = dict[str, Any]
+
+A1111_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
+    "do_not_save_samples": (bool, False),
+    "do_not_save_grid": (bool, False),
+    "denoising_strength": (_Share | None, None),
+    "override_settings": (_Json | None, None),
+    "override_settings_restore_afterwards": (bool, True),
+    "refiner_checkpoint": (str | None, None),
+    "refiner_switch_at": (_Share | None, None),
+    "disable_extra_networks": (bool, False),
+    "firstpass_image": (str | None, None),
+    "comments": (_Json | None, None),
+    "enable_hr": (bool, False),
+    "firstphase_width": (_Count, 0),
+    "firstphase_height": (_Count, 0),
+    "hr_scale": (_Scale, 2.0),
+    "hr_upscaler": (str | None, None),
+    "hr_second_pass_steps": (_Count, 0),
+    "hr_resize_x": (_Count, 0),
+    "hr_resize_y": (_Count, 0),
+    "hr_checkpoint_name": (str | None, None),
+    "hr_sampler_name": (str | None, None),
+    "hr_scheduler": (str | None, None),
+    "hr_prompt": (str, ""),
+    "hr_negative_prompt": (str, ""),
+    "sampler_index": (str, "Euler"),
+    "script_name": (str | None, None),
+    "script_args": (_Args, []),
+    "send_images": (bool, True),
+    "save_images": (bool, False),
+    "alwayson_scripts": (dict[str, _Json], {}),
+    "force_task_id": (str | None, None),
+    "infotext": (str | None, None),
+})  # fmt: skip
+"""Fields of A1111's body that are not parameters of a request: type and default."""
+
+
+class Txt2ImgBase(BaseModel):
+    """Accepts null for every field, ignores unknown ones, and refuses numbers that are not finite."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, hide_input_in_errors=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given: dict[str, Any] = {key: value for key, value in data.items() if value is not None}
+        for name in ("seed", "subseed"):
+            if isinstance(given.get(name), str) and not given[name].strip():
+                del given[name]
+        return given
+
+
+def params() -> dict[str, ParamPath]:
+    """Return API name -> parameter for all parameters that the API offers."""
+    return {item.name: item for item in walk_params(Generation) if item.name}
+
+
+@cache
+def txt2img_model() -> type[Txt2ImgBase]:
+    """Build the model of the request body."""
+    fields: dict[str, Any] = {name: _field(item) for name, item in params().items()}
+    for name, (kind, default) in A1111_FIELDS.items():
+        fields[name] = (kind, Field(default_factory=type(default)) if isinstance(default, list | dict) else default)
+    return create_model("Txt2ImgRequest", __base__=Txt2ImgBase, **fields)
+
+
+def _field(item: ParamPath) -> tuple[Any, Any]:
+    about = item.param
+    default = API_DEFAULTS.get(item.name, item.default)
+    kind = _kind(item)
+    bounds = {"ge": about.ge, "le": _INT64 if item.name in COUNTS else about.le}
+    given = {key: bound for key, bound in bounds.items() if bound is not None}
+    title = Field(default, title=about.label, description=about.help or None)
+    if default is None and kind in (str, list[str]):
+        kind = kind | None
+    return (Annotated[kind, Field(**given)] if given else kind), title
+
+
+def _kind(item: ParamPath) -> Any:
+    """Return the JSON type of a parameter. A prompt is one text here; a list of prompts stays inside the program."""
+    if item.name in ("prompt", "negative_prompt"):
+        return str
+    if item.annotation == tuple[str, ...]:
+        return list[str]
+    return item.annotation
+
+
+class PngInfoRequest(BaseModel):
+    """The body of `/sdapi/v1/png-info`."""
+
+    image: str
+
+
+class ProgressRequest(BaseModel):
+    """The body of `/internal/progress`."""
+
+    id_task: str | None = None
+    id_live_preview: int | None = -1
+    live_preview: bool | None = True

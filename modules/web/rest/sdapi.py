@@ -1,0 +1,125 @@
+"""A1111's API: making pictures, watching and ending jobs. The rest of it is in the neighbouring files."""
+
+import base64
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from modules.engine.job import JobHandle
+from modules.hooks.cancel import CancelReason
+from modules.web.rest.answers import txt2img_answer
+from modules.web.rest.requests import StrictRoute, ended_or_gone, owner_of, services_of
+from modules.web.rest.schema import Txt2ImgBase, txt2img_model
+from modules.web.rest.translate import generation_of
+from modules.web.services import SamplerChoice, Services
+
+CLIENT_GONE = 499
+"""Status of an answer that nobody waits for any more."""
+
+Needs = Annotated[Services, Depends(services_of)]
+
+
+def sdapi_router() -> APIRouter:
+    """Make the routes of this file."""
+    router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
+    router.add_api_route("/txt2img", _txt2img_endpoint(), methods=["POST"])
+    router.add_api_route("/progress", progress, methods=["GET"])
+    router.add_api_route("/interrupt", interrupt, methods=["POST"])
+    router.add_api_route("/skip", skip, methods=["POST"])
+    return router
+
+
+def _txt2img_endpoint() -> Any:
+    model = txt2img_model()
+
+    async def txt2img(request: Request, services: Needs, body: Annotated[Any, Body()]) -> Response:
+        return await _make(request, services, body)
+
+    txt2img.__annotations__["body"] = model
+    return txt2img
+
+
+async def _make(request: Request, services: Services, body: Txt2ImgBase) -> Response:
+    """Queue a request and answer when its job has ended; a client that leaves takes its job with it."""
+    handle, choice = await run_in_threadpool(_accept, request, services, body)
+    if await ended_or_gone(handle, request.receive):
+        if services.settings.snapshot().api.api_cancel_on_disconnect:
+            services.desk.cancel(handle.id)
+        return Response(status_code=CLIENT_GONE)
+    raw = await run_in_threadpool(_encode, services, body, handle, choice)
+    return Response(raw, media_type="application/json")
+
+
+def _accept(request: Request, services: Services, body: Txt2ImgBase) -> tuple[JobHandle, SamplerChoice]:
+    owner = owner_of(request)
+    generation, choice = generation_of(body, services, owner.user)
+    return services.desk.accept(generation, owner, getattr(body, "force_task_id", None) or None), choice
+
+
+def _encode(services: Services, body: Txt2ImgBase, handle: JobHandle, choice: SamplerChoice) -> bytes:
+    outcome = handle.result()
+    settings = services.settings.snapshot().with_overrides(handle.job.payload.overrides)
+    return txt2img_answer(body, outcome, settings, version=services.version, warnings=choice.warnings)
+
+
+def progress(services: Needs, skip_current_image: bool = False) -> dict[str, Any]:
+    """Tell how far the running job is."""
+    handle = services.desk.current()
+    if handle is None or handle.done:
+        return {
+            "progress": 0.0, "eta_relative": 0.0, "state": state_of(None), "current_image": None, "textinfo": None,
+        }  # fmt: skip
+    handle.touch()
+    seen = handle.progress
+    preview = None if skip_current_image else handle.preview
+    return {
+        "progress": seen.a1111_fraction(),
+        "eta_relative": seen.eta_relative(time.monotonic()),
+        "state": state_of(handle),
+        "current_image": base64.b64encode(preview.data).decode("ascii") if preview is not None else None,
+        "textinfo": seen.stage or None,
+    }
+
+
+def state_of(handle: JobHandle | None) -> dict[str, Any]:
+    """Describe the running job as A1111's state object."""
+    if handle is None:
+        return {
+            "skipped": False, "interrupted": False, "stopping_generation": False, "job": "", "job_count": 0,
+            "job_timestamp": "0", "job_no": 0, "sampling_step": 0, "sampling_steps": 0,
+        }  # fmt: skip
+    seen, reason = handle.progress, handle.cancel_token.reason
+    started = time.localtime(handle.started_at or handle.job.accepted_at)
+    return {
+        "skipped": reason is CancelReason.SKIP,
+        "interrupted": reason is CancelReason.INTERRUPT,
+        "stopping_generation": reason is CancelReason.STOP,
+        "job": job_name(handle),
+        "job_count": seen.num_batches or -1,
+        "job_timestamp": time.strftime("%Y%m%d%H%M%S", started),
+        "job_no": seen.batch,
+        "sampling_step": seen.step,
+        "sampling_steps": seen.num_steps,
+    }
+
+
+def job_name(handle: JobHandle) -> str:
+    """Name a job as A1111 does: by batch, else by what was called, else by the task of the interface."""
+    seen = handle.progress
+    if seen.num_batches > 1:
+        return f"Batch {seen.batch + 1} out of {seen.num_batches}"
+    return f"scripts_{handle.job.kind}" if handle.job.owner.source == "api" else handle.job.task_id
+
+
+def interrupt(services: Needs) -> dict[str, Any]:
+    """End whatever runs at this moment; jobs that wait are not touched."""
+    services.desk.interrupt()
+    return {}
+
+
+def skip(services: Needs) -> None:
+    """End the batch that runs and go on with the next."""
+    services.desk.skip()

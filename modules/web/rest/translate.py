@@ -1,0 +1,185 @@
+"""A1111's request into ours. Each of its habits has one function here, and none gets further."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeature
+from modules.domain.param import param_of
+from modules.domain.request import Generation
+from modules.imaging.infotext_parse import parse_infotext
+from modules.settings.infotext_keys import settings_in_infotext
+from modules.settings.snapshot import Snapshot
+from modules.web.rest.schema import Txt2ImgBase, params, txt2img_model
+from modules.web.services import SamplerChoice, Services
+
+INERT_SCRIPTS = frozenset({"sampler", "seed", "refiner"})
+"""A1111's always-on scripts that do nothing when called over the API: their values are plain fields."""
+
+_Asked = Mapping[str, Any]
+UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
+    ("enable_hr", "Hires. fix", lambda asked: asked["enable_hr"]),
+    ("refiner_checkpoint", "The refiner", lambda asked: asked["refiner_checkpoint"] not in (None, "", "None")),
+    ("restore_faces", "Face restoration", lambda asked: bool(asked["restore_faces"])),
+    ("firstpass_image", "A given first-pass image", lambda asked: bool(asked["firstpass_image"])),
+    (
+        "override_settings_restore_afterwards", "Keeping overridden settings after the request",
+        lambda asked: not asked["override_settings_restore_afterwards"] and bool(asked["override_settings"]),
+    ),
+)  # fmt: skip
+"""Field, feature, and whether a request asks for it; the neutral values of the field pass."""
+
+_INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
+    "Prompt": "prompt",
+    "Styles array": "styles",
+    "Size-1": "width",
+    "Size-2": "height",
+    "Seed resize from-1": "seed_resize_from_w",
+    "Seed resize from-2": "seed_resize_from_h",
+    "Denoising strength": "denoising_strength",
+    "Hires upscale": "hr_scale",
+    "Hires upscaler": "hr_upscaler",
+    "Hires steps": "hr_second_pass_steps",
+    "Hires resize-1": "hr_resize_x",
+    "Hires resize-2": "hr_resize_y",
+    "Refiner": "refiner_checkpoint",
+    "Refiner switch at": "refiner_switch_at",
+})  # fmt: skip
+
+
+def generation_of(body: Txt2ImgBase, services: Services, user: str | None) -> tuple[Generation, SamplerChoice]:
+    """Turn a body into a request, with the sampler found for its names.
+
+    Raises:
+        InvalidRequest: a value that cannot be used; names the field.
+        UnsupportedFeature: something A1111 has and this program has not.
+        HTTPException: a script that does not exist.
+    """
+    settings = services.settings.snapshot()
+    body, from_text = with_infotext(body, settings, services.styles())
+    asked = body.model_dump()
+    refuse_unsupported(asked)
+    refuse_scripts(asked)
+    overrides = {**from_text, **(asked["override_settings"] or {})}
+    check_checkpoint(overrides, services.knows_checkpoint)
+    choice = choose_sampler(asked, services.choose_sampler, strict=settings.api.api_strict_names)
+    values = {name: asked[name] for name in params()}
+    values.update(
+        prompt=without_controls(asked["prompt"]), negative_prompt=without_controls(asked["negative_prompt"]),
+        styles=tuple(asked["styles"] or ()), sampler_name=choice.sampler, scheduler=choice.scheduler,
+    )  # fmt: skip
+    save = asked["save_images"]
+    output = {"save_images": save, "save_grid": save, "user": user}
+    return build(Generation, values, {"overrides": MappingProxyType(overrides), "output": output}), choice
+
+
+def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Make a dataclass of declared parameters from flat API names.
+
+    Args:
+        cls: the dataclass.
+        values: flat name -> value.
+        more: values of fields that are not parameters, by field name; a mapping fills a nested dataclass.
+    """
+    hints, found = get_type_hints(cls), dict[str, Any]()
+    for item in fields(cls):
+        about, kind = param_of(item), hints[item.name]
+        if about is not None:
+            name = item.name if about.api is None else about.api
+            if name in values:
+                found[item.name] = values[name]
+        elif isinstance(kind, type) and is_dataclass(kind):
+            found[item.name] = kind(**more[item.name]) if item.name in more else build(kind, values)
+        elif item.name in more:
+            found[item.name] = more[item.name]
+    return cls(**found)
+
+
+def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[Any]) -> tuple[Txt2ImgBase, dict[str, Any]]:
+    """Fill the fields that the request left out from its `infotext`; also return the settings it asks for.
+
+    Raises:
+        LimitExceeded: the text is too long.
+        InvalidRequest: a value that does not fit its field; names the key of the text.
+    """
+    text = getattr(body, "infotext", None)
+    if not text:
+        return body, {}
+    rules = settings.infotext
+    parsed = parse_infotext(
+        text, styles=styles, styles_mode=rules.infotext_styles, skip=rules.infotext_skip_pasting,
+        backcompat=settings.compatibility.auto_backcompat,
+    )  # fmt: skip
+    given = body.model_dump(exclude_unset=True)
+    keys = {api: key for key, api in infotext_fields().items() if key in parsed and api not in given}
+    pasted = {api: parsed[key] for api, key in keys.items()}
+    if asks_for_hires(parsed) and "enable_hr" not in given:
+        pasted["enable_hr"] = True
+    try:
+        filled = txt2img_model().model_validate({**pasted, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = keys.get(str(first["loc"][0]), str(first["loc"][0]))
+        raise InvalidRequest(f"{key}: {first['msg']}", field="infotext") from None
+    return filled, settings_in_infotext(parsed, settings)
+
+
+def infotext_fields() -> dict[str, str]:
+    """Return infotext key -> API field, for everything a parameters text can fill in."""
+    declared = {item.param.infotext: name for name, item in params().items() if item.param.infotext}
+    return {**declared, **_INFOTEXT_FIELDS}
+
+
+def asks_for_hires(parsed: Mapping[str, Any]) -> bool:
+    """Tell whether a parameters text comes from a picture with a hires pass."""
+    resized = any(str(parsed.get(key, 0)) not in ("0", "") for key in ("Hires resize-1", "Hires resize-2"))
+    return "Denoising strength" in parsed and ("Hires upscale" in parsed or "Hires upscaler" in parsed or resized)
+
+
+def refuse_unsupported(asked: Mapping[str, Any]) -> None:
+    """Refuse what would silently be left out otherwise; fields with a neutral value pass."""
+    for field, feature, is_asked in UNSUPPORTED:
+        if is_asked(asked):
+            raise UnsupportedFeature(feature, field=field)
+
+
+def refuse_scripts(asked: Mapping[str, Any]) -> None:
+    """Refuse the names of scripts that do not exist, in A1111's words."""
+    names = [asked["script_name"]] if asked["script_name"] else []
+    names += [title for title in asked["alwayson_scripts"] if title.lower() not in INERT_SCRIPTS]
+    for name in names:
+        raise HTTPException(422, f"Script '{name[:200]}' not found")
+
+
+def check_checkpoint(overrides: Mapping[str, Any], knows: Callable[[str], bool]) -> None:
+    """Refuse a checkpoint that is not there, before anything is queued."""
+    name = overrides.get("sd_model_checkpoint")
+    if isinstance(name, str) and name and not knows(name):
+        raise UnknownName("Checkpoint", name, field="override_settings")
+
+
+def choose_sampler(
+    asked: Mapping[str, Any], find: Callable[[str, str], SamplerChoice], *, strict: bool
+) -> SamplerChoice:
+    """Find sampler and schedule: `sampler_name`, else `sampler_index`; a schedule may be part of the name.
+
+    Raises:
+        HTTPException: an unknown name, when the setting `api_strict_names` is on.
+    """
+    name = asked["sampler_name"] or asked["sampler_index"]
+    choice = find(name or "Euler", asked["scheduler"] or "Automatic")
+    if strict and choice.warnings:
+        raise HTTPException(400, "Sampler not found")
+    return choice
+
+
+_CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}
+
+
+def without_controls(text: str) -> str:
+    """Remove control characters, which no prompt means; line ends become plain."""
+    return text.replace("\r\n", "\n").translate(_CONTROLS)
