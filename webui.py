@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from modules import cli
+from modules.domain.errors import WebuiError
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 
@@ -27,7 +28,11 @@ def main(argv: Sequence[str]) -> int:
 
     from modules.app import serve
 
-    return serve(config)
+    try:
+        return serve(config)
+    except WebuiError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
 if __name__ == "__main__":
