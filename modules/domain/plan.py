@@ -154,6 +154,11 @@ class Plan:
     notes: tuple[Note, ...] = ()
     created: datetime = field(default_factory=datetime.now)
 
+    @property
+    def num_batches(self) -> int:
+        """How many groups `batches` yields."""
+        return -(-len(self.images) // self.request.batch.size)
+
     def batches(self) -> Iterator[BatchPlan]:
         """Yield the pictures in groups of the request's batch size."""
         size = self.request.batch.size

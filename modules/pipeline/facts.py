@@ -4,21 +4,21 @@ from collections.abc import Iterable
 
 from modules.domain.plan import ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
 from modules.prompting.schedule import timeline
-from modules.sampling.catalogue import Resolved
+from modules.sampling.catalogue import Resolved, Sampler
 from modules.settings.snapshot import Snapshot
 
 Facts = dict[str, str | int | float | bool]
 
 
-def of_sampler(chosen: Resolved, options: SamplerOptions, settings: Snapshot) -> Facts:
+def of_sampler(sampler: Sampler, options: SamplerOptions, settings: Snapshot) -> Facts:
     """Tell eta and churn where the sampler uses them and they differ from the default.
 
     Churn given by the request alone is not told: A1111's reader would turn it into a setting that outlives the picture.
     """
-    sampler, found = chosen.sampler, Facts()
-    neutral = 0.0 if sampler.timesteps else 1.0
+    found = Facts()
+    key, neutral = ("Eta DDIM", 0.0) if sampler.eta_setting == "eta_ddim" else ("Eta", 1.0)
     if "eta" in sampler.takes and options.eta != neutral:
-        found["Eta DDIM" if sampler.timesteps else "Eta"] = options.eta
+        found[key] = options.eta
     told = settings.sampler
     churn = {
         "s_churn": ("Sigma churn", told.s_churn, 0.0),
@@ -43,9 +43,9 @@ def of_schedule(chosen: Resolved, options: ScheduleOptions) -> Facts:
         found["Discard penultimate sigma"] = True
     ranged = {"Schedule min sigma": options.sigma_min, "Schedule max sigma": options.sigma_max}
     found.update({key: value for key, value in ranged.items() if value})
-    if options.rho and chosen.schedule.default_rho not in (None, options.rho):
+    if options.rho and chosen.runs.default_rho not in (None, options.rho):
         found["Schedule rho"] = options.rho
-    if chosen.schedule.name == "beta":
+    if chosen.runs.name == "beta":
         found["Beta schedule alpha"], found["Beta schedule beta"] = options.beta_alpha, options.beta_beta
     if options.sgm_noise_multiplier:
         found["SGM noise multiplier"] = True

@@ -1,27 +1,17 @@
 """Turn a request and the settings into resolved options, each number decided once."""
 
-from typing import Protocol
-
 from modules.domain.plan import GuidanceOptions, NoiseOptions, SamplerOptions, ScheduleOptions, TextOptions
 from modules.domain.request import Generation
+from modules.sampling.catalogue import Sampler
 from modules.settings.snapshot import Snapshot
 
 
-class TakesEta(Protocol):
-    """What deciding eta needs to know about a sampler."""
-
-    @property
-    def timesteps(self) -> bool:
-        """True for the DDIM family, whose eta is another setting with another default."""
-        ...
-
-
-def sampler_options(request: Generation, settings: Snapshot, sampler: TakesEta) -> SamplerOptions:
+def sampler_options(request: Generation, settings: Snapshot, sampler: Sampler) -> SamplerOptions:
     """Decide eta, churn and solver parameters: the request's value, else the setting's."""
     asked, default = request.sampling, settings.sampler
     s_tmax = _either(asked.s_tmax, default.s_tmax)
     return SamplerOptions(
-        eta=_either(asked.eta, default.eta_ddim if sampler.timesteps else default.eta_ancestral),
+        eta=_either(asked.eta, getattr(default, sampler.eta_setting)),
         s_churn=_either(asked.s_churn, default.s_churn),
         s_tmin=_either(asked.s_tmin, default.s_tmin),
         s_tmax=s_tmax or float("inf"),

@@ -1,19 +1,23 @@
 """Decide everything a request leaves open: seeds, names, files, numbers. What comes out runs the same way twice."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from modules.domain.errors import InvalidRequest, UnknownName
+from modules.domain.errors import InvalidRequest, UnsupportedCheckpoint
 from modules.domain.plan import ImagePlan, Note, Pass, Plan, ResolvedModel, TextOptions
 from modules.domain.request import MAX_SEED, Generation
-from modules.library.catalog import Catalog
+from modules.library.catalog import Catalog, CheckpointEntry
+from modules.library.hashes import HashCache
+from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
 from modules.pipeline.options import guidance_options, noise_options, sampler_options, schedule_options, text_options
 from modules.prompting.prepare import PreparedPrompt, prepare
 from modules.prompting.styles import Style
 from modules.prompting.wildcards import Wildcards, expand_wildcards
-from modules.sampling.catalogue import Resolved, resolve
+from modules.sampling.catalogue import resolve
 from modules.settings.snapshot import Snapshot
 
 DrawSeed = Callable[[], int]
@@ -24,13 +28,29 @@ def draw_seed() -> int:
     return random.SystemRandom().randint(0, MAX_SEED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shelf:
     """The named things on disk that a request may refer to."""
 
-    catalog: Catalog
+    catalog: Catalog[Any]
+    hashes: HashCache | None
+    """None with `--no-hashing`."""
+    vaes: Mapping[str, Path]
+    forced_vae: Path | None = None
     styles: Sequence[Style] = ()
     wildcards: Wildcards | None = None
+
+    def choose_vae(self, asked: str | None, checkpoint: Path, settings: Snapshot) -> VaeChoice:
+        """Choose the VAE of a checkpoint: the request's, else by the settings."""
+        setting = asked or settings.vae.sd_vae
+        overrides = bool(asked) or settings.vae.sd_vae_overrides_per_model_preferences
+        return vae_for(
+            checkpoint, self.vaes, setting=setting, setting_overrides=overrides, forced=self.forced_vae
+        )
+
+    def short_hash(self, path: Path) -> str | None:
+        """Return the ten digits that infotext prints for a file, None while hashing is off."""
+        return self.hashes.short_hash(path) if self.hashes else None
 
 
 def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawSeed = draw_seed) -> Plan:
@@ -46,24 +66,25 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     sampler = sampler_options(request, settings, chosen.sampler)
     schedule = schedule_options(settings)
     styles, notes = _styles(request, shelf)
+    model, model_notes = _model(request, settings, shelf)
     images = _images(request, settings, shelf, styles, draw)
     main = Pass(
         size=request.size,
         steps=request.sampling.steps,
         sampler=chosen.sampler.label,
         scheduler=chosen.schedule.label,
-        schedule_label=chosen.schedule_label,
+        schedule_label=chosen.schedule_type,
         uses_ensd=chosen.sampler.uses_ensd,
     )
     extra = {
-        **facts.of_sampler(chosen, sampler, settings),
+        **facts.of_sampler(chosen.sampler, sampler, settings),
         **facts.of_schedule(chosen, schedule),
-        **facts.of_prompts(images, text, chosen.model_calls(main.steps)),
+        **facts.of_prompts(images, text, chosen.sampler.calls(main.steps)),
     }
     return Plan(
         request=request,
         images=images,
-        model=_model(request, settings, shelf.catalog),
+        model=model,
         main=main,
         sampler=sampler,
         schedule=schedule,
@@ -72,7 +93,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         noise=noise_options(settings),
         tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,
         infotext_extra=extra,
-        notes=(*notes, *(Note(text=line) for line in chosen.notes)),
+        notes=(*notes, *model_notes, *(Note(text=line) for line in chosen.notes)),
     )
 
 
@@ -144,17 +165,35 @@ def _styles(request: Generation, shelf: Shelf) -> tuple[list[Style], list[Note]]
     return [known[name] for name in request.styles if name in known], notes
 
 
-def _model(request: Generation, settings: Snapshot, catalog: Catalog) -> ResolvedModel:
-    wanted = request.model.checkpoint or settings.sd.sd_model_checkpoint
-    entry = catalog.find(wanted) if wanted else catalog.default()
-    if entry is None:
-        known = [known.title for known in catalog.entries()]
-        raise UnknownName("Checkpoint", wanted or "(any)", known, field="sd_model_checkpoint")
-    vae = catalog.vae_for(entry, settings.vae.sd_vae, settings.vae.sd_vae_overrides_per_model_preferences)
-    return ResolvedModel(
+def _model(request: Generation, settings: Snapshot, shelf: Shelf) -> tuple[ResolvedModel, list[Note]]:
+    entry, notes = _checkpoint(request.model.checkpoint, settings.sd.sd_model_checkpoint, shelf.catalog)
+    entry = shelf.catalog.hash(entry)
+    chosen = shelf.choose_vae(request.model.vae, entry.path, settings)
+    if chosen.missing:
+        notes.append(Note(text=f"VAE {chosen.missing!r} not found, the checkpoint's own is used"))
+    model = ResolvedModel(
         checkpoint=entry.path,
         name=entry.base,
-        short_hash=catalog.short_hash(entry.path),
-        vae=vae,
-        vae_hash=catalog.short_hash(vae) if vae else None,
+        short_hash=entry.short_hash or None,
+        vae=chosen.path,
+        vae_hash=shelf.short_hash(chosen.path) if chosen.path else None,
     )
+    return model, notes
+
+
+def _checkpoint(
+    asked: str | None, configured: str | None, catalog: Catalog[Any]
+) -> tuple[CheckpointEntry, list[Note]]:
+    """Find the checkpoint: one that a request names must be there, a configured one may have gone."""
+    if asked:
+        return catalog.get(asked, field="sd_model_checkpoint"), []
+    entry = catalog.find(configured) if configured else None
+    if entry is not None:
+        return entry, []
+    entry = catalog.default()
+    if entry is None:
+        raise UnsupportedCheckpoint(
+            Path("models/Stable-diffusion"), hint="There is no checkpoint. Put a .safetensors file into this folder."
+        )
+    notes = [Note(text=f"Checkpoint {configured!r} not found, {entry.name} is used")] if configured else []
+    return entry, notes

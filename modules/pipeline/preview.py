@@ -6,8 +6,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from modules.domain.events import Previewed
 from modules.families.family import LatentSpec
+from modules.hooks.context import JobContext
+from modules.pipeline.pixels import to_pil
+from modules.residency.model import Model
 
+APPROXIMATE = "Approx cheap"
+"""The setting's name for the linear map; the other choice decodes with the VAE."""
 MAX_SIDE_PX = 512
 """Previews are enlarged to the picture's size, but not beyond this."""
 
@@ -36,3 +42,26 @@ def encode(image: Image.Image, format_name: str) -> bytes:
     else:
         image.save(buffer, "WEBP" if format_name == "webp" else "JPEG", quality=80)
     return buffer.getvalue()
+
+
+class Previewer:
+    """Makes the previews of one job and counts them."""
+
+    def __init__(self, ctx: JobContext) -> None:
+        self._ctx, self._number = ctx, 0
+
+    def show(self, model: Model, x0: Tensor) -> None:
+        """Emit a preview of clean-latent estimates [B, C, h, w]."""
+        settings = self._ctx.settings.previews
+        if not settings.show_progress_grid:
+            x0 = x0[:1]
+        if settings.show_progress_type == APPROXIMATE:
+            image = approximate(x0, model.components.latent)
+        else:
+            parts = [model.decode(row[None], tiling=False, fallback=None, note=self._ctx.note) for row in x0]
+            image = to_pil(torch.cat(parts, dim=-1))
+        self._number += 1
+        kind = settings.live_previews_image_format
+        self._ctx.emit(
+            Previewed(job_id=self._ctx.job_id, data=encode(image, kind), format=kind, number=self._number)
+        )

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.imaging.save import Output
-from modules.library.catalog import Catalog
-from modules.prompting.styles import Style
+from modules.pipeline.output import Output
+from modules.pipeline.plan import Shelf
 from modules.residency.pool import Pool
 
 
@@ -14,15 +13,12 @@ from modules.residency.pool import Pool
 class Workshop:
     """Everything a job needs besides its request."""
 
-    catalog: Catalog
+    shelf: Callable[[], Shelf]
+    """Returns the named things on disk as they are now."""
     pool: Pool
     output: Output
-    styles: Callable[[], tuple[Style, ...]]
-    """The styles on disk now."""
-    wildcards: Path
-    """Folder of wildcard files."""
-    last_prompt: Path | None
-    """params.txt: infotext of the last run, or None when the history is off."""
     version: str
     """Written to infotext as Version."""
+    last_prompt: Path | None = None
+    """params.txt, which keeps the infotext of the last run; None when no history is wanted."""
     check_nan: bool = True
