@@ -28,8 +28,7 @@ DECODER_ERRORS = (
     EOFError,
     OverflowError,
     ZeroDivisionError,
-    NotImplementedError,
-    RecursionError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
