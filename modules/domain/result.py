@@ -22,6 +22,8 @@ class Produced:
     plan: ImagePlan | None
     """None for a grid."""
     saved_as: Path | None = None
+    save_error: str | None = None
+    """Why the picture is not on disk although it should be, in words for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
