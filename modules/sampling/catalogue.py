@@ -123,6 +123,8 @@ class Sampler:
     """One more level is computed and the last above zero dropped."""
     levels: Literal["schedule", "trained", "unipc"] = "schedule"
     """Where its levels come from; all but "schedule" are the timestep family, which no schedule affects."""
+    own_levels: bool = False
+    """It uses only the ends of the schedule; from pure noise they are those of the model."""
     takes: tuple[str, ...] = ()
     """Which of eta, s_churn, s_tmin, s_tmax, s_noise reach it."""
     eta_setting: Literal["eta_ancestral", "eta_ddim"] = "eta_ancestral"
@@ -260,6 +262,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         aliases=("k_dpm_fast",),
         run=partial(_with_eta_and_scale, dpm_fast),
         uses_ensd=True,
+        own_levels=True,
         takes=("eta", "s_noise"),
     ),
     Sampler(
@@ -268,6 +271,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         aliases=("k_dpm_ad",),
         run=partial(_with_eta, dpm_adaptive),
         uses_ensd=True,
+        own_levels=True,
         takes=("eta",),
     ),
     Sampler(

@@ -66,6 +66,12 @@ def _ends(sigmas: Tensor) -> tuple[float, float]:
     return positive[0], positive[-1]
 
 
+def _jump(denoise: Denoise, x: Tensor, sigma: float) -> Step:
+    """Go straight to the estimate, where there is a single level and so no interval to solve."""
+    x0 = denoise(x, at(x, sigma))
+    return done(0, 0.0, x0, x0)
+
+
 def _down(sigma: float, sigma_next: float, last: float, eta: float) -> tuple[float, float]:
     """Split a step like `ancestral`, but never below the last level."""
     down = max(ancestral(sigma, sigma_next, eta)[0], last)
@@ -80,6 +86,9 @@ def dpm_fast(
     Only the ends of `sigmas` are used. Source: arXiv:2206.00927, section 3.4, DPM-Solver-fast.
     """
     high, low = _ends(sigmas)
+    if high == low:
+        yield _jump(denoise, x, high)
+        return
     calls = len(sigmas) - 1
     count = calls // 3 + 1
     orders = [3] * (count - 2) + [2, 1] if calls % 3 == 0 else [3] * (count - 1) + [calls % 3]
@@ -117,6 +126,9 @@ def dpm_adaptive(
     Source: arXiv:2206.00927, appendix C, DPM-Solver-23; controller after Soderlind 2003.
     """
     high, low = _ends(sigmas)
+    if high == low:
+        yield _jump(denoise, x, high)
+        return
     now, end = -math.log(high), -math.log(low)
     size = StepSize(FIRST_STEP, 1.5 if eta else 3)
     reference = x

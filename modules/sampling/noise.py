@@ -138,8 +138,8 @@ def slerp(part: float, low: Tensor, high: Tensor) -> Tensor:
     The angle is taken per channel and column, over the rows, and nearly parallel inputs are mixed with the weights
     the other way round; both are what seeds published with a variation strength rely on.
     """
-    unit_low = low / torch.linalg.vector_norm(low, dim=1, keepdim=True)
-    unit_high = high / torch.linalg.vector_norm(high, dim=1, keepdim=True)
+    unit_low = low / low.square().sum(1, keepdim=True).sqrt()
+    unit_high = high / high.square().sum(1, keepdim=True).sqrt()
     cosine = (unit_low * unit_high).sum(1, keepdim=True)
     if cosine.mean() > NEARLY_PARALLEL:
         return low * part + high * (1 - part)

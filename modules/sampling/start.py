@@ -88,7 +88,11 @@ def course_from_noise(
 ) -> Course:
     """Plan a run that starts from pure noise; arguments as in `sigmas_for`."""
     sigmas = sigmas_for(schedule, sampler, steps, table, options, sampler_options=sampler_options, sdxl=sdxl)
-    return Course(sigmas=sigmas, schedule=sigmas, noise_sigma=float(sigmas[0]))
+    walked = sigmas
+    if sampler.own_levels and steps > 0:
+        # As many levels as before, so that their number still says how many calls are wanted.
+        walked = torch.cat([torch.tensor([table.sigma_max]), sigmas[1:-1], torch.tensor([table.sigma_min])])
+    return Course(sigmas=walked, schedule=sigmas, noise_sigma=float(sigmas[0]))
 
 
 def course_from_image(

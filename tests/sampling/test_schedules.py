@@ -1,0 +1,78 @@
+"""Schedules against recorded levels, and the rules around them."""
+
+import json
+
+import pytest
+import torch
+
+from modules.domain.errors import UnknownName
+from modules.domain.plan import ScheduleOptions
+from modules.sampling.catalogue import sampler_named
+from modules.sampling.prediction import SigmaTable, scaled_linear_alphas
+from modules.sampling.schedules import AUTOMATIC, SCHEDULES, build_sigmas, schedule_named
+from modules.sampling.start import sigmas_for
+
+TABLE = SigmaTable.from_alphas(scaled_linear_alphas())
+
+
+def test_recorded_levels(shared_dir):
+    recorded = json.loads((shared_dir / "golden/internals/sigmas.json").read_text())
+    assert pytest.approx(recorded["sigma_min"], rel=1e-7) == TABLE.sigma_min
+    assert pytest.approx(recorded["sigma_max"], rel=1e-7) == TABLE.sigma_max
+    for key, values in recorded.items():
+        if not isinstance(values, list):
+            continue
+        name, _, count = key.removesuffix(")").partition(" n=")
+        label = "Automatic" if name.startswith("default") else name.removeprefix("xl ")
+        sigmas = build_sigmas(schedule_named(label), int(count), TABLE, ScheduleOptions(), sdxl=name.startswith("xl "))
+        torch.testing.assert_close(sigmas, torch.tensor(values), rtol=1e-6, atol=1e-7, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s.name)
+@pytest.mark.parametrize("steps", [1, 2, 9, 31, 150])
+def test_levels_fall(schedule, steps):
+    sigmas = build_sigmas(schedule, steps, TABLE, ScheduleOptions(), sdxl=False)
+    assert sigmas.dtype == torch.float32
+    assert len(sigmas) >= steps + 1
+    assert (sigmas.diff() <= 0).all()
+    assert sigmas[0] > sigmas[-1] >= 0
+
+
+def test_names_are_distinct():
+    texts = [text for s in SCHEDULES for text in {*s.answers_to()}]
+    assert len(texts) == len(set(texts))
+    assert schedule_named("SGMUniform").label == "SGM Uniform"
+    with pytest.raises(UnknownName, match="Karras"):
+        schedule_named("nope")
+
+
+def test_overrides():
+    karras = schedule_named("Karras")
+    plain = build_sigmas(karras, 8, TABLE, ScheduleOptions(), sdxl=False)
+    moved = build_sigmas(karras, 8, TABLE, ScheduleOptions(sigma_min=0.1, sigma_max=9, rho=3), sdxl=False)
+    old = build_sigmas(karras, 8, TABLE, ScheduleOptions(old_karras_range=True), sdxl=False)
+    assert (moved[0], moved[-2]) == (pytest.approx(9), pytest.approx(0.1))
+    assert (old[0], old[-2]) == (pytest.approx(10), pytest.approx(0.1))
+    assert (moved[1:-2] ** (1 / 3)).diff().std() < 1e-6 < (plain[1:-2] ** (1 / 3)).diff().std()
+    exponential = schedule_named("Exponential")
+    options = ScheduleOptions(rho=3)
+    assert torch.equal(
+        build_sigmas(exponential, 8, TABLE, options, sdxl=False),
+        build_sigmas(exponential, 8, TABLE, ScheduleOptions(), sdxl=False),
+    )
+
+
+def test_discarding_the_penultimate_level():
+    karras, euler = schedule_named("Karras"), sampler_named("Euler")
+    longer = sigmas_for(karras, euler, 11, TABLE, ScheduleOptions())
+    expected = torch.cat([longer[:-2], longer[-1:]])
+    assert torch.equal(sigmas_for(karras, sampler_named("DPM2"), 10, TABLE, ScheduleOptions()), expected)
+    assert torch.equal(sigmas_for(karras, euler, 10, TABLE, ScheduleOptions(discard_penultimate=True)), expected)
+
+
+def test_automatic_is_the_samplers_default():
+    options = ScheduleOptions()
+    automatic = sigmas_for(AUTOMATIC, sampler_named("DPM++ 2M"), 10, TABLE, options)
+    assert torch.equal(automatic, sigmas_for(schedule_named("Karras"), sampler_named("Euler"), 10, TABLE, options))
+    uniform = sigmas_for(AUTOMATIC, sampler_named("Euler"), 10, TABLE, options)
+    assert torch.equal(uniform, sigmas_for(schedule_named("Uniform"), sampler_named("LMS"), 10, TABLE, options))
