@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from modules import cli
-from modules.domain.errors import WebuiError
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 
@@ -27,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
     from modules.app import serve
+    from modules.domain.errors import WebuiError
 
     try:
         return serve(config)
