@@ -10,44 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.domain.errors import LimitExceeded
-from modules.domain.plan import (
-    GuidanceOptions,
-    ImagePlan,
-    NoiseOptions,
-    Pass,
-    Plan,
-    ResolvedModel,
-    SamplerOptions,
-    ScheduleOptions,
-    TextOptions,
-)
-from modules.domain.request import Generation, OutputSpec, SeedSpec, Size
+from modules.domain.plan import NoiseOptions, Plan, ResolvedModel, SamplerOptions, TextOptions
+from modules.domain.request import Generation, OutputSpec, SeedSpec
 from modules.imaging.infotext import compose, infotext, quote
 from modules.imaging.infotext_parse import MAX_CHARS, parameter_entries, parse_infotext
 from modules.imaging.infotext_styles import extract_styles
 from modules.settings.sections import Infotext
-
-
-def make_plan(**changes) -> Plan:
-    plan = Plan(
-        request=Generation(),
-        images=(ImagePlan(index=0, prompt="a (red:1.3) apple", negative_prompt="", seed=12345, subseed=777),),
-        model=ResolvedModel(checkpoint=Path("tiny-v1.safetensors"), name="tiny-v1", short_hash="8e89532a71"),
-        main=Pass(
-            size=Size(width=128, height=96),
-            steps=8,
-            sampler="DPM++ 2M",
-            scheduler="Karras",
-            schedule_label="Karras",
-            uses_ensd=True,
-        ),
-        sampler=SamplerOptions(eta=1.0),
-        schedule=ScheduleOptions(),
-        text=TextOptions(),
-        guidance=GuidanceOptions(cfg_scale=7.0),
-        noise=NoiseOptions(),
-    )
-    return replace(plan, **changes)
+from tests.imaging.plans import make_plan
 
 
 def text_of(plan: Plan, options: Infotext | None = None, **changes) -> str:
