@@ -182,6 +182,8 @@ def has_nvidia() -> bool:
 
 def _install_torch(lines: Sequence[str], pins: Mapping[str, str], environ: Mapping[str, str], *, replace: bool) -> None:
     choices = torch_choices(pins, environ, system=platform.system(), has_nvidia=has_nvidia())
+    if len(choices) > 1:
+        _say("Looking for the CPU build of PyTorch, as there is no NVIDIA driver ...")
     choice = next((c for c in choices[:-1] if _available(c)), choices[-1])
     if Path("/dev/kfd").exists() and choice.label == "CPU build":
         _say("For an AMD GPU set TORCH_INDEX_URL to PyTorch's ROCm index and start with --reinstall-torch.")
@@ -212,7 +214,8 @@ def _listing(lines: Iterable[str]) -> Iterator[str]:
 
 def _available(choice: Choice) -> bool:
     """Ask pip whether its sources have these packages, without downloading or showing anything."""
-    command = [*_PIP, "install", "--dry-run", "--no-deps", "--quiet", *_PIP_OPTIONS, *choice.packages, *choice.options]
+    question = ("install", "--dry-run", "--no-deps", "--quiet", "--retries", "1", "--timeout", "15")
+    command = [*_PIP, *question, *_PIP_OPTIONS, *choice.packages, *choice.options]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
