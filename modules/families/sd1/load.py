@@ -44,32 +44,22 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build) -> tuple[
     """
     with ExitStack() as stack:
         checkpoint = stack.enter_context(open_tensors(files.checkpoint))
-        text = _load_text(checkpoint, facts, made)
-        unet = _load_unet(checkpoint, facts, made)
-        if unet.config.context_dim != text.config.width:
+        names = checkpoint.header.tensors
+        text_stored, unet_stored = text_names(names), unet_names(names)
+        text_sizes = _infer(checkpoint, text_stored, text_config, facts)
+        unet_sizes = _infer(checkpoint, unet_stored, unet_config, facts)
+        if unet_sizes.context_dim != text_sizes.width:
             raise BrokenFile(
                 files.checkpoint,
-                f"its text encoder is {text.config.width} wide, but its UNet expects {unet.config.context_dim}",
+                f"its text encoder is {text_sizes.width} wide, but its UNet expects {unet_sizes.context_dim}",
             )
+        text = build(files.checkpoint, lambda: TextEncoder(text_sizes))
+        _fill(text, "text encoder", text_stored, checkpoint, made, made.text_dtype)
+        text.place_buffers(made.device)
+        unet = build(files.checkpoint, lambda: UNet(unet_sizes, made.ops, made.attend))
+        _fill(unet, "UNet", unet_stored, checkpoint, made, made.dtype)
         source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
         return text, unet, _load_vae(source, facts, made)
-
-
-def _load_text(file: Tensors, facts: Mapping[str, Any], made: Build) -> TextEncoder:
-    stored = text_names(file.header.tensors)
-    config = _infer(file, stored, text_config, facts)
-    text = build(file.header.path, lambda: TextEncoder(config))
-    _fill(text, "text encoder", stored, file, made, made.text_dtype)
-    text.place_buffers(made.device)
-    return text
-
-
-def _load_unet(file: Tensors, facts: Mapping[str, Any], made: Build) -> UNet:
-    stored = unet_names(file.header.tensors)
-    config = _infer(file, stored, unet_config, facts)
-    unet = build(file.header.path, lambda: UNet(config, made.ops, made.attend))
-    _fill(unet, "UNet", stored, file, made, made.dtype)
-    return unet
 
 
 def _load_vae(file: Tensors, facts: Mapping[str, Any], made: Build) -> VAE:
