@@ -16,6 +16,9 @@ from modules.domain.errors import BrokenFile, UnsafePickle
 MAX_OPCODES = 10_000_000
 """A full training checkpoint of SDXL with optimizer has about a million."""
 
+MAX_NESTING = 100
+"""Tuples inside tuples. Hashing them recurses in C without a limit, which would end the process."""
+
 STORAGE_DTYPES = {
     "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64",
     "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
@@ -89,6 +92,7 @@ _REFUSED = frozenset({"OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "R
 _STRINGS = frozenset(
     {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 )
+_NESTING = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"})
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _ADVICE = "get a .safetensors version of it, or start with --disable-safe-unpickle if you trust its author"
@@ -125,15 +129,33 @@ def check_globals(path: Path, where: str, globals_: Iterator[str]) -> frozenset[
     return frozenset(seen)
 
 
+def _effect(op: pickletools.OpcodeInfo) -> tuple[int, bool, int]:
+    """What an opcode does to the stack: values it pops, whether everything above a mark too, values it pushes."""
+    marked = pickletools.markobject in op.stack_before
+    below = op.stack_before.index(pickletools.markobject) if marked else len(op.stack_before)
+    return below, marked, len(op.stack_after)
+
+
+_EFFECTS = {op.name: _effect(op) for op in pickletools.opcodes}
+
+_Value = tuple[str | None, int]
+"""What is known of a value on the stack: its text if it is one, and how deeply tuples are nested in it."""
+_MARK: _Value = ("", -1)
+_UNKNOWN: _Value = (None, 0)
+
+
 class Walk:
-    """One pass over the opcodes of one pickle. Iterating yields the globals; `end` is where it stopped."""
+    """One pass over the opcodes of one pickle, with a stack that holds only what must be known of each value.
+
+    Iterating yields the globals; `end` is where the pickle stopped.
+    """
 
     def __init__(self, path: Path, where: str, data: bytes, start: int = 0) -> None:
         self._path, self._where = path, where
         self._stream = io.BytesIO(data)
         self._stream.seek(start)
-        self._memo: dict[int, str | None] = {}
-        self._recent: list[str | None] = []
+        self._memo: dict[int, _Value] = {}
+        self._stack: list[_Value] = []
         self.end = start
         """Position after the STOP opcode, once the walk is done."""
 
@@ -141,7 +163,7 @@ class Walk:
         try:
             for count, (opcode, arg, _) in enumerate(pickletools.genops(self._stream)):
                 if count > MAX_OPCODES:
-                    raise BrokenFile(self._path, f"{self._where} is longer than any model's; it was not loaded")
+                    raise self._broken("is longer than any model's")
                 name = self._step(opcode.name, arg, count)
                 if name is not None:
                     yield name
@@ -150,36 +172,60 @@ class Walk:
         self.end = self._stream.tell()
 
     def _step(self, op: str, arg: object, count: int) -> str | None:
-        """Account for one opcode; `_recent` holds the strings known to lie on top of the stack, `None` for others."""
-        if op in ("GLOBAL", "INST"):
-            module, _, name = str(arg).partition(" ")
-            if op == "INST":
-                raise self._unsafe(f"builds an instance of {modern_name(module, name)[:200]!a}")
-            self._recent = [None]
-            return modern_name(module, name)
-        if op == "STACK_GLOBAL":
-            return self._stack_global()
+        """Account for one opcode; returns the global that it asks for, if any."""
         if op in _REFUSED:
             raise self._unsafe(f"uses the opcode {op}, which hides what it asks for,")
-        if op in _STRINGS:
-            self._recent.append(str(arg))
+        if op in _PUTS or op == "MEMOIZE":
+            self._remember(len(self._memo) if op == "MEMOIZE" else int(str(arg)), count)
+        elif op == "MARK":
+            self._stack.append(_MARK)
         elif op in _GETS:
-            self._recent.append(self._memo.get(int(str(arg))))
-        elif op in _PUTS or op == "MEMOIZE":
-            index = len(self._memo) if op == "MEMOIZE" else int(str(arg))
-            if index > count:
-                raise BrokenFile(self._path, f"{self._where} numbers its parts beyond their count; it was not loaded")
-            self._memo[index] = self._recent[-1] if self._recent else None
-        elif op not in ("PROTO", "FRAME"):
-            self._recent = []
+            self._stack.append(self._memo[int(str(arg))])
+        elif op in _STRINGS:
+            self._stack.append((str(arg), 0))
+        elif op == "INST":
+            raise self._unsafe(f"builds an instance of {modern_name(*_split(arg))[:200]!a}")
+        elif op == "GLOBAL":
+            self._stack.append(_UNKNOWN)
+            return modern_name(*_split(arg))
+        elif op == "STACK_GLOBAL":
+            return self._stack_global()
+        else:
+            self._apply(op)
         return None
 
+    def _apply(self, op: str) -> None:
+        """Replace what an opcode pops by what it pushes; the result is as deep as the deepest part."""
+        below, marked, pushes = _EFFECTS[op]
+        popped: list[_Value] = []
+        while marked and (value := self._stack.pop()) is not _MARK:
+            popped.append(value)
+        popped.extend(self._stack.pop() for _ in range(below))
+        depth = max((depth for _, depth in popped), default=0) + (op in _NESTING)
+        if depth > MAX_NESTING:
+            raise self._broken("is nested too deeply")
+        self._stack.extend([(None, max(depth, 0))] * pushes)
+
+    def _remember(self, index: int, count: int) -> None:
+        # An unpickler sets aside room for all numbers below, so a large one alone would fill the memory.
+        if index > count:
+            raise self._broken("numbers its parts beyond their count")
+        self._memo[index] = self._stack[-1]
+
     def _stack_global(self) -> str:
-        top = self._recent[-2:]
-        self._recent = [None]
-        if len(top) < 2 or top[0] is None or top[1] is None:
+        (name, _), (module, _) = self._stack.pop(), self._stack.pop()
+        self._stack.append(_UNKNOWN)
+        if name is None or module is None:
             raise self._unsafe("asks for a global whose name is put together while loading")
-        return modern_name(top[0], top[1])
+        return modern_name(module, name)
+
+    def _broken(self, what: str) -> BrokenFile:
+        return BrokenFile(self._path, f"{self._where} {what}; it was not loaded")
 
     def _unsafe(self, what: str) -> UnsafePickle:
         return UnsafePickle(self._path, f"{self._where} {what} and was not loaded; {_ADVICE}")
+
+
+def _split(arg: object) -> tuple[str, str]:
+    module, _, name = str(arg).partition(" ")
+    return module, name

@@ -138,7 +138,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 class _OutlineUnpickler(pickle.Unpickler):
     def __init__(self, file: TorchFile) -> None:
-        super().__init__(io.BytesIO(file.contents))
+        super().__init__(io.BytesIO(file.contents), encoding="utf-8")
         self._storages = file.storages
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:

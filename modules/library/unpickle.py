@@ -1,7 +1,7 @@
 """Read pickled model files (`.ckpt .pt .pth .bin`) without letting them run code.
 
-Two locks, one behind the other: our own walk over every opcode of every pickle in the file, then
-torch's unpickler that loads weights only. A file that fails either is refused; there is no second try.
+Three locks, one behind the other: our own walk over every opcode of every pickle in the file, an outline
+made of stand-ins that must fit together, then torch's unpickler that loads weights only. A file that fails one is refused; there is no second try.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.domain.errors import BrokenFile
 from modules.library.allowlist import DICTIONARY_GLOBALS, is_stand_in
-from modules.library.outline import FAULTS, make_dictionary, stand_in
+from modules.library.outline import FAULTS, make_dictionary, read_outline, stand_in
 from modules.library.torchfile import TorchFile, read_torch_file
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def load_pickle(path: Path, *, allow_unsafe: bool = False) -> Any:
             logger.warning("%s: loaded without any check, because --disable-safe-unpickle is on", path.name)
             return torch.load(path, map_location="cpu", weights_only=False)
         file = read_torch_file(path)
+        read_outline(path, file)
         with _loading, torch.serialization.safe_globals(_stand_ins(file)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=file.storages is not None)
     except OSError as error:

@@ -1,9 +1,11 @@
 """Hostile pickles never run; real ones load."""
 
+import contextlib
 import io
 import logging
 import os
 import pickle
+import random
 import struct
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -59,6 +61,7 @@ OPCODES: dict[str, Callable[[Path], bytes]] = {
     "STACK_GLOBAL after a swap": lambda c: call(
         c, text("os") + b"q\x00" + text("system") + b"q\x01" + text("collections") + text("Counter") + b"00\x93"
     ),
+    "STACK_GLOBAL of a copy": lambda c: call(c, text("os") + text("system") + b"2\x93"),
     "memo entry replaced": lambda c: call(
         c, text("collections") + b"q\x00" + text("os") + b"q\x00" + text("system") + b"q\x01" + b"000h\x00h\x01\x93"
     ),
@@ -80,7 +83,7 @@ OPCODES: dict[str, Callable[[Path], bytes]] = {
     ),
     "second pickle": lambda c: pickle.dumps({"a": 1}, protocol=2) + call(c, b"cos\nsystem\n"),
 }
-NAMES_NOTHING = {"EXT1", "EXT4", "STACK_GLOBAL after a swap"}
+NAMES_NOTHING = {"EXT1", "EXT4", "STACK_GLOBAL of a copy"}
 
 
 def archive(path: Path, parts: list[tuple[str, bytes]]) -> Path:
@@ -201,12 +204,37 @@ def test_a_pickle_cannot_ask_for_a_giant_memo(tmp_path: Path) -> None:
         check_pickle(path)
 
 
+def test_a_pickle_cannot_nest_until_the_process_dies(tmp_path: Path) -> None:
+    for nested in (b"\x85" * 1_000_000, b"(" * 1_000_000 + b"t" * 1_000_000, b"q\x00h\x00\x86" * 1_000_000):
+        path = archive(tmp_path / "bad.ckpt", [("archive/data.pkl", b"\x80\x02}N" + nested + b"Ns.")])
+        with pytest.raises(BrokenFile, match="nested too deeply"):
+            load_pickle(path)
+
+
 def test_a_pickle_cannot_change_the_functions_it_is_given(tmp_path: Path) -> None:
     for name in ("torch._utils\n_rebuild_tensor_v2", "torch\nFloatStorage", "pytorch_lightning\nX"):
         data = b"\x80\x02c" + name.encode() + b"\nN}" + text("__doc__") + text("changed") + b"s\x86b."
         path = archive(tmp_path / "bad.ckpt", [("archive/data.pkl", data)])
         for door in (load_pickle, read_header):
             with pytest.raises(BrokenFile):
+                door(path)
+
+
+def test_damaged_contents_give_an_error_of_ours(tmp_path: Path) -> None:
+    path, dice = tmp_path / "m.ckpt", random.Random(5)
+    torch.save({"state_dict": {f"w{n}": torch.zeros(2, n + 1) for n in range(3)}, "step": 5}, path)
+    with zipfile.ZipFile(path) as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    for _ in range(300):
+        damaged = []
+        for name, data in parts:
+            if name.endswith("data.pkl"):
+                at = dice.randrange(len(data))
+                data = data[:at] + bytes(dice.choices(range(256), k=dice.randrange(3))) + data[at + 1 :]
+            damaged.append((name, data))
+        archive(path, damaged)
+        for door in (read_header, load_pickle):
+            with contextlib.suppress(BrokenFile):
                 door(path)
 
 
