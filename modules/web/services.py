@@ -63,6 +63,8 @@ class SamplerChoice:
     scheduler: str
     warnings: tuple[str, ...] = ()
     """What had to be replaced, in sentences; empty when the names were right."""
+    known: bool = True
+    """False when the sampler's name matched nothing and another sampler stands in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,8 +13,8 @@ from modules.hooks.cancel import CancelReason
 from modules.web.rest.answers import txt2img_answer
 from modules.web.rest.requests import StrictRoute, ended_or_gone, owner_of, services_of
 from modules.web.rest.schema import Txt2ImgBase, txt2img_model
-from modules.web.rest.translate import generation_of
-from modules.web.services import SamplerChoice, Services
+from modules.web.rest.translate import Understood, understand
+from modules.web.services import Services
 
 CLIENT_GONE = 499
 """Status of an answer that nobody waits for any more."""
@@ -44,25 +44,26 @@ def _txt2img_endpoint() -> Any:
 
 async def _make(request: Request, services: Services, body: Txt2ImgBase) -> Response:
     """Queue a request and answer when its job has ended; a client that leaves takes its job with it."""
-    handle, choice = await run_in_threadpool(_accept, request, services, body)
+    handle, understood = await run_in_threadpool(_accept, request, services, body)
     if await ended_or_gone(handle, request.receive):
         if services.settings.snapshot().api.api_cancel_on_disconnect:
             services.desk.cancel(handle.id)
         return Response(status_code=CLIENT_GONE)
-    raw = await run_in_threadpool(_encode, services, body, handle, choice)
+    raw = await run_in_threadpool(_encode, services, handle, understood)
     return Response(raw, media_type="application/json")
 
 
-def _accept(request: Request, services: Services, body: Txt2ImgBase) -> tuple[JobHandle, SamplerChoice]:
+def _accept(request: Request, services: Services, body: Txt2ImgBase) -> tuple[JobHandle, Understood]:
     owner = owner_of(request)
-    generation, choice = generation_of(body, services, owner.user)
-    return services.desk.accept(generation, owner, getattr(body, "force_task_id", None) or None), choice
+    understood = understand(body, services, owner.user)
+    task_id = understood.body.model_dump()["force_task_id"] or None
+    return services.desk.accept(understood.generation, owner, task_id), understood
 
 
-def _encode(services: Services, body: Txt2ImgBase, handle: JobHandle, choice: SamplerChoice) -> bytes:
+def _encode(services: Services, handle: JobHandle, understood: Understood) -> bytes:
     outcome = handle.result()
-    settings = services.settings.snapshot().with_overrides(handle.job.payload.overrides)
-    return txt2img_answer(body, outcome, settings, version=services.version, warnings=choice.warnings)
+    settings = services.settings.snapshot().with_overrides(understood.generation.overrides)
+    return txt2img_answer(understood.body, outcome, settings, version=services.version, warnings=understood.warnings)
 
 
 def progress(services: Needs, skip_current_image: bool = False) -> dict[str, Any]:

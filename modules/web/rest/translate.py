@@ -1,7 +1,7 @@
 """A1111's request into ours. Each of its habits has one function here, and none gets further."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -12,6 +12,7 @@ from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeatur
 from modules.domain.param import param_of
 from modules.domain.request import Generation
 from modules.imaging.infotext_parse import parse_infotext
+from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.schema import Txt2ImgBase, params, txt2img_model
@@ -43,6 +44,10 @@ _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
     "Denoising strength": "denoising_strength",
     "Hires upscale": "hr_scale",
     "Hires upscaler": "hr_upscaler",
+    "Hires checkpoint": "hr_checkpoint_name",
+    "Hires sampler": "hr_sampler_name",
+    "Hires prompt": "hr_prompt",
+    "Hires negative prompt": "hr_negative_prompt",
     "Hires steps": "hr_second_pass_steps",
     "Hires resize-1": "hr_resize_x",
     "Hires resize-2": "hr_resize_y",
@@ -51,8 +56,18 @@ _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
-def generation_of(body: Txt2ImgBase, services: Services, user: str | None) -> tuple[Generation, SamplerChoice]:
-    """Turn a body into a request, with the sampler found for its names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A body, and what was made of it."""
+
+    body: Txt2ImgBase
+    """With the fields that `infotext` filled in; the answer echoes it."""
+    generation: Generation
+    warnings: tuple[str, ...]
+
+
+def understand(body: Txt2ImgBase, services: Services, user: str | None) -> Understood:
+    """Turn a body into a request.
 
     Raises:
         InvalidRequest: a value that cannot be used; names the field.
@@ -60,11 +75,12 @@ def generation_of(body: Txt2ImgBase, services: Services, user: str | None) -> tu
         HTTPException: a script that does not exist.
     """
     settings = services.settings.snapshot()
-    body, from_text = with_infotext(body, settings, services.styles())
+    body = with_infotext(body, settings, services.styles())
     asked = body.model_dump()
     refuse_unsupported(asked)
     refuse_scripts(asked)
-    overrides = {**from_text, **(asked["override_settings"] or {})}
+    overrides: dict[str, Any] = asked["override_settings"] or {}
+    settings.with_overrides(overrides, by="api")
     check_checkpoint(overrides, services.knows_checkpoint)
     choice = choose_sampler(asked, services.choose_sampler, strict=settings.api.api_strict_names)
     values = {name: asked[name] for name in params()}
@@ -73,8 +89,11 @@ def generation_of(body: Txt2ImgBase, services: Services, user: str | None) -> tu
         styles=tuple(asked["styles"] or ()), sampler_name=choice.sampler, scheduler=choice.scheduler,
     )  # fmt: skip
     save = asked["save_images"]
-    output = {"save_images": save, "save_grid": save, "user": user}
-    return build(Generation, values, {"overrides": MappingProxyType(overrides), "output": output}), choice
+    more = {
+        "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
+        "output": {"save_images": save, "save_grid": save, "user": user},
+    }
+    return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
 
 
 def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = MappingProxyType({})) -> Any:
@@ -99,33 +118,33 @@ def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = Mappin
     return cls(**found)
 
 
-def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[Any]) -> tuple[Txt2ImgBase, dict[str, Any]]:
-    """Fill the fields that the request left out from its `infotext`; also return the settings it asks for.
+def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[StyleTexts]) -> Txt2ImgBase:
+    """Fill the fields that the request left out from its `infotext`; settings in it become overrides.
 
     Raises:
         LimitExceeded: the text is too long.
         InvalidRequest: a value that does not fit its field; names the key of the text.
     """
-    text = getattr(body, "infotext", None)
+    given = body.model_dump(exclude_unset=True)
+    text = given.get("infotext")
     if not text:
-        return body, {}
+        return body
     rules = settings.infotext
     parsed = parse_infotext(
         text, styles=styles, styles_mode=rules.infotext_styles, skip=rules.infotext_skip_pasting,
         backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip
-    given = body.model_dump(exclude_unset=True)
     keys = {api: key for key, api in infotext_fields().items() if key in parsed and api not in given}
     pasted = {api: parsed[key] for api, key in keys.items()}
     if asks_for_hires(parsed) and "enable_hr" not in given:
         pasted["enable_hr"] = True
+    overrides = {**settings_in_infotext(parsed, settings), **given.get("override_settings", {})}
     try:
-        filled = txt2img_model().model_validate({**pasted, **given})
+        return txt2img_model().model_validate({**pasted, **given, "override_settings": overrides or None})
     except ValidationError as error:
         first = error.errors()[0]
         key = keys.get(str(first["loc"][0]), str(first["loc"][0]))
         raise InvalidRequest(f"{key}: {first['msg']}", field="infotext") from None
-    return filled, settings_in_infotext(parsed, settings)
 
 
 def infotext_fields() -> dict[str, str]:
@@ -172,9 +191,14 @@ def choose_sampler(
     """
     name = asked["sampler_name"] or asked["sampler_index"]
     choice = find(name or "Euler", asked["scheduler"] or "Automatic")
-    if strict and choice.warnings:
+    if strict and not choice.known:
         raise HTTPException(400, "Sampler not found")
     return choice
+
+
+def without_idle_format(overrides: Mapping[str, Any], *, save_images: bool) -> dict[str, Any]:
+    """Leave `samples_format` out when nothing is saved: in A1111 it then has no effect on the answer either."""
+    return {key: value for key, value in overrides.items() if save_images or key != "samples_format"}
 
 
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}

@@ -1,0 +1,85 @@
+"""What the lower rooms offer, in the form in which the API lists it. Imports nothing heavy until it is called."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.library.catalog import CheckpointEntry
+from modules.web.services import CheckpointInfo, SamplerChoice, SamplerInfo, SchedulerInfo, VaeInfo
+
+
+def sampler_infos() -> list[SamplerInfo]:
+    """List the samplers."""
+    from modules.sampling.catalogue import SAMPLERS
+
+    return [SamplerInfo(name=one.label, aliases=one.aliases, options=one.listing()) for one in SAMPLERS]
+
+
+def scheduler_infos() -> list[SchedulerInfo]:
+    """List the noise schedules."""
+    from modules.sampling.schedules import SCHEDULES
+
+    return [
+        SchedulerInfo(
+            name=one.name, label=one.label, aliases=one.aliases or None,
+            default_rho=-1.0 if one.default_rho is None else one.default_rho, need_inner_model=one.needs_model,
+        )
+        for one in SCHEDULES
+    ]  # fmt: skip
+
+
+def choose_sampler(sampler_name: str, scheduler: str) -> SamplerChoice:
+    """Find the sampler and the schedule that two names stand for."""
+    from modules.sampling.catalogue import resolve
+
+    found = resolve(sampler_name, scheduler)
+    return SamplerChoice(
+        sampler=found.sampler.label, scheduler=found.schedule.label, warnings=found.notes, known=found.known
+    )
+
+
+def checkpoint_infos(entries: Iterable[CheckpointEntry]) -> list[CheckpointInfo]:
+    """List the checkpoints."""
+    return [
+        CheckpointInfo(
+            title=one.title, model_name=one.model_name, hash=one.short_hash or None, sha256=one.sha256,
+            filename=str(one.path), config=str(one.config) if one.config is not None else None,
+        )
+        for one in entries
+    ]  # fmt: skip
+
+
+def vae_infos(vaes: Mapping[str, Path]) -> list[VaeInfo]:
+    """List the VAE files."""
+    return [VaeInfo(model_name=name, filename=str(path)) for name, path in vaes.items()]
+
+
+def memory_in_use() -> dict[str, Any]:
+    """Return the memory of this process and of the graphics card, bytes."""
+    return {"ram": _ram(), "cuda": _cuda()}
+
+
+def _ram() -> dict[str, Any]:
+    import psutil
+
+    process = psutil.Process()
+    used = process.memory_info().rss
+    total = 100 * used / process.memory_percent()
+    return {"free": total - used, "used": used, "total": total}
+
+
+def _cuda() -> dict[str, Any]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return {"error": "unavailable"}
+    free, total = torch.cuda.mem_get_info()
+    stats = torch.cuda.memory_stats()
+    parts = {"active": "active_bytes", "allocated": "allocated_bytes", "reserved": "reserved_bytes"}
+    shown = {name: _both(stats, key) for name, key in {**parts, "inactive": "inactive_split_bytes"}.items()}
+    events = {"retries": stats.get("num_alloc_retries", 0), "oom": stats.get("num_ooms", 0)}
+    return {"system": {"free": free, "used": total - free, "total": total}, **shown, "events": events}
+
+
+def _both(stats: Mapping[str, Any], key: str) -> dict[str, int]:
+    return {"current": stats.get(f"{key}.all.current", 0), "peak": stats.get(f"{key}.all.peak", 0)}

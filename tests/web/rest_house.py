@@ -1,0 +1,105 @@
+"""A server around the fake runner, for tests of the API."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from modules import cli
+from modules.engine.desk import Desk
+from modules.engine.ledger import Ledger
+from modules.engine.local import LocalEngine
+from modules.prompting.styles import Style
+from modules.settings.store import SettingsStore
+from modules.web.server import attach_services, create_app
+from modules.web.services import (
+    CheckpointInfo,
+    SamplerChoice,
+    SamplerInfo,
+    SchedulerInfo,
+    Services,
+    VaeInfo,
+)
+from tests.engine.fakes import FakeRunner
+
+ORIGIN = "http://127.0.0.1:7860"
+SAMPLERS = ("DPM++ 2M", "Euler a", "Euler")
+
+
+def choose(name: str, scheduler: str) -> SamplerChoice:
+    """Stand in for the catalogue of samplers: three of them, and one schedule that can be a suffix."""
+    chosen = "Karras" if name.endswith(" Karras") else scheduler
+    wanted = name.removesuffix(" Karras")
+    warnings = () if wanted in SAMPLERS else (f"Sampler {name!r} not found",)
+    warnings += () if chosen in ("Automatic", "Karras") else (f"Schedule type {chosen!r} not found",)
+    return SamplerChoice(
+        sampler=wanted if wanted in SAMPLERS else SAMPLERS[0],
+        scheduler=chosen if chosen in ("Automatic", "Karras") else "Automatic",
+        warnings=warnings,
+        known=wanted in SAMPLERS,
+    )
+
+
+@dataclass
+class RestHouse:
+    """Everything a test may want to look at."""
+
+    app: FastAPI
+    client: TestClient
+    runner: FakeRunner
+    services: Services
+    refreshed: list[str] = field(default_factory=list)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        """Send JSON below /sdapi/v1."""
+        return self.client.post(f"/sdapi/v1{path}", json=body, **more)
+
+    def get(self, path: str, **more: Any) -> Any:
+        """Ask below /sdapi/v1."""
+        return self.client.get(f"/sdapi/v1{path}", **more)
+
+    def txt2img(self, **body: Any) -> Any:
+        """Ask for a small picture."""
+        return self.post("/txt2img", {"steps": 2, "width": 64, "height": 64, **body})
+
+
+@contextlib.contextmanager
+def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHouse]:
+    """Build a server with command line flags, and stop it at the end."""
+    config = cli.parse(["--api", *argv], {}, root=folder)
+    refreshed: list[str] = []
+    runner, store, ledger = FakeRunner(), SettingsStore(folder / "config.json"), Ledger(folder / "jobs.sqlite")
+    engine = LocalEngine(runner, snapshot=lambda values: store.snapshot().with_overrides(values), ledger=ledger)
+    engine.start()
+    services = Services(
+        settings=store,
+        desk=Desk(engine, store.snapshot),
+        engine=engine,
+        ledger=ledger,
+        flags=config.flags,
+        version="v1.10.1",
+        checkpoints=lambda: [
+            CheckpointInfo(title="toy [0123456789]", model_name="toy", hash="0123456789", sha256=None, filename="toy")
+        ],
+        refresh_checkpoints=lambda: refreshed.append("checkpoints"),
+        vaes=lambda: [VaeInfo(model_name="v.pt", filename="/models/v.pt")],
+        refresh_vaes=lambda: refreshed.append("vaes"),
+        samplers=lambda: [SamplerInfo(name=name, options={"uses_ensd": "True"}) for name in SAMPLERS],
+        schedulers=lambda: [SchedulerInfo(name="karras", label="Karras", default_rho=7.0)],
+        choose_sampler=choose,
+        knows_checkpoint=lambda name: name == "toy",
+        styles=lambda: [Style("ink", "in ink", "colour")],
+        memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
+    )
+    app = create_app(config)
+    if attach:
+        attach_services(app, services)
+    with TestClient(app, base_url=ORIGIN, client=("127.0.0.1", 50000)) as client:
+        yield RestHouse(app=app, client=client, runner=runner, services=services, refreshed=refreshed)
+    runner.gate.set()
+    assert engine.shutdown(5)
+    ledger.close()
