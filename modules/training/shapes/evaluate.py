@@ -97,8 +97,8 @@ def train_judge(folder: Path, device: torch.device, there_and_back: Callable[[Te
     loop = Loop(JudgeStage(judge, numbers, labels, there_and_back, batch), plan)
     loop.resume()
     loop.run(wish.judge)
-    judge.load_state_dict(loop.averaged())
-    return judge.eval()
+    loop.load_averaged()
+    return judge
 
 
 def _lone(rng: random.Random) -> Scene:

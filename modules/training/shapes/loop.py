@@ -8,7 +8,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +24,11 @@ class Stage(Protocol):
     """One thing to train."""
 
     name: str
-    module: nn.Module
-    """What is averaged and saved."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What is averaged and saved."""
+        ...
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: `params`, `lr` at its highest, `weight_decay`."""
@@ -102,6 +106,9 @@ class Loop:
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.params = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = {name: tensor.detach().clone() for name, tensor in stage.module.state_dict().items()}
+        self.on_save: Callable[[], None] | None = None
+        """Called after every save but the last."""
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None
 
     @property
     def path(self) -> Path:
@@ -128,7 +135,7 @@ class Loop:
         self.step, self.seconds = state["step"], state["seconds"]
         self.stage.module.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.ema = state["ema"]
+        self.ema, self._pairs = state["ema"], None
         logger.info("%s: going on at step %d after %.1f min", self.stage.name, self.step, self.seconds / 60)
         return True
 
@@ -148,6 +155,8 @@ class Loop:
                 last_log, steps_before = now, self.step
             if now - last_save > self.plan.save_every_s:
                 self.save()
+                if self.on_save:
+                    self.on_save()
                 last_save = now
         self.save()
         done = budget.progress(self.step, self.seconds) >= 1.0
@@ -156,9 +165,21 @@ class Loop:
         )
         return done
 
-    def averaged(self) -> dict[str, Tensor]:
-        """Return the averaged weights."""
-        return self.ema
+    def load_averaged(self) -> None:
+        """Put the averaged weights in place of the trained ones, for good."""
+        self.stage.module.load_state_dict(self.ema)
+        self.stage.module.eval()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights in place for a while."""
+        live = {name: tensor.clone() for name, tensor in self.stage.module.state_dict().items()}
+        self.load_averaged()
+        try:
+            yield
+        finally:
+            self.stage.module.load_state_dict(live)
+            self.stage.module.train()
 
     def _advance(self, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         device = self.plan.device
@@ -178,9 +199,11 @@ class Loop:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.plan.ema, (1 + self.step) / (10 + self.step))
-        pairs = [(self.ema[name], tensor) for name, tensor in self.stage.module.state_dict().items()]
-        floats = [(a, b) for a, b in pairs if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
+        if self._pairs is None:  # the same storage for the whole run, so it is looked up once
+            live = self.stage.module.state_dict()
+            names = [name for name, tensor in live.items() if tensor.is_floating_point()]
+            self._pairs = [self.ema[name] for name in names], [live[name] for name in names]
+        torch._foreach_lerp_(*self._pairs, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def _log(self, progress: float, loss: Tensor, figures: Mapping[str, Tensor], rate: float) -> None:
         text = " ".join(f"{name} {float(value):.4f}" for name, value in figures.items())
@@ -190,10 +213,3 @@ class Loop:
         )  # fmt: skip
         if not math.isfinite(float(loss)):
             raise FloatingPointError(f"{self.stage.name}: the loss is {float(loss)} at step {self.step}")
-
-
-def trainable(module: nn.Module, names: Iterable[str] | None = None) -> list[nn.Parameter]:
-    """Return the parameters of a module, or of its named children."""
-    if names is None:
-        return list(module.parameters())
-    return [p for name in names for p in module.get_submodule(name).parameters()]

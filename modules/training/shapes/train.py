@@ -2,20 +2,27 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modules.training.shapes import text_stage, unet_stage, vae_stage
 from modules.training.shapes.config import ShapesConfig, build
 from modules.training.shapes.dataset import Dataset, make_dataset
+from modules.training.shapes.drawing import draw
 from modules.training.shapes.export import export
 from modules.training.shapes.loop import Budget, Loop, Plan, Stage
 from modules.training.shapes.sheet import save_sheet
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+Call = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A denoising network as it is called: x, t, context."""
 
 STAGES = ("vae", "text", "unet")
 SIZES = ((128, 128), (192, 128), (128, 192), (192, 192), (256, 256))
@@ -83,6 +90,7 @@ class Training:
             Whether all budgets were used up before the deadline. The checkpoint is written in either case, as soon as
             there is anything to put into it.
         """
+        done = True
         for name in STAGES:
             if name in budgets:
                 done = self._stage(name, budgets[name], resume)
@@ -90,10 +98,14 @@ class Training:
                 done = self._take_up(name)
             if not done and name != "unet":
                 return False
+        self.write()
+        return done
+
+    def write(self) -> None:
+        """Write the checkpoint from the networks as they are."""
         path = self.plan.folder / NAME
         export(self.networks, self.config, path)
         logger.info("wrote %s, %.2f MB", path, path.stat().st_size / 1e6)
-        return done
 
     def _take_up(self, name: str) -> bool:
         """Load the averaged weights of a stage trained before; the UNet may still be missing."""
@@ -107,6 +119,8 @@ class Training:
         loop = Loop(self._make(name), self.plan)
         if resume:
             loop.resume()
+        if name == "unet":
+            loop.on_save = partial(self._write_averaged, loop)
         done = loop.run(budget)
         self._finish(name, loop)
         return done
@@ -114,10 +128,10 @@ class Training:
     def _make(self, name: str, *, light: bool = False) -> Stage:
         networks, scale = self.networks, self.scale
         if name == "vae":
-            return vae_stage.VaeStage(networks.vae.to(memory_format=torch.channels_last), self.data, scale.vae_pixels)
+            return vae_stage.VaeStage(channels_last(networks.vae), self.data, scale.vae_pixels)
         if name == "text":
             return text_stage.TextStage(networks.text, self.data, scale.text_batch)
-        unet = networks.unet.to(memory_format=torch.channels_last)
+        unet = channels_last(networks.unet)
         if light:
             return unet_stage.UnetStage(unet, networks.text, self.data, (), scale.unet_batch)
         began = time.monotonic()
@@ -129,41 +143,62 @@ class Training:
 
     def _finish(self, name: str, loop: Loop) -> None:
         """Put the averaged weights in place; make the autoencoder ready for the next stages."""
-        loop.stage.module.load_state_dict(loop.averaged())
-        loop.stage.module.eval()
+        loop.load_averaged()
         if name == "vae":
             self.finish_vae()
 
+    def _write_averaged(self, loop: Loop) -> None:
+        """Let the checkpoint be looked at, and survive, while training goes on."""
+        with loop.averaged():
+            self.write()
+
     def finish_vae(self) -> None:
         """Fold the whitening in and show what the autoencoder makes of some scenes."""
-        vae = self.networks.vae.to(memory_format=torch.contiguous_format)
+        vae = self.networks.vae
         numbers = self.data.numbers[:1024]
         before = vae_stage.psnr(vae, numbers[:64])
         vae_stage.fold_whitening(vae, numbers[:256])
         logger.info("vae: %.2f dB, %.2f dB after folding", before, vae_stage.psnr(vae, numbers[:64]))
         with torch.no_grad():
-            from modules.training.shapes.drawing import draw
-
             pictures = draw(numbers[:24], 128, 128)
             back = vae.decode(vae.encode(pictures)[0])
         both = torch.stack([pictures, back], dim=1).flatten(0, 1)
         save_sheet(self.plan.folder / "vae.png", both, ["drawn", "decoded"] * len(pictures))
 
 
-def compiled_unet(unet: nn.Module, device: torch.device, batch: int, config: ShapesConfig) -> nn.Module | None:
-    """Compile the network and try it once forwards and backwards; None, with the reason logged, where that fails."""
-    began = time.monotonic()
-    compiled = torch.compile(unet, dynamic=False)
+def channels_last(module: M) -> M:
+    """Lay the convolutions' weights out with channels innermost, which is faster."""
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            child.weight.data = child.weight.data.contiguous(memory_format=torch.channels_last)
+    return module
+
+
+def compiled_unet(unet: nn.Module, device: torch.device, batch: int, config: ShapesConfig) -> Call | None:
+    """Compile the network; None, with the reason logged, where that fails or brings nothing."""
     x = torch.randn(batch, 4, 16, 16, device=device)
     context = torch.randn(batch, 77, config.text_width, device=device, requires_grad=True)
     t = torch.zeros(batch, dtype=torch.long, device=device)
+
+    def seconds(call: Call, times: int = 5) -> float:
+        began = time.monotonic()
+        for _ in range(times):
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                loss = call(x, t, context).float().mean()
+            loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.monotonic() - began) / times
+
+    compiled: Call = torch.compile(unet, dynamic=False)
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            compiled(x, t, context).float().mean().backward()
+        first = seconds(compiled, 1)
+        seconds(unet, 1)
+        plain, fast = seconds(unet), seconds(compiled)
     except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and training can go on without one
         logger.warning("slower because the network could not be compiled: %s", str(error)[:500])
         return None
     finally:
         unet.zero_grad(set_to_none=True)
-    logger.info("compiled in %.0f s", time.monotonic() - began)
-    return compiled
+    logger.info("compiled in %.0f s: %.1f instead of %.1f ms per step", first, 1000 * fast, 1000 * plain)
+    return compiled if fast < plain else None

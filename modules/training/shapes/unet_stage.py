@@ -3,7 +3,7 @@
 B batch, D width of the encoded text. Noise levels are those of Stable Diffusion v1; the network predicts the noise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ class UnetStage:
 
     def __init__(
         self, unet: UNet, text: TextEncoder, data: Dataset, encoded: Sequence[Encoded], batch: int, lr: float = 1e-3,
-        call: nn.Module | None = None,
+        call: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.unet, self.text, self.data, self.encoded = unet, text, data, encoded
         self.batch, self.lr, self.call = batch, lr, call or unet
@@ -194,14 +194,9 @@ def emphasise(z: Tensor, weights: Tensor) -> Tensor:
 @torch.no_grad()
 def prepare(unet: UNet) -> None:
     """Start as the identity: zero the last layer of every residual part, so that depth does not shake the first steps."""
-    for module in unet.modules():
-        if isinstance(module, ResBlock):
-            last = module.out_layers[3]
-        elif isinstance(module, SpatialTransformer):
-            last = module.proj_out
-        else:
-            continue
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    nn.init.zeros_(unet.out[2].weight)
-    nn.init.zeros_(unet.out[2].bias)
+    last: list[nn.Module] = [unet.out[2]]
+    last += [module.out_layers[3] for module in unet.modules() if isinstance(module, ResBlock)]
+    last += [module.proj_out for module in unet.modules() if isinstance(module, SpatialTransformer)]
+    for layer in last:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)

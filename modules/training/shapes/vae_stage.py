@@ -98,16 +98,22 @@ def prepare(vae: VAE) -> None:
         nn.init.orthogonal_(centre)
         conv.weight.zero_()
         conv.weight[:, :, 1, 1] = centre
-        nn.init.normal_(conv.bias, std=0.5)
+        bias_of(conv).normal_(std=0.5)
     for middle in (vae.encoder.mid, vae.decoder.mid):
         middle.attn_1.proj_out.weight *= 0.1
     channels = vae.post_quant_conv.in_channels
     for conv in (vae.quant_conv, vae.post_quant_conv):
         nn.init.zeros_(conv.weight)
-        nn.init.zeros_(conv.bias)
+        bias_of(conv).zero_()
         for i in range(channels):
             conv.weight[i, i] = 1.0
-    vae.quant_conv.bias[channels:] = -4.0
+    bias_of(vae.quant_conv)[channels:] = -4.0
+
+
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that has one."""
+    assert conv.bias is not None
+    return conv.bias
 
 
 @torch.no_grad()
@@ -151,15 +157,14 @@ def fold_whitening(vae: VAE, numbers: Tensor) -> None:
 
 def _fold(quant: nn.Conv2d, post: nn.Conv2d, matrix: Tensor, centre: Tensor, variance: Tensor) -> None:
     size = len(centre)
-    assert quant.bias is not None
-    assert post.bias is not None
-    weight, bias = quant.weight[:size, :, 0, 0].double(), quant.bias[:size].double()
+    quant_bias, post_bias = bias_of(quant), bias_of(post)
+    weight, bias = quant.weight[:size, :, 0, 0].double(), quant_bias[:size].double()
     quant.weight[:size] = (matrix @ weight / SCALE)[:, :, None, None].to(quant.weight)
-    quant.bias[:size] = (matrix @ (bias - centre) / SCALE).to(quant.bias)
+    quant_bias[:size] = (matrix @ (bias - centre) / SCALE).to(quant_bias)
     quant.weight[size:] = 0.0
-    quant.bias[size:] = (matrix.square() @ variance / SCALE**2).log().to(quant.bias)
+    quant_bias[size:] = (matrix.square() @ variance / SCALE**2).log().to(quant_bias)
     weight = post.weight[:, :, 0, 0].double()
-    post.bias[:] = (post.bias.double() + weight @ centre).to(post.bias)
+    post_bias[:] = (post_bias.double() + weight @ centre).to(post_bias)
     post.weight[:] = (weight @ torch.linalg.inv(matrix) * SCALE)[:, :, None, None].to(post.weight)
 
 
