@@ -24,14 +24,13 @@ def reference(monkeypatch):
     found = importlib.util.find_spec("k_diffusion") if importlib.util.find_spec("torchsde") else None
     if found is None:
         pytest.skip("k-diffusion is not installed")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = list(found.submodule_search_locations)
-    package.utils = types.ModuleType("k_diffusion.utils")
-    package.utils.append_dims = lambda x, n: x[(...,) + (None,) * (n - x.ndim)]
-    solver = types.ModuleType("torchdiffeq")
-    solver.odeint = None
-    for name, module in (("k_diffusion", package), ("k_diffusion.utils", package.utils), ("torchdiffeq", solver)):
-        monkeypatch.setitem(sys.modules, name, module)
+    package, utils, solver = (types.ModuleType(name) for name in ("k_diffusion", "k_diffusion.utils", "torchdiffeq"))
+    package.__path__ = list(found.submodule_search_locations or ())
+    vars(utils)["append_dims"] = lambda x, n: x[(...,) + (None,) * (n - x.ndim)]
+    vars(package)["utils"] = utils
+    vars(solver)["odeint"] = None
+    for module in (package, utils, solver):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.delitem(sys.modules, "k_diffusion.sampling", raising=False)
     sampling = importlib.import_module("k_diffusion.sampling")
     monkeypatch.delitem(sys.modules, "k_diffusion.sampling")
