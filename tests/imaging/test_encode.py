@@ -200,6 +200,15 @@ def png_with(**texts: str) -> bytes:
     return buffer.getvalue()
 
 
+def test_pictures_of_the_original_say_what_it_answered(shared_dir):
+    answers = sorted((shared_dir / "golden/recordings").glob("0[1267]*/*.response.json"))
+    assert len(answers) > 50
+    for answer in answers:
+        texts = json.loads(answer.read_text())["json"]["info"]["infotexts"]
+        first = answer.with_name(answer.name.replace(".response.json", ".0.png"))
+        assert read_picture_info(first.read_bytes()).infotext == texts[0]
+
+
 def test_a_comment_in_exif_wins_over_the_chunk():
     info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
     info.add_text("parameters", "chunk")

@@ -105,7 +105,7 @@ keys = st.from_regex(r"[A-Za-z][A-Za-z0-9 /-]{0,20}[A-Za-z0-9]", fullmatch=True)
 values = words.map(str.strip).filter(lambda text: text[:1] != '"')
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(keys, values, min_size=3, max_size=8), words.map(str.strip), words.map(str.strip))
 def test_what_is_written_is_read_back(entries, prompt, negative):
     entries = {key: value for key, value in entries.items() if key != value}
@@ -114,7 +114,7 @@ def test_what_is_written_is_read_back(entries, prompt, negative):
     assert found == {"Steps": "1", "Sampler": "x", "CFG scale": "1", **entries, "End": "x"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text):
     found = parse_infotext(text)
