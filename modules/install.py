@@ -143,7 +143,7 @@ def requirement_lines(path: Path) -> Iterator[str]:
 
 def torch_choices(
     pins: Mapping[str, str], environ: Mapping[str, str], *, system: str, has_nvidia: bool
-) -> tuple[Choice, ...]:
+) -> Sequence[Choice]:
     """List the ways to get torch on this machine, best first.
 
     On Linux PyPI carries the CUDA build, several gigabytes that are of no use without an NVIDIA GPU; so the CPU build
