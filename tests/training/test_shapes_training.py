@@ -1,20 +1,24 @@
 """The stages learn, can be taken up again, and what is exported is what was trained."""
 
+import random
 from pathlib import Path
 
 import pytest
 import torch
 
+from modules.domain.plan import TextOptions
 from modules.families.sd1.defaults import PREVIEW
 from modules.families.sd1.vae import VAE
 from modules.training.shapes import text_stage, unet_stage, vae_stage
+from modules.training.shapes.captions import write_caption
 from modules.training.shapes.config import SCALE, SHIPPED, TOY, Networks, build, num_bytes
-from modules.training.shapes.dataset import Dataset, make_dataset
+from modules.training.shapes.dataset import Dataset, clip_encode, make_dataset, tokens
 from modules.training.shapes.drawing import draw
 from modules.training.shapes.export import export
 from modules.training.shapes.judge import Judge, JudgeStage, read
 from modules.training.shapes.loop import Budget, Loop, Plan, Stage, learning_rate
 from modules.training.shapes.render import Look, load, render
+from modules.training.shapes.scenes import sample_scene
 from modules.training.shapes.text_stage import TextStage, table, used_ids
 from modules.training.shapes.unet_stage import UnetStage, emphasise, encode_all, level_weight, timesteps
 from modules.training.shapes.vae_stage import VaeStage, fold_whitening
@@ -200,6 +204,20 @@ def test_the_export_loads_strictly_and_gives_the_same_output(data: Dataset, tmp_
         torch.testing.assert_close(model.unet(x, t, context), made.unet(x, t, context))
         torch.testing.assert_close(model.vae.decode(x), made.vae.decode(x))
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_captions_are_encoded_as_the_product_encodes_prompts(tmp_path: Path) -> None:
+    made = networks()
+    export(made, TOY, tmp_path / "m.safetensors")
+    model = load(tmp_path / "m.safetensors", CPU)
+    rng = random.Random(5)
+    scenes = [sample_scene(rng, emphasis=0.7) for _ in range(40)]
+    for caption in (write_caption(scene, rng) for scene in scenes):
+        ids, weights = tokens(caption, clip_encode())
+        with torch.no_grad():
+            trained = emphasise(model.text(torch.tensor([ids])), torch.tensor([weights]))
+            asked = model.family.condition(model, [str(caption)], TextOptions()).tokens
+        torch.testing.assert_close(trained, asked, atol=1e-5, rtol=1e-4, msg=str(caption))
 
 
 def test_rendering_follows_seed_and_prompt(tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ def _thing(scene: Scene, index: int, said: set[str], rng: random.Random, *, plai
     noun: Word = (name, f"shape{index}") if f"shape{index}" in said else (rng.choice(("shape", "object")), None)
     if is_pair(scene):
         return [("two", None), *adjectives, (_plural(noun[0]), noun[1])]
+    if noun[1] is None and adjectives and not plain and rng.random() < 0.4:
+        return adjectives  # people also say just "red"
     words = [*adjectives, noun]
     return [_article(words), *words] if plain or rng.random() < 0.85 else words
 
