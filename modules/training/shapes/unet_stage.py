@@ -84,7 +84,7 @@ class UnetStage:
         call: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.unet, self.text, self.data, self.encoded = unet, text, data, encoded
-        self.batch, self.lr, self.call = batch, lr, call or unet
+        self.batch, self.lr, self.call = batch, lr, unet if call is None else call
         self.module = nn.ModuleDict({"unet": unet, "text": text})
         device = data.ids.device
         self.alphas = scaled_linear_alphas().to(device)
