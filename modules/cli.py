@@ -37,6 +37,8 @@ class LaunchConfig:
     ui_settings_file: Path
     styles_file: tuple[Path, ...]
     """Files or wildcards; the first one takes new styles. At least one."""
+    gradio_allowed_path: tuple[Path, ...]
+    """Folders besides the data folder that pictures may be written to and served from."""
 
     no_half: bool
     no_half_vae: bool
@@ -274,6 +276,7 @@ def _config(
     typed: dict[str, Any] = {item.name: values[item.name] for item in fields(LaunchConfig) if item.name in values}
     typed |= {
         "ckpt": ckpt if "ckpt" in given or ckpt.is_file() else None,
+        "gradio_allowed_path": tuple(values["gradio_allowed_path"]),
         "styles_file": tuple(values["styles_file"]) or (values["data_dir"] / "styles.csv",),
         "use_cpu": frozenset(values["use_cpu"]),
         "gradio_auth": _logins(parser, "--gradio-auth", values["gradio_auth"] or "")

@@ -123,7 +123,7 @@ PLACES = (
     Flag("--ui-config-file", PATH, "DATA/ui-config.json", WORKS, "file with the defaults of the interface"),
     Flag("--ui-settings-file", PATH, "DATA/config.json", WORKS, "file with the settings"),
     Flag("--styles-file", PATHS, (), WORKS, "styles file or wildcard, repeatable; new styles go to the first"),
-    Flag("--gradio-allowed-path", PATHS, ("DATA",), PLANNED, "further folder whose files may be served, repeatable"),
+    Flag("--gradio-allowed-path", PATHS, ("DATA",), WORKS, "further folder whose files may be served, repeatable"),
     Flag("--unix-filenames-sanitization", SWITCH, False, PLANNED, "replace only / in file names"),
     Flag("--filenames-max-length", INT, 128, PLANNED, "longest part of a file name, in characters"),
 )

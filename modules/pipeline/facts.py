@@ -26,7 +26,9 @@ def of_sampler(sampler: Sampler, options: SamplerOptions, settings: Snapshot) ->
         "s_tmax": ("Sigma tmax", told.s_tmax, 0.0),
         "s_noise": ("Sigma noise", told.s_noise, 1.0),
     }
-    found.update({key: value for name, (key, value, plain) in churn.items() if name in sampler.takes and value != plain})
+    found.update(
+        {key: value for name, (key, value, plain) in churn.items() if name in sampler.takes and value != plain}
+    )
     return found
 
 

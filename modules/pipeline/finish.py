@@ -5,19 +5,29 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from modules.domain.errors import NumericalFault
 from modules.domain.events import ImageReady, Stage
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
-from modules.domain.result import Outcome
+from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
 from modules.hooks.points import AfterDecode, BeforeSave
-from modules.pipeline.output import Finished, Output
+from modules.imaging.grid import grid_rows, make_grid, wants_grid
+from modules.imaging.save import Output
 from modules.pipeline.pixels import to_pil
 from modules.pipeline.sample import Sampled
 from modules.residency.model import Model
 from modules.settings.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pending:
+    """A picture whose file is being made."""
+
+    pixels: Image.Image
+    produced: Future[Produced]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,7 +41,7 @@ class Finisher:
     """Writes the infotext of a picture."""
     check_nan: bool = True
 
-    def batch(self, model: Model, batch: BatchPlan, sampled: Sampled) -> list[Future[Finished]]:
+    def batch(self, model: Model, batch: BatchPlan, sampled: Sampled) -> list[Pending]:
         """Finish the pictures of one batch; those of a batch that was ended early are saved only on request."""
         self.ctx.emit(Stage(job_id=self.ctx.job_id, text="decoding"))
         plan = replace(self.plan, infotext_extra={**self.plan.infotext_extra, **sampled.facts})
@@ -39,24 +49,24 @@ class Finisher:
         save = save and (sampled.complete or self.ctx.settings.saving.save_incomplete_images)
         return [self._one(model, plan, image, x, save=save) for image, x in zip(batch.images, sampled.x, strict=True)]
 
-    def outcome(self, pending: Sequence[Future[Finished]], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
+    def outcome(self, pending: Sequence[Pending], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
         """Wait for encoding and saving and say what came of the job."""
-        finished = [future.result() for future in pending]
-        grid = self._grid(finished) if len(finished) > 1 else None
-        faults = [one.fault for one in (*finished, *([grid] if grid else [])) if one.fault]
+        images = tuple(one.produced.result() for one in pending)
+        grid = self._grid([one.pixels for one in pending])
+        faults = [one.save_error for one in (*images, *([grid] if grid else [])) if one.save_error]
         for fault in dict.fromkeys(faults):
             self.ctx.note(fault)
         return Outcome(
             plan=self.plan,
-            images=tuple(one.image for one in finished),
-            grid=grid.image if grid else None,
+            images=images,
+            grid=grid,
             interrupted=interrupted,
             timings=seconds,
             notes=self.plan.notes,
             save_error=faults[0] if faults else None,
         )
 
-    def _one(self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor, *, save: bool) -> Future[Finished]:
+    def _one(self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor, *, save: bool) -> Pending:
         if self.check_nan and not bool(torch.isfinite(x).all()):
             raise NumericalFault(
                 f"The UNet produced NaN or infinite values for picture {image_plan.index + 1}. "
@@ -68,24 +78,25 @@ class Finisher:
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
-        future = self.output.picture(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
+        future = self.output.submit(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
         future.add_done_callback(self._announce)
-        return future
+        return Pending(pixels=ready.image, produced=future)
 
-    def _grid(self, finished: Sequence[Finished]) -> Finished | None:
-        """Make the overview of all pictures when the request wants one."""
-        settings, output = self.ctx.settings, self.plan.request.output
-        if not output.save_grid or not (settings.saving.grid_save or settings.ui.return_grid):
+    def _grid(self, pictures: Sequence[Image.Image]) -> Produced | None:
+        """Make the overview of all pictures when the request and the settings want one."""
+        saving, wanted = self.ctx.settings.saving, self.plan.request.output.save_grid
+        shown, saved = wanted and self.ctx.settings.ui.return_grid, wanted and saving.grid_save
+        if not (shown or saved) or not wants_grid(len(pictures), saving):
             return None
-        first = self.plan.images[0]
-        return self.output.grid(
-            [one.pixels for one in finished], self.describe(self.plan, first), self.plan, first, settings,
-            save=settings.saving.grid_save,
-        )  # fmt: skip
+        rows = grid_rows(len(pictures), self.plan.request.batch.size, saving)
+        image = make_grid(pictures, rows, saving.grid_background_color)
+        infotext = self.describe(self.plan, self.plan.images[0])
+        made = self.output.submit_grid(image, infotext, self.plan, self.ctx.settings, save=saved).result()
+        return made if shown else None
 
-    def _announce(self, future: Future[Finished]) -> None:
+    def _announce(self, future: Future[Produced]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result().image))
+            self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result()))
 
 
 def vae_fallback(settings: Snapshot, model: Model) -> torch.dtype | None:

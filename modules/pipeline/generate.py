@@ -1,7 +1,5 @@
 """The whole story of a generation, from plan to pictures."""
 
-from concurrent.futures import Future
-
 import torch
 
 from modules.domain.events import Stage, Started
@@ -10,14 +8,13 @@ from modules.domain.result import Outcome
 from modules.hooks.context import JobContext
 from modules.hooks.points import BeforeConditioning
 from modules.pipeline.clock import Clock
-from modules.pipeline.finish import Finisher
-from modules.pipeline.output import Finished
+from modules.pipeline.finish import Finisher, Pending
 from modules.pipeline.preview import Previewer
 from modules.pipeline.sample import sample
-from modules.residency.pool import Pool
+from modules.pipeline.services import Workshop
 
 
-def generate(plan: Plan, ctx: JobContext, pool: Pool, finisher: Finisher) -> Outcome:
+def generate(plan: Plan, ctx: JobContext, shop: Workshop, finisher: Finisher) -> Outcome:
     """Make the pictures of a plan. An interrupt ends it early and keeps what there is.
 
     Raises:
@@ -27,10 +24,11 @@ def generate(plan: Plan, ctx: JobContext, pool: Pool, finisher: Finisher) -> Out
     """
     clock = Clock()
     previewer = Previewer(ctx)
-    done: list[Future[Finished]] = []
+    done: list[Pending] = []
     ctx.emit(Started(job_id=ctx.job_id, num_batches=plan.num_batches))
     ctx.emit(Stage(job_id=ctx.job_id, text="loading model"))
-    with torch.inference_mode(), clock.entering("load", pool.lease(plan.model, attention=attention_of(ctx))) as model:
+    lease = shop.pool.lease(plan.model, shop.attention(ctx.settings))
+    with torch.inference_mode(), clock.entering("load", lease) as model:
         for batch in plan.batches():
             if ctx.cancel.ends_job:
                 break
@@ -41,8 +39,3 @@ def generate(plan: Plan, ctx: JobContext, pool: Pool, finisher: Finisher) -> Out
             ctx.cancel.clear_skip()
     with clock("save"):
         return finisher.outcome(done, clock.seconds, interrupted=ctx.cancel.ends_job)
-
-
-def attention_of(ctx: JobContext) -> str:
-    """Return the attention implementation that the settings ask for."""
-    return ctx.settings.optimizations.cross_attention_optimization

@@ -38,15 +38,14 @@ class Shelf:
     vaes: Mapping[str, Path]
     forced_vae: Path | None = None
     styles: Sequence[Style] = ()
-    wildcards: Wildcards | None = None
+    wildcards: Callable[[], Wildcards] | None = None
+    """Looks for wildcard files; asked only when a prompt may use one."""
 
     def choose_vae(self, asked: str | None, checkpoint: Path, settings: Snapshot) -> VaeChoice:
         """Choose the VAE of a checkpoint: the request's, else by the settings."""
         setting = asked or settings.vae.sd_vae
         overrides = bool(asked) or settings.vae.sd_vae_overrides_per_model_preferences
-        return vae_for(
-            checkpoint, self.vaes, setting=setting, setting_overrides=overrides, forced=self.forced_vae
-        )
+        return vae_for(checkpoint, self.vaes, setting=setting, setting_overrides=overrides, forced=self.forced_vae)
 
     def short_hash(self, path: Path) -> str | None:
         """Return the ten digits that infotext prints for a file, None while hashing is off."""
@@ -66,7 +65,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     sampler = sampler_options(request, settings, chosen.sampler)
     schedule = schedule_options(settings)
     styles, notes = _styles(request, shelf)
-    model, model_notes = _model(request, settings, shelf)
+    model, model_notes = resolve_model(request, settings, shelf)
     images = _images(request, settings, shelf, styles, draw)
     main = Pass(
         size=request.size,
@@ -105,9 +104,7 @@ def prepared(image: ImagePlan, steps: int, text: TextOptions) -> PreparedPrompt:
         steps: model calls of the pass.
         text: says how schedules are read.
     """
-    return prepare(
-        image.prompt, image.negative_prompt, steps=steps, old_scheduling=text.old_scheduling, comments=False
-    )
+    return prepare(image.prompt, image.negative_prompt, steps=steps, old_scheduling=text.old_scheduling, comments=False)
 
 
 def _images(
@@ -155,7 +152,9 @@ def _texts(request: Generation) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _expanded(text: str, shelf: Shelf, seed: int) -> str:
-    return text if shelf.wildcards is None else expand_wildcards(text, shelf.wildcards, seed)
+    if shelf.wildcards is None or "__" not in text:
+        return text
+    return expand_wildcards(text, shelf.wildcards(), seed)
 
 
 def _styles(request: Generation, shelf: Shelf) -> tuple[list[Style], list[Note]]:
@@ -165,7 +164,13 @@ def _styles(request: Generation, shelf: Shelf) -> tuple[list[Style], list[Note]]
     return [known[name] for name in request.styles if name in known], notes
 
 
-def _model(request: Generation, settings: Snapshot, shelf: Shelf) -> tuple[ResolvedModel, list[Note]]:
+def resolve_model(request: Generation, settings: Snapshot, shelf: Shelf) -> tuple[ResolvedModel, list[Note]]:
+    """Find the files a request runs on, and say what had to be replaced.
+
+    Raises:
+        UnknownName: the request names a checkpoint that is not there.
+        UnsupportedCheckpoint: there is no checkpoint at all.
+    """
     entry, notes = _checkpoint(request.model.checkpoint, settings.sd.sd_model_checkpoint, shelf.catalog)
     entry = shelf.catalog.hash(entry)
     chosen = shelf.choose_vae(request.model.vae, entry.path, settings)
@@ -181,9 +186,7 @@ def _model(request: Generation, settings: Snapshot, shelf: Shelf) -> tuple[Resol
     return model, notes
 
 
-def _checkpoint(
-    asked: str | None, configured: str | None, catalog: Catalog[Any]
-) -> tuple[CheckpointEntry, list[Note]]:
+def _checkpoint(asked: str | None, configured: str | None, catalog: Catalog[Any]) -> tuple[CheckpointEntry, list[Note]]:
     """Find the checkpoint: one that a request names must be there, a configured one may have gone."""
     if asked:
         return catalog.get(asked, field="sd_model_checkpoint"), []

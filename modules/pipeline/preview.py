@@ -62,6 +62,4 @@ class Previewer:
             image = to_pil(torch.cat(parts, dim=-1))
         self._number += 1
         kind = settings.live_previews_image_format
-        self._ctx.emit(
-            Previewed(job_id=self._ctx.job_id, data=encode(image, kind), format=kind, number=self._number)
-        )
+        self._ctx.emit(Previewed(job_id=self._ctx.job_id, data=encode(image, kind), format=kind, number=self._number))

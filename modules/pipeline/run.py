@@ -31,7 +31,7 @@ def run(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
     describe = partial(_describe, shop, ctx)
     _remember(shop, ctx, describe(plan, plan.images[0]))
     finisher = Finisher(plan=plan, ctx=ctx, output=shop.output, describe=describe, check_nan=shop.check_nan)
-    return generate(plan, ctx, shop.pool, finisher)
+    return generate(plan, ctx, shop, finisher)
 
 
 def _describe(shop: Workshop, ctx: JobContext, plan: Plan, image: ImagePlan) -> str:

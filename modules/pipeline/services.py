@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.pipeline.output import Output
+from modules.imaging.save import Output
+from modules.nn.attention.backend import Backend
 from modules.pipeline.plan import Shelf
 from modules.residency.pool import Pool
+from modules.settings.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,6 +18,8 @@ class Workshop:
     shelf: Callable[[], Shelf]
     """Returns the named things on disk as they are now."""
     pool: Pool
+    attention: Callable[[Snapshot], Backend]
+    """Returns the attention implementation that the settings ask for."""
     output: Output
     version: str
     """Written to infotext as Version."""

@@ -1,0 +1,338 @@
+"""The composition root: the only file that knows every room. Nothing here runs before `serve`."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.cli import ROOT, LaunchConfig
+from modules.domain.errors import ModelError, UnsupportedCheckpoint
+from modules.domain.request import Generation
+from modules.domain.result import Outcome
+from modules.domain.version import INFOTEXT_VERSION, VERSION
+from modules.engine.desk import Desk
+from modules.engine.ledger import Ledger
+from modules.engine.local import LocalEngine
+from modules.files.layout import Layout
+from modules.files.lock import hold
+from modules.files.temp import temp_root
+from modules.hooks.context import JobContext
+from modules.library.catalog import Catalog, Sources
+from modules.library.hashes import HashCache
+from modules.library.header import Header
+from modules.library.vaes import list_vaes
+from modules.prompting.styles import Style, read_styles
+from modules.prompting.wildcards import scan_wildcards
+from modules.settings.store import Freeze, SettingsStore
+from modules.web import adapters, server
+from modules.web.services import Services
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from modules.nn.attention.backend import Backend
+    from modules.pipeline.plan import Shelf
+    from modules.pipeline.services import Workshop
+    from modules.residency.device import DevicePolicy
+    from modules.settings.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+def serve(config: LaunchConfig) -> int:
+    """Listen, build everything meanwhile, and serve until told to stop.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        WebuiError: the program cannot start; the message says what to do.
+    """
+    _log_to_console(config.loglevel)
+    app = server.create_app(config)
+    with ExitStack() as until_exit:
+        if not config.nowebui:
+            from modules.web.ui.interface import Interface
+
+            app.state.interface = Interface(app)
+        return server.serve(app, config, partial(_build, app, config, until_exit))
+
+
+def _build(app: "FastAPI", config: LaunchConfig, until_exit: ExitStack) -> Services:
+    """Build the services; torch is still being imported in a thread of its own when this returns."""
+    house = House(config, until_exit)
+    if not config.nowebui:
+        threading.Thread(target=house.open_interface, args=(app,), name="interface", daemon=True).start()
+    house.start()
+    return house.services
+
+
+class House:
+    """Everything that lives as long as the program, built in order."""
+
+    def __init__(self, config: LaunchConfig, until_exit: ExitStack) -> None:
+        self.config = config
+        self.layout = _layout(config)
+        self.layout.ensure()
+        other = until_exit.enter_context(hold(self.layout.data))
+        if other is not None:
+            logger.warning("process %s on %s already uses the data folder %s", other.pid, other.host, self.layout.data)
+        self.temp = until_exit.enter_context(temp_root())
+        self.settings = SettingsStore(self.layout.settings_file, freeze=_freeze(config))
+        self.hashes = HashCache(self.layout.cache / "hashes.sqlite3")
+        self.catalog: Catalog[Any] = Catalog(_sources(config, self.layout), self.hashes, _classify)
+        self.catalog.refresh()
+        self._vaes: dict[str, Path] = {}
+        self.refresh_vaes()
+        self._workshop: Future[Workshop] = Future()
+        ledger = Ledger(self.layout.data / "jobs.sqlite3")
+        self.engine = LocalEngine(
+            self.run, snapshot=lambda overrides: self.settings.snapshot().with_overrides(overrides), ledger=ledger
+        )
+        self.services = Services(
+            settings=self.settings,
+            desk=Desk(self.engine, self.settings.snapshot),
+            engine=self.engine,
+            ledger=ledger,
+            flags=config.flags,
+            version=VERSION,
+            checkpoints=lambda: adapters.checkpoint_infos(self.catalog.entries),
+            refresh_checkpoints=self._refresh_checkpoints,
+            vaes=lambda: adapters.vae_infos(self._vaes),
+            refresh_vaes=self.refresh_vaes,
+            samplers=adapters.sampler_infos,
+            schedulers=adapters.scheduler_infos,
+            choose_sampler=adapters.choose_sampler,
+            knows_checkpoint=lambda text: self.catalog.find(text) is not None,
+            styles=self.styles,
+            memory=adapters.memory_in_use,
+        )
+
+    def start(self) -> None:
+        """Begin to take jobs; the first one waits until the libraries it needs are imported."""
+        self.engine.start()
+        threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
+
+    def run(self, request: Generation, ctx: JobContext) -> Outcome:
+        """Carry out a job."""
+        from modules.pipeline.run import run
+
+        return run(self._workshop.result(), request, ctx)
+
+    def open_interface(self, app: "FastAPI") -> None:
+        """Import gradio, build the page and show it."""
+        from modules.web.ui.context import UiContext
+        from modules.web.ui.tokens import TokenCounter
+
+        config = self.config
+        context = UiContext(
+            services=self.services,
+            counter=TokenCounter(),
+            temp=self.temp,
+            theme=config.theme,
+            api=config.api,
+            remote=config.is_remote,
+            last_prompt=self._last_prompt(),
+            user_css=self.layout.user_css,
+        )
+        app.state.interface.load(context)
+        scheme = "https" if config.tls_certfile else "http"
+        host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
+        address = f"{scheme}://{host}:{config.port}{'/' + config.subpath.strip('/') if config.subpath else ''}"
+        logger.info("Open %s in a browser", address)
+        if config.autolaunch:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    def styles(self) -> tuple[Style, ...]:
+        """Return the saved styles as they are on disk now."""
+        paths = [found for pattern in self.config.styles_file for found in _matches(pattern)]
+        return tuple(style for path in paths for style in read_styles(path).styles)
+
+    def refresh_vaes(self) -> None:
+        """Look for VAE files again."""
+        folders = [self.layout.checkpoints, *_given(self.config.ckpt_dir)]
+        self._vaes = list_vaes(folders, [self.layout.vae, *_given(self.config.vae_dir)])
+
+    def _refresh_checkpoints(self) -> None:
+        self.catalog.refresh()
+        self.refresh_vaes()
+
+    def _shelf(self) -> "Shelf":
+        from modules.pipeline.plan import Shelf
+
+        return Shelf(
+            catalog=self.catalog,
+            hashes=None if self.config.no_hashing else self.hashes,
+            vaes=self._vaes,
+            forced_vae=self.config.vae_path,
+            styles=self.styles(),
+            wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
+        )
+
+    def _last_prompt(self) -> Path | None:
+        return None if self.config.no_prompt_history else self.layout.params_file
+
+    def _open_workshop(self) -> None:
+        """Import torch and decide where models run; whatever goes wrong is told to every job."""
+        try:
+            self._workshop.set_result(self._make_workshop())
+        except Exception as error:
+            logger.exception("the pipeline could not be set up")
+            self._workshop.set_exception(error)
+            return
+        if not self.config.skip_load_model_at_start:
+            self._warm_up(self._workshop.result())
+
+    def _make_workshop(self) -> "Workshop":
+        from modules.families import identify
+        from modules.families.sidecar import read_sidecar
+        from modules.imaging.folders import OutputFolders
+        from modules.imaging.save import Output
+        from modules.library.header import read_header
+        from modules.nn.ops import PLAIN_OPS
+        from modules.pipeline.services import Workshop
+        from modules.residency.device import decide
+        from modules.residency.pool import Pool
+
+        config, layout = self.config, self.layout
+        policy = decide(_wish(config))
+        unsafe = config.disable_safe_unpickle
+
+        def find_family(checkpoint: Path, sidecar: Path | None) -> Any:
+            return identify(read_header(checkpoint, allow_unsafe=unsafe), read_sidecar(sidecar))
+
+        folders = OutputFolders(
+            data=layout.data,
+            allowed=config.gradio_allowed_path,
+            forbidden=(layout.root / "modules", layout.scripts, layout.extensions, layout.extensions_builtin),
+        )
+        return Workshop(
+            shelf=self._shelf,
+            pool=Pool(policy, find_family, PLAIN_OPS),
+            attention=_attention(config, policy),
+            output=Output(folders),
+            version=INFOTEXT_VERSION,
+            last_prompt=self._last_prompt(),
+            check_nan=not config.disable_nan_check,
+        )
+
+    def _warm_up(self, shop: "Workshop") -> None:
+        """Load the configured checkpoint, so that the first job finds it in memory."""
+        from modules.pipeline.plan import resolve_model
+
+        try:
+            settings = self.settings.snapshot()
+            model, _ = resolve_model(Generation(), settings, self._shelf())
+            with shop.pool.lease(model, shop.attention(settings)):
+                pass
+        except ModelError as error:
+            logger.warning("%s", error)
+
+
+def _classify(header: Header) -> Any:
+    from modules.families import identify
+    from modules.families.sidecar import read_sidecar
+    from modules.library.sidecars import config_path
+
+    try:
+        return identify(header, read_sidecar(config_path(header.path)))[1]
+    except UnsupportedCheckpoint:
+        return None
+
+
+def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snapshot], Backend]":
+    """Return how the settings choose the attention; each answer is worked out and logged once."""
+    from modules.nn.attention.backend import AttentionSpec
+    from modules.nn.attention.select import choose
+
+    spec = AttentionSpec(device=policy.device, dtype=policy.dtype)
+
+    @cache
+    def named(name: str, upcast: bool) -> "Backend":
+        return choose(
+            name, spec, upcast=upcast, query_chunk=config.sub_quad_q_chunk_size, kv_chunk=config.sub_quad_kv_chunk_size
+        )
+
+    def chosen(settings: "Snapshot") -> "Backend":
+        wanted = settings.optimizations.cross_attention_optimization
+        return named(_flagged_attention(config) if wanted == "Automatic" else wanted, settings.sd.upcast_attn)
+
+    return chosen
+
+
+def _flagged_attention(config: LaunchConfig) -> str:
+    """Return what the command line prefers; flags steer only the setting Automatic."""
+    wishes = (
+        (config.xformers or config.force_enable_xformers, "xformers"),
+        (config.opt_sdp_no_mem_attention, "sdp-no-mem"),
+        (config.opt_sdp_attention, "sdp"),
+        (config.opt_sub_quad_attention, "sub-quadratic"),
+        (config.opt_split_attention, "Doggettx"),
+        (config.opt_split_attention_v1, "V1"),
+        (config.opt_split_attention_invokeai, "InvokeAI"),
+        (config.disable_opt_split_attention, "None"),
+    )
+    return next((name for wished, name in wishes if wished), "Automatic")
+
+
+def _wish(config: LaunchConfig) -> Any:
+    from modules.residency.device import DeviceWish
+
+    return DeviceWish(
+        use_cpu=config.use_cpu,
+        device_id=config.device_id,
+        no_half=config.no_half,
+        no_half_vae=config.no_half_vae,
+        precision=config.precision,
+        medvram=config.medvram,
+        lowvram=config.lowvram,
+    )
+
+
+def _layout(config: LaunchConfig) -> Layout:
+    overrides = {"settings_file": config.ui_settings_file, "ui_config_file": config.ui_config_file}
+    return Layout.of(ROOT, config.data_dir, config.models_dir, overrides)
+
+
+def _sources(config: LaunchConfig, layout: Layout) -> Sources:
+    return Sources(
+        folders=[layout.checkpoints, *_given(config.ckpt_dir)],
+        first=config.ckpt,
+        hashing=not config.no_hashing,
+        allow_unsafe=config.disable_safe_unpickle,
+    )
+
+
+def _freeze(config: LaunchConfig) -> Freeze:
+    return Freeze(
+        everything=config.freeze_settings,
+        sections=config.freeze_settings_in_sections,
+        keys=config.freeze_specific_settings,
+    )
+
+
+def _given(path: Path | None) -> list[Path]:
+    return [path] if path else []
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Return the files that a path, or a path with wildcards in its last part, names."""
+    if any(mark in pattern.name for mark in "*?["):
+        return sorted(pattern.parent.glob(pattern.name))
+    return [pattern] if pattern.is_file() else []
+
+
+def _log_to_console(level: str | None) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level or "WARNING")
+    logging.getLogger("modules").setLevel(level or "INFO")
