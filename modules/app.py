@@ -18,6 +18,7 @@ from modules.domain.version import INFOTEXT_VERSION, VERSION
 from modules.engine.desk import Desk
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
+from modules.files.atomic import make_folder
 from modules.files.layout import Layout
 from modules.files.lock import hold
 from modules.files.temp import temp_root
@@ -84,6 +85,7 @@ class House:
             logger.warning("process %s on %s already uses the data folder %s", other.pid, other.host, self.layout.data)
         self.temp = until_exit.enter_context(temp_root())
         self.settings = SettingsStore(self.layout.settings_file, freeze=_freeze(config))
+        make_folder(self.layout.cache)
         self.hashes = HashCache(self.layout.cache / "hashes.sqlite3")
         self.catalog: Catalog[Any] = Catalog(_sources(config, self.layout), self.hashes, _classify)
         self.catalog.refresh()
