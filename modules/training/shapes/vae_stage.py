@@ -125,7 +125,7 @@ def encode_scenes(vae: VAE, numbers: Tensor, width: int, height: int, batch: int
         pictures = draw(part, width, height).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             mean, _ = vae.encode(pictures)
-        means.append(mean.float())
+        means.append(mean.float().contiguous())
     return torch.cat(means)
 
 
