@@ -1,0 +1,40 @@
+// What the page's own scripts offer to gradio's events, and what they do by themselves.
+
+import { byId } from "./dom.js";
+import * as hints from "./hints.js";
+import { Jobs } from "./jobs.js";
+import * as keys from "./keys.js";
+import * as tokens from "./tokens.js";
+
+const TABS = ["txt2img"];
+const jobs = Object.fromEntries(TABS.map((tab) => [tab, new Jobs(tab)]));
+
+function openTab(id) {
+  byId(`tab_${id}-button`)?.click();
+}
+
+window.webui = {
+  accepted: (tab, id) => {
+    if (id) jobs[tab].add(id);
+  },
+  wanted: (tab) => jobs[tab].takeWanted(),
+  interrupt: (tab) => jobs[tab].end("cancel"),
+  skip: (tab) => jobs[tab].end("skip"),
+  restore: (tab) => jobs[tab].restore(),
+  showJob: (tab, id) => {
+    openTab(tab);
+    jobs[tab].show(id);
+  },
+  countTokens: (tab) => tokens.soon(tab),
+  setStyles: (tab, names) => tokens.setStyles(tab, names),
+  pasted: (tab) => {
+    openTab(tab);
+    tokens.soon(tab);
+  },
+  settingsChanged: () => byId("quicksettings_reload")?.click(),
+};
+
+keys.listen(TABS, jobs);
+tokens.listen();
+hints.listen();
+for (const tab of TABS) jobs[tab].resume();

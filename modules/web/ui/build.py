@@ -1,0 +1,153 @@
+"""The page: what is at its top, its tabs, what is below."""
+
+import platform
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from modules.domain.errors import WebuiError
+from modules.settings.snapshot import declarations
+from modules.web.ui import html, settings_form
+from modules.web.ui.context import UiContext
+from modules.web.ui.controls import setting_control
+from modules.web.ui.routes import PREFIX
+from modules.web.ui.tabs import pnginfo, queue, settings, txt2img
+from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool
+
+TITLE = "Stable Diffusion"
+TABS: tuple[Tab, ...] = (txt2img.TAB, pnginfo.TAB, queue.TAB, settings.TAB)
+"""In the order in which they are shown."""
+MAX_QUICK = 20
+"""Settings offered at the top of the page."""
+MAX_UPLOAD = "64mb"
+
+
+def application(context: UiContext) -> FastAPI:
+    """Make the application that serves the page."""
+    app = FastAPI(openapi_url=None)
+    return gr.mount_gradio_app(
+        app, build(context), path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
+        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(), head=head(context.theme),
+        allowed_paths=[], favicon_path=None,
+    )  # fmt: skip
+
+
+def build(context: UiContext) -> gr.Blocks:
+    """Build the page."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+        _quick_settings(context)
+        made: dict[str, Made] = {}
+        with gr.Tabs(elem_id="tabs"):
+            for tab in TABS:
+                with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
+                    made[tab.id] = tab.build(context, made)
+        gr.HTML(footer(context), elem_id="footer")
+    page.queue(default_concurrency_limit=None, max_size=256)
+    return page
+
+
+def _quick_settings(context: UiContext) -> None:
+    """Put the settings of `quicksettings_list` at the top; each is saved when it is changed."""
+    snapshot = context.services.settings.snapshot()
+    keys = [key for key in snapshot.ui.quicksettings_list if key in declarations()][:MAX_QUICK]
+    made: dict[str, Any] = {}
+    with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
+        for key in keys:
+            value = current(key, context)
+            made[key] = setting_control(declarations()[key], value, context.services)
+            if key == "sd_model_checkpoint":
+                refresh = tool("⟳", "refresh_sd_model_checkpoint")
+        reload = gr.Button("Reload quick settings", visible="hidden", elem_id="quicksettings_reload")
+    for key, control in made.items():
+        event = control.release if isinstance(control, gr.Slider) else control.input
+        event(partial(_set, context, key), [control], None, preprocess=False, show_progress="hidden", api_visibility="private")
+
+    def shown() -> list[Any] | Any:
+        """Return choices and values of this moment."""
+        updates = [_update(key, context) for key in made]
+        return updates if len(updates) != 1 else updates[0]
+
+    if made:
+        reload.click(shown, None, list(made.values()), **QUIET)
+    if "sd_model_checkpoint" in made:
+
+        def look_again() -> Any:
+            """Look for checkpoints on disk."""
+            context.services.refresh_checkpoints()
+            return _update("sd_model_checkpoint", context)
+
+        refresh.click(look_again, None, [made["sd_model_checkpoint"]], **QUIET)
+
+
+def _set(context: UiContext, key: str, value: Any) -> None:
+    """Change one setting from the top of the page."""
+    try:
+        refused: Mapping[str, str] = settings_form.save({key: value}, context)["refused"]
+    except WebuiError as error:
+        refused = {key: str(error)}
+    for reason in refused.values():
+        gr.Warning(html.text(reason), title="Not saved")
+
+
+def _update(key: str, context: UiContext) -> Any:
+    choices = settings_form.choices_of(declarations()[key], context.services)
+    value = current(key, context)
+    return gr.update(value=value) if choices is None else gr.update(value=value, choices=choices)
+
+
+def current(key: str, context: UiContext) -> Any:
+    """Return the value of a setting as its control shows it; a checkpoint by its title."""
+    value = context.services.settings.snapshot().flat()[key]
+    if key != "sd_model_checkpoint":
+        return value
+    checkpoints = context.services.checkpoints()
+    named = (one for one in checkpoints if value in (one.title, one.model_name, one.hash, one.sha256, one.filename))
+    found = next(named, None) or (None if value else next(iter(checkpoints), None))
+    return found.title if found is not None else value
+
+
+def footer(context: UiContext) -> str:
+    """Return the line below everything: links and versions."""
+    links = [html.link("API", "./docs")] if context.api else []
+    links += [html.link("Gradio", "https://gradio.app")]
+    versions = [f"version: {context.services.version}", f"python: {platform.python_version()}"]
+    versions += [f"{name}: {found}" for name in ("torch", "gradio") if (found := _version(name))]
+    spaced = [part for link in links for part in (" • ", link)][1:]
+    return html.element("div", *spaced, class_="links") + html.element("div", " • ".join(versions), class_="versions")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def theme() -> gr.themes.Base:
+    """Return the colours and sizes of the page; all fonts are those of the machine that shows it."""
+    sans, mono = ["system-ui", "Segoe UI", "Roboto", "sans-serif"], ["ui-monospace", "Consolas", "monospace"]
+    return gr.themes.Default(
+        primary_hue="orange", neutral_hue="gray", radius_size="sm", spacing_size="sm", text_size="md", font=sans,
+        font_mono=mono,
+    )  # fmt: skip
+
+
+def head(wanted: str | None) -> str:
+    """Return what belongs in the page's head: our style sheets and scripts, and the colours asked for at start."""
+    scheme = (
+        f'<script>{{const page = new URL(location); if (!page.searchParams.has("__theme")) {{'
+        f'page.searchParams.set("__theme", "{wanted}"); history.replaceState(null, "", page); }}}}</script>'
+        if wanted in ("light", "dark")
+        else ""
+    )
+    assets = PREFIX.removeprefix("/") + "/assets"
+    return (
+        f'{scheme}<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="stylesheet" href="{assets}/style.css">'
+        f'<link rel="stylesheet" href="{PREFIX.removeprefix("/")}/user.css">'
+        f'<script type="module" src="{assets}/main.js"></script>'
+    )

@@ -1,0 +1,153 @@
+"""The page at `/`: a few words while the program starts, then gradio, which joins a server that already runs."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modules.web.rest.errors import render
+from modules.web.ui import html
+from modules.web.ui.context import UiContext
+from modules.web.ui.routes import PREFIX, ui_router
+
+logger = logging.getLogger(__name__)
+
+ASSETS = Path(__file__).parent / "assets"
+Build = Callable[[UiContext], FastAPI]
+
+
+class Interface:
+    """Answers every address that no route of the server answers.
+
+    Made before the server runs, because importing gradio takes seconds during which it should answer already.
+
+    Args:
+        app: the application that the server runs, all of its own routes included.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._outer = app
+        self._gradio: ASGIApp | None = None
+        self._stage = "Starting"
+        self._loop: Future[asyncio.AbstractEventLoop] = Future()
+        self._closing: asyncio.Event | None = None
+        self._running: asyncio.Task[None] | None = None
+        app.include_router(ui_router())
+        app.mount(f"{PREFIX}/assets", Assets(directory=ASSETS), name="ui-assets")
+        app.router.lifespan_context = self._around(app.router.lifespan_context)
+        # The default answers what no route does. A mount at "/" would also swallow wrong methods of known routes.
+        app.router.default = self
+
+    def load(self, context: UiContext, build: Build | None = None) -> None:
+        """Import gradio, build the page and show it; takes seconds and returns when that is done.
+
+        A failure is logged and shown instead of the page, while the API goes on. Call it in a thread of its own.
+
+        Args:
+            context: what the page works with.
+            build: makes the application that serves the page.
+        """
+        self._outer.state.ui_context = context
+        try:
+            self._stage = "Loading the interface"
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            os.environ["GRADIO_TEMP_DIR"] = str(context.temp)
+            if build is None:
+                from modules.web.ui.build import application as build
+            served = build(context)
+            loop = self._loop.result()
+            asyncio.run_coroutine_threadsafe(self._start(served), loop).result()
+        except Exception:
+            logger.exception("the interface could not be built")
+            self._stage = "The interface could not be built; the log says why. The API works."
+        else:
+            logger.info("the interface is ready")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if self._gradio is not None:
+            await self._gradio(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1013})
+        else:
+            await self._while_starting(Request(scope))(scope, receive, send)
+
+    def _while_starting(self, request: Request) -> Response:
+        if request.url.path.rstrip("/") != request.scope.get("root_path", "").rstrip("/"):
+            return render(HTTPException(404, "Not Found"))
+        page = html.element("main", html.element("h1", "Stable Diffusion"), html.element("p", f"{self._stage} ..."))
+        return HTMLResponse(LOADING.replace("<main></main>", page), 503, {"Retry-After": "1"})
+
+    def _around(self, inner: Callable[..., contextlib.AbstractAsyncContextManager[object]]) -> Callable[..., object]:
+        """Wrap the life of the server: learn its event loop at the start, end gradio before it ends."""
+
+        @contextlib.asynccontextmanager
+        async def life(app: FastAPI) -> AsyncIterator[object]:
+            async with inner(app) as state:
+                self._loop.set_result(asyncio.get_running_loop())
+                self._closing = asyncio.Event()
+                try:
+                    yield state
+                finally:
+                    self._closing.set()
+                    if self._running is not None:
+                        await self._running
+
+        return life
+
+    async def _start(self, served: FastAPI) -> None:
+        """Run gradio's own start-up, then let it answer."""
+        ready = asyncio.Event()
+        self._running = asyncio.create_task(self._live(served, ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._running.done():
+            await self._running
+        self._gradio = served
+
+    async def _live(self, served: FastAPI, ready: asyncio.Event) -> None:
+        """Stay inside gradio's life until the server's ends; entered and left by one task, as anyio demands."""
+        if self._closing is None:
+            raise RuntimeError("the server does not run")
+        async with served.router.lifespan_context(served):
+            ready.set()
+            await self._closing.wait()
+
+
+class Assets(StaticFiles):
+    """Our scripts and style sheets; browsers ask each time whether they changed."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        """Answer with a file."""
+        response = super().file_response(*args, **kwargs)  # pyright: ignore[reportArgumentType]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+LOADING = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="1">
+<title>Stable Diffusion</title>
+<style>
+  :root { color-scheme: light dark; font-family: system-ui, sans-serif }
+  body { display: grid; place-items: center; min-height: 90vh; margin: 0 }
+  main { text-align: center }
+  h1 { font-weight: 600 }
+  p { opacity: .7 }
+</style>
+<main></main>
+</html>
+"""

@@ -1,0 +1,110 @@
+"""What an ended job left, in the form that the page shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from modules.domain.errors import InvalidRequest
+from modules.domain.result import Outcome
+from modules.engine.job import JobHandle, JobState
+from modules.settings.snapshot import Snapshot
+from modules.web.ui import html
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The pictures in a gallery."""
+
+    addresses: tuple[str, ...] = ()
+    infotexts: tuple[str, ...] = ()
+    """Parameters text of each picture."""
+    log: str = ""
+    """HTML: how it ended and how long it took."""
+
+
+def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
+    """Describe the pictures of a job that has ended.
+
+    Args:
+        handle: the job.
+        settings: whether grids, or anything at all, are wanted in galleries.
+        base: address of the page, to which the addresses of pictures are relative.
+
+    Raises:
+        InvalidRequest: `base` is not a web address.
+    """
+    root = page_root(base)
+    made = [
+        (f"{root}internal/jobs/{handle.id}/images/{number}", one.infotext)
+        for number, one in enumerate(handle.images())
+        if one.plan is not None or settings.ui.return_grid
+    ]
+    if settings.ui.do_not_show_images:
+        made = []
+    return Shown(
+        addresses=tuple(address for address, _ in made), infotexts=tuple(text for _, text in made), log=log_of(handle)
+    )
+
+
+def page_root(address: str) -> str:
+    """Return the folder of a page's address, with a slash at its end.
+
+    Raises:
+        InvalidRequest: not a web address.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InvalidRequest("expected the address of the page", field="base")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rpartition('/')[0]}/"
+
+
+def log_of(handle: JobHandle) -> Markup:
+    """Say how a job ended: its error, or the time it took and what should be known about it."""
+    if handle.state in (JobState.FAILED, JobState.NOT_RUN):
+        error = handle.error
+        return error_line(type(error).__name__, str(error)) if error is not None else Markup("")
+    lines = [html.element("p", time_taken((handle.ended_at or 0) - (handle.started_at or 0)), class_="performance")]
+    if handle.state is JobState.INTERRUPTED:
+        lines.insert(0, html.element("p", "Interrupted; what was finished until then is shown.", class_="note"))
+    if handle.state in (JobState.FINISHED, JobState.INTERRUPTED):
+        lines += [html.element("p", note, class_="note") for note in notes_of(handle.result())]
+    return Markup("").join(lines)
+
+
+def notes_of(outcome: Outcome) -> list[str]:
+    """Return what a person should know about a result."""
+    notes = dict.fromkeys(note.text for note in (*outcome.plan.notes, *outcome.notes))
+    if outcome.save_error:
+        notes[f"The pictures could not be saved: {outcome.save_error}"] = None
+    return list(notes)
+
+
+def error_line(kind: str, message: str) -> Markup:
+    """Show an error."""
+    return html.element("div", html.element("strong", kind), ": ", message, class_="error", role="alert")
+
+
+def time_taken(seconds: float) -> str:
+    """Write a duration in A1111's words."""
+    minutes, rest = divmod(max(0.0, seconds), 60)
+    return "Time taken: " + (f"{int(minutes)} min. " if minutes else "") + f"{rest:.1f} sec."
+
+
+def request_of(text: Any) -> Mapping[str, str]:
+    """Read what the page asks to see: the id of a job and the page's own address.
+
+    Raises:
+        InvalidRequest: not what the page sends.
+    """
+    from modules.web.rest.strict_json import loads
+
+    found = loads(text.encode()) if isinstance(text, str) else None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("job", "base")):
+        raise InvalidRequest("expected the id of a job and the address of the page")
+    return {"job": found["job"], "base": found["base"]}

@@ -1,0 +1,90 @@
+"""The few routes that the page's own scripts call."""
+
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Body, Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from modules.domain.errors import InvalidRequest
+from modules.web.rest.requests import StrictRoute
+from modules.web.ui import settings_form
+from modules.web.ui.context import UiContext
+from modules.web.ui.tokens import style_texts
+
+PREFIX = "/internal/ui"
+
+
+def context_of(request: Request) -> UiContext:
+    """Return the context of the interface.
+
+    Raises:
+        HTTPException: 503 while it is not there yet.
+    """
+    context = getattr(request.app.state, "ui_context", None)
+    if context is None:
+        raise HTTPException(503, "the interface is starting", {"Retry-After": "2"})
+    return cast("UiContext", context)
+
+
+Needs = Annotated[UiContext, Depends(context_of)]
+Values = Annotated[dict[str, Any], Body()]
+
+
+def ui_router() -> APIRouter:
+    """Make the routes of this file."""
+    router = APIRouter(prefix=PREFIX, route_class=StrictRoute, include_in_schema=False)
+    router.add_api_route("/tokens", tokens, methods=["POST"])
+    router.add_api_route("/settings", get_settings, methods=["GET"])
+    router.add_api_route("/settings", set_settings, methods=["POST"])
+    router.add_api_route("/user.css", user_css, methods=["GET"])
+    return router
+
+
+def tokens(context: Needs, body: Values) -> dict[str, Any]:
+    """Count the tokens of both prompts."""
+    settings, styles = context.services.settings.snapshot(), context.services.styles()
+    names = [str(name) for name in _list(body, "styles")]
+    steps = body.get("steps")
+    steps = steps if isinstance(steps, int) and 1 <= steps <= 500 else 20
+    answer: dict[str, Any] = {}
+    for name, positive in (("prompt", True), ("negative_prompt", False)):
+        found = context.counter.count(
+            _text(body, name), style_texts(styles, names, positive=positive), settings, steps=steps, positive=positive
+        )
+        answer[name] = {"used": found.used, "limit": found.limit}
+    return answer
+
+
+def get_settings(context: Needs) -> dict[str, Any]:
+    """Describe the settings."""
+    return {"sections": settings_form.describe(context)}
+
+
+def set_settings(context: Needs, body: Values) -> dict[str, Any]:
+    """Change settings; says which could not be changed, and why."""
+    values = body.get("values")
+    if not isinstance(values, dict):
+        raise InvalidRequest("expected an object of settings", field="values")
+    return settings_form.save(cast("dict[str, Any]", values), context)
+
+
+def user_css(context: Needs) -> Response:
+    """Return the owner's style sheet, empty when there is none."""
+    path = context.user_css
+    text = path.read_text(encoding="utf-8", errors="replace") if path is not None and path.is_file() else ""
+    return Response(text, media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidRequest("expected text", field=name)
+    return value
+
+
+def _list(body: dict[str, Any], name: str) -> list[Any]:
+    value = body.get(name, [])
+    if not isinstance(value, list):
+        raise InvalidRequest("expected a list", field=name)
+    return cast("list[Any]", value)

@@ -1,0 +1,187 @@
+"""What happens when somebody uses the controls of txt2img."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from modules.domain.errors import WebuiError
+from modules.engine.job import Owner
+from modules.prompting.styles import apply_styles
+from modules.web.rest.requests import owner_of
+from modules.web.ui import html
+from modules.web.ui.context import UiContext
+from modules.web.ui.controls import Controls
+from modules.web.ui.pasting import last_text, paste, seeds_of
+from modules.web.ui.results import Shown, error_line, request_of, show
+from modules.web.ui.tabs.tab import QUIET
+from modules.web.ui.tokens import style_texts
+from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, generation_of
+
+Parts = Mapping[str, Any]
+
+
+def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
+    """Connect the controls of a generation tab with what they do."""
+    _connect_generate(context, controls, parts)
+    _connect_results(context, controls, parts)
+    _connect_seeds(controls, parts)
+    _connect_prompts(context, controls, parts)
+
+
+def _connect_generate(context: UiContext, controls: Controls, parts: Parts) -> None:
+    names, inputs, tab = list(controls.made), list(controls.made.values()), controls.tab
+
+    def submit(request: gr.Request, *values: Any) -> tuple[str, str]:
+        """Queue what the controls ask for; answer with the id of the job."""
+        owner = page_owner(request)
+        try:
+            generation = generation_of(dict(zip(names, values, strict=True)), context.services, owner.user)
+            return context.services.desk.accept(generation, owner).id, ""
+        except WebuiError as error:
+            gr.Warning(html.text(error), title="Not accepted")
+            return "", error_line(type(error).__name__, str(error))
+
+    # Raw values, because our own reader names the field at fault; gradio's queue, because it carries warnings.
+    parts["generate"].click(
+        submit, inputs, [parts["job"], parts["log"]], preprocess=False, show_progress="hidden",
+        api_visibility="private", concurrency_limit=None,
+    ).then(None, [parts["job"]], None, js=f'(id) => window.webui.accepted("{tab}", id)', **QUIET)  # fmt: skip
+    for name in ("interrupt", "skip", "restore"):
+        parts[name].click(None, None, None, js=f'() => window.webui.{name}("{tab}")', **QUIET)
+
+
+def page_owner(request: gr.Request) -> Owner:
+    """Describe who uses the page."""
+    inner = request.request
+    return Owner(source="ui") if inner is None else owner_of(inner, "ui")
+
+
+def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> None:
+    def show_job(request: gr.Request, asked: str) -> tuple[Any, Shown, int, str, str]:
+        """Fill the gallery with the pictures of a job that has ended."""
+        services, owner = context.services, page_owner(request)
+        try:
+            wanted = request_of(asked)
+            handle = services.desk.find(wanted["job"])
+            if handle is None or handle.job.owner.user != owner.user:
+                shown = Shown(log=error_line("Gone", "this job is no longer remembered; its saved files remain"))
+            else:
+                shown = show(handle, services.settings.snapshot(), wanted["base"])
+        except WebuiError as error:
+            shown = Shown(log=error_line(type(error).__name__, str(error)))
+        return list(shown.addresses), shown, 0, infotext_of(shown, 0), shown.log
+
+    outputs = [parts[name] for name in ("gallery", "shown", "selected", "info", "log")]
+    parts["show"].click(
+        show_job, [parts["show_request"]], outputs, trigger_mode="multiple",
+        js=f'() => window.webui.wanted("{controls.tab}")', **QUIET,
+    )  # fmt: skip
+
+    def select(picked: gr.SelectData, shown: Shown) -> tuple[int, str]:
+        """Show the parameters text of the selected picture."""
+        index = picked.index if isinstance(picked.index, int) else 0
+        return index, infotext_of(shown, index)
+
+    parts["gallery"].select(select, [parts["shown"]], [parts["selected"], parts["info"]], **QUIET)
+
+
+def infotext_of(shown: Shown, index: int) -> str:
+    """Return the parameters text of a shown picture as HTML."""
+    return html.paragraphs(shown.infotexts[index]) if 0 <= index < len(shown.infotexts) else ""
+
+
+def _connect_seeds(controls: Controls, parts: Parts) -> None:
+    def reuse(which: int) -> Any:
+        def seed(shown: Shown, selected: int) -> int:
+            """Return the seed that the selected picture was made with."""
+            known = 0 <= selected < len(shown.infotexts)
+            return seeds_of(shown.infotexts[selected])[which] if known else -1
+
+        return seed
+
+    for which, name in enumerate(("seed", "subseed")):
+        parts[f"random_{name}"].click(None, None, [controls[name]], js="() => -1", **QUIET)
+        parts[f"reuse_{name}"].click(reuse(which), [parts["shown"], parts["selected"]], [controls[name]], **QUIET)
+    controls[SUBSEED_SHOW].change(  # pyright: ignore[reportAttributeAccessIssue]
+        lambda wanted: gr.update(visible=wanted), [controls[SUBSEED_SHOW]], [parts["extras"]], **QUIET
+    )
+    sizes = [controls["width"], controls["height"]]
+    parts["swap"].click(None, sizes, sizes, js="(width, height) => [height, width]", **QUIET)
+
+
+def _connect_prompts(context: UiContext, controls: Controls, parts: Parts) -> None:
+    tab, prompts = controls.tab, [controls["prompt"], controls["negative_prompt"]]
+    count: dict[str, Any] = {"js": f'() => window.webui.countTokens("{tab}")', **QUIET}
+
+    def apply(names: Sequence[str], *texts: str) -> tuple[Any, ...]:
+        """Write the selected styles into the prompts."""
+        styles = context.services.styles()
+        done = [
+            apply_styles(text, style_texts(styles, names, positive=positive))
+            for text, positive in zip(texts, (True, False), strict=True)
+        ]
+        return *done, []
+
+    parts["apply_styles"].click(apply, [controls["styles"], *prompts], [*prompts, controls["styles"]], **QUIET).then(
+        None, None, None, **count
+    )
+    parts["clear"].click(
+        None, prompts, prompts, js='(...texts) => confirm("Delete both prompts?") ? ["", ""] : texts', **QUIET
+    ).then(None, None, None, **count)
+    controls["styles"].change(  # pyright: ignore[reportAttributeAccessIssue]
+        None, [controls["styles"]], None, js=f'(names) => window.webui.setStyles("{tab}", names)', **QUIET
+    )
+    connect_paste(context, parts["paste"].click, prompts[0], Pasting.of(controls, parts))
+
+
+class Pasting:
+    """Where a parameters text goes: the controls of a generation tab."""
+
+    def __init__(self, tab: str, controls: Mapping[str, Any], log: Any) -> None:
+        self.tab, self.names = tab, list(controls)
+        self.outputs = [*controls.values(), log]
+
+    @classmethod
+    def of(cls, controls: Controls, parts: Parts) -> "Pasting":
+        """Take them from a tab that is being built."""
+        return cls(controls.tab, controls.made, parts["log"])
+
+    def updates(self, values: Mapping[str, Any], log: str) -> list[Any]:
+        """Return what the event answers: only what changes."""
+        return [self._update(name, values) for name in self.names] + [log]
+
+    @staticmethod
+    def _update(name: str, values: Mapping[str, Any]) -> Any:
+        if name not in values:
+            return gr.skip()
+        value = values[name]
+        if name == OVERRIDES:
+            return gr.update(value=value, choices=value, visible=bool(value))
+        return gr.update(value=list(value) if isinstance(value, tuple) else value)
+
+
+def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting, *, switch: bool = False) -> None:
+    """Apply the parameters text of a component when something happens.
+
+    Args:
+        context: for the text of the last run, which stands in for an empty one.
+        event: registers a handler: `button.click`.
+        source: holds the text.
+        target: where it goes.
+        switch: whether the target's tab comes to the front.
+    """
+
+    def read(text: str) -> list[Any]:
+        """Read the text; what it does not speak about stays."""
+        try:
+            found = paste(text.strip() or last_text(context.last_prompt), context.services)
+        except WebuiError as error:
+            return target.updates({}, error_line(type(error).__name__, str(error)))
+        notes = [html.element("p", note, class_="note") for note in found.notes]
+        return target.updates(found.values, "".join(notes))
+
+    then = "pasted" if switch else "countTokens"
+    event(read, [source], target.outputs, **QUIET).then(
+        None, None, None, js=f'() => window.webui.{then}("{target.tab}")', **QUIET
+    )
