@@ -94,7 +94,7 @@ class Ledger:
 
     def accept(self, job: Job) -> None:
         """Write a job that now waits."""
-        payload = json.dumps(to_json(job.payload), ensure_ascii=False)
+        payload = json.dumps(to_json(job.payload))
         row = (
             job.id, job.task_id, job.kind, payload, job.owner.source, job.owner.client, job.owner.user,
             JobState.QUEUED.value, job.accepted_at,
@@ -140,7 +140,7 @@ class Ledger:
         with self._lock:
             try:
                 return call(self._db)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeError) as error:
                 logger.warning("the list of jobs (%s) could not be used: %s", self._path.name, error)
                 return otherwise
 

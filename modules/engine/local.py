@@ -143,6 +143,9 @@ class LocalEngine:
                 handle = self._running = self._queue.popleft()
             try:
                 self._serve(handle)
+            except Exception:
+                logger.exception("the end of job %s could not be recorded", handle.id)
+                self._end_failed(handle, RuntimeError("the job ended but its end could not be recorded"))
             finally:
                 with self._changed:
                     self._running = None
@@ -182,11 +185,14 @@ class LocalEngine:
         handle.end(state, last, outcome=outcome, error=None, at=now)
 
     def _failed(self, handle: JobHandle, error: Exception) -> None:
-        now, text = time.time(), str(error)
-        last = Failed(job_id=handle.id, error=type(error).__name__, message=text)
         files = [picture.saved_as for picture in handle.images() if picture.saved_as is not None]
-        self._ledger.end(handle.id, JobState.FAILED, now, files, f"{type(error).__name__}: {text}")
-        handle.end(JobState.FAILED, last, outcome=None, error=error, at=now)
+        text = f"{type(error).__name__}: {_printable(error)}"
+        self._ledger.end(handle.id, JobState.FAILED, time.time(), files, text)
+        self._end_failed(handle, error)
+
+    def _end_failed(self, handle: JobHandle, error: Exception) -> None:
+        last = Failed(job_id=handle.id, error=type(error).__name__, message=_printable(error))
+        handle.end(JobState.FAILED, last, outcome=None, error=error, at=time.time())
 
     def _never_ran(self, handle: JobHandle, error: WebuiError) -> None:
         now = time.time()
@@ -206,10 +212,19 @@ class LocalEngine:
         self._ended = keep
 
 
+def _printable(error: Exception) -> str:
+    """Return the text of an error in characters that files, databases and browsers take."""
+    return str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _log_failure(job: Job, error: Exception) -> None:
     """Log the traceback as text, because a log record that holds the error would hold the job's tensors."""
     if isinstance(error, WebuiError):
-        logger.warning("job %s failed: %s: %s", job.id, type(error).__name__, error)
-        logger.debug("%s", "".join(format_exception(error)))
+        logger.warning("job %s failed: %s: %s", job.id, type(error).__name__, _printable(error))
+        logger.debug("%s", _trace(error))
     else:
-        logger.error("job %s failed\n%s", job.id, "".join(format_exception(error)))
+        logger.error("job %s failed\n%s", job.id, _trace(error))
+
+
+def _trace(error: Exception) -> str:
+    return "".join(format_exception(error)).encode("utf-8", "backslashreplace").decode("utf-8")

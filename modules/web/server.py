@@ -27,13 +27,12 @@ from modules.web.rest.listings import listings_router
 from modules.web.rest.options import options_router
 from modules.web.rest.pictures import pictures_router
 from modules.web.rest.sdapi import sdapi_router
-from modules.web.rest.wire import Admission, Body, Clock, Squeeze, Subpath
+from modules.web.rest.wire import MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
 from modules.web.services import Services
 
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 256
-MAX_HEADER_BYTES = 16 << 10
 QUICK_STOP_S = 2.0
 """How long the running job gets after Ctrl-C."""
 _FIRST_MAX_BODY = 100 << 20

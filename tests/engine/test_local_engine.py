@@ -369,6 +369,28 @@ def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_fault_while_recording_does_not_end_the_worker(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_more: object) -> None:
+        raise ValueError("unforeseen")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.ledger, "end", fail)
+        with pytest.raises(RuntimeError, match="recorded"):
+            house.accept().wait(5)
+    assert house.accept().wait(5).images
+
+
+def test_texts_that_are_no_unicode_reach_the_ledger_as_escapes(house: House) -> None:
+    def fail(_step: int) -> None:
+        raise ValueError("half \ud800")
+
+    house.runner.before_step = fail
+    handle = house.accept(prompt="half \udfff")
+    with pytest.raises(ValueError, match="half"):
+        handle.wait(5)
+    assert house.ledger.entries()[0].error == "ValueError: half \\ud800"
+
+
 def test_a_ledger_that_cannot_be_written_does_not_stop_jobs(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.ledger.close()
     with pytest.raises(sqlite3.ProgrammingError):

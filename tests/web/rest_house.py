@@ -67,14 +67,15 @@ class RestHouse:
         return self.post("/txt2img", {"steps": 2, "width": 64, "height": 64, **body})
 
 
-@contextlib.contextmanager
-def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHouse]:
-    """Build a server with command line flags, and stop it at the end."""
-    config = cli.parse(["--api", *argv], {}, root=folder)
-    refreshed: list[str] = []
+def services_for(
+    folder: Path, config: cli.LaunchConfig, refreshed: list[str] | None = None
+) -> tuple[Services, FakeRunner]:
+    """Make services around a fake runner, with a worker that has started."""
+    refreshed = [] if refreshed is None else refreshed
     runner, store, ledger = FakeRunner(), SettingsStore(folder / "config.json"), Ledger(folder / "jobs.sqlite")
     engine = LocalEngine(runner, snapshot=lambda values: store.snapshot().with_overrides(values), ledger=ledger)
     engine.start()
+    toy = CheckpointInfo(title="toy [0123456789]", model_name="toy", hash="0123456789", sha256=None, filename="toy")
     services = Services(
         settings=store,
         desk=Desk(engine, store.snapshot),
@@ -82,9 +83,7 @@ def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHo
         ledger=ledger,
         flags=config.flags,
         version="v1.10.1",
-        checkpoints=lambda: [
-            CheckpointInfo(title="toy [0123456789]", model_name="toy", hash="0123456789", sha256=None, filename="toy")
-        ],
+        checkpoints=lambda: [toy],
         refresh_checkpoints=lambda: refreshed.append("checkpoints"),
         vaes=lambda: [VaeInfo(model_name="v.pt", filename="/models/v.pt")],
         refresh_vaes=lambda: refreshed.append("vaes"),
@@ -95,11 +94,20 @@ def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHo
         styles=lambda: [Style("ink", "in ink", "colour")],
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
     )
+    return services, runner
+
+
+@contextlib.contextmanager
+def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHouse]:
+    """Build a server with command line flags, and stop it at the end."""
+    config = cli.parse(["--api", *argv], {}, root=folder)
+    refreshed: list[str] = []
+    services, runner = services_for(folder, config, refreshed)
     app = create_app(config)
     if attach:
         attach_services(app, services)
     with TestClient(app, base_url=ORIGIN, client=("127.0.0.1", 50000)) as client:
         yield RestHouse(app=app, client=client, runner=runner, services=services, refreshed=refreshed)
     runner.gate.set()
-    assert engine.shutdown(5)
-    ledger.close()
+    assert services.engine.shutdown(5)
+    services.ledger.close()

@@ -138,6 +138,7 @@ def _http(error: HTTPException) -> Response:
 def _fault(error: Exception) -> Response:
     """Answer to an error nobody foresaw; the traceback goes to the log under the id that the client sees."""
     number = secrets.token_hex(4)
-    logger.error("error %s\n%s", number, "".join(format_exception(error)))
+    trace = "".join(format_exception(error)).encode("utf-8", "backslashreplace").decode("utf-8")
+    logger.error("error %s\n%s", number, trace)
     message = clean(without_folders(str(error)))
     return answer({**shape(type(error).__name__, errors=message), "id": number}, 500)

@@ -25,6 +25,8 @@ USER_KEY = "webui.user"
 PING = "/internal/ping"
 
 _JSON_PATHS = ("/sdapi/", "/internal/")
+MAX_HEADER_BYTES = 16 << 10
+"""All headers of a request together; also the longest address."""
 _IDLE_S, _TOTAL_S = 15.0, 120.0
 _SMALL_BYTES = 64 << 10
 """Up to this size work is done at once; above it in a thread, so that the event loop stays free."""
@@ -145,6 +147,10 @@ class Admission:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADER_BYTES:
+            return render(HTTPException(431, "the headers of the request are too long"))
+        if len(scope["path"]) + len(scope.get("query_string", b"")) > MAX_HEADER_BYTES:
+            return render(HTTPException(414, "the address of the request is too long"))
         host = headers.get("host", "")
         reason = self._origins.refuses_host(host) or self._origins.refuses_origin(headers.get("origin"), host)
         if reason is not None:
