@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
 from modules.domain.param import ParamPath, walk_params
@@ -44,7 +45,7 @@ def check(generation: Generation, limits: Limits) -> None:
         LimitExceeded: names the field, the value, the limit and the setting.
         InvalidRequest: a value below or beyond its declared range.
     """
-    for item in walk_params(Generation):
+    for item in _params():
         _check_range(item, _value(generation, item.path))
     _check_pixels(generation, limits)
     for field, text in (("prompt", generation.prompt), ("negative_prompt", generation.negative_prompt)):
@@ -91,6 +92,11 @@ def count_schedules(text: str) -> int:
         elif letter in ":|" and marked:
             marked[-1] = True
     return total
+
+
+@cache
+def _params() -> tuple[ParamPath, ...]:
+    return tuple(walk_params(Generation))
 
 
 def _value(generation: object, path: tuple[str, ...]) -> object:

@@ -35,6 +35,8 @@ KEEP_BYTES = 512 << 20
 class LocalEngine:
     """Takes jobs one after another and runs each on one thread.
 
+    What an earlier run of the program left in the ledger is marked as interrupted or not run; it never runs again.
+
     Args:
         run: what carries out a job.
         snapshot: makes the settings for a job when it starts.
@@ -50,6 +52,7 @@ class LocalEngine:
         self._running: JobHandle | None = None
         self._ended: deque[JobHandle] = deque()
         self._closing = False
+        ledger.recover()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
 
     def start(self) -> None:

@@ -294,3 +294,20 @@ def test_streams_are_counted_and_places_given_back(house: RestHouse) -> None:
         statuses = sorted(one.result(10).status_code for one in asked)
     assert statuses == [200] * MAX_READERS + [429] * 6
     assert house.client.get(path).status_code == 200
+
+
+def test_a_restart_lists_what_ran_and_what_never_did(tmp_path: Path) -> None:
+    with rest_house(tmp_path) as before:
+        done = accept(before)
+        done.wait(5)
+        before.runner.entered.clear()
+        before.runner.gate.clear()
+        running, waiting = accept(before), accept(before)
+        before.runner.entered.wait(5)
+        with rest_house(tmp_path) as after:
+            told = after.client.get("/internal/jobs/history").json()["jobs"]
+            assert {line["id"]: line["state"] for line in told} == {
+                done.id: "finished", running.id: "interrupted", waiting.id: "not run",
+            }  # fmt: skip
+            assert after.client.get("/internal/jobs").json()["jobs"] == []
+            assert after.runner.seen == []

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -85,6 +85,7 @@ def jobs_router() -> APIRouter:
         return EventStream(stream(services, handle), readers)
 
     router.add_api_route("", list_jobs, methods=["GET"])
+    router.add_api_route("/history", history, methods=["GET"])
     router.add_api_route("/{job_id}/events", events, methods=["GET"])
     router.add_api_route("/{job_id}/preview", preview, methods=["GET"])
     router.add_api_route("/{job_id}/images/{number}", image, methods=["GET"])
@@ -98,6 +99,22 @@ def list_jobs(request: Request, services: Needs) -> dict[str, Any]:
     """List the known jobs: ended ones, the running one, then those that wait in order."""
     user = owner_of(request).user
     return {"jobs": [line_of(info, own=info.owner.user == user) for info in services.desk.jobs()]}
+
+
+def history(request: Request, services: Needs, count: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+    """List the newest jobs of this and earlier runs of the program: what ran, what was cut off, what never ran."""
+    user = owner_of(request).user
+    entries = [entry for entry in services.ledger.entries(count) if entry.owner.user == user]
+    return {
+        "jobs": [
+            {
+                "id": entry.id, "task_id": entry.task_id, "kind": entry.kind, "state": entry.state.value,
+                "accepted_at": entry.accepted_at, "started_at": entry.started_at, "ended_at": entry.ended_at,
+                "files": [path.name for path in entry.files], "error": entry.error,
+            }
+            for entry in entries
+        ]
+    }  # fmt: skip
 
 
 def line_of(info: JobInfo, *, own: bool) -> dict[str, Any]:

@@ -77,9 +77,10 @@ class Txt2ImgBase(BaseModel):
         return given
 
 
-def params() -> dict[str, ParamPath]:
+@cache
+def params() -> Mapping[str, ParamPath]:
     """Return API name -> parameter for all parameters that the API offers."""
-    return {item.name: item for item in walk_params(Generation) if item.name}
+    return MappingProxyType({item.name: item for item in walk_params(Generation) if item.name})
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -104,7 +105,7 @@ def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = Mappin
         values: flat name -> value.
         more: values of fields that are not parameters, by field name; a mapping fills a nested dataclass.
     """
-    hints, found = get_type_hints(cls), dict[str, Any]()
+    hints, found = _hints(cls), dict[str, Any]()
     for item in fields(cls):
         about, kind = param_of(item), hints[item.name]
         if about is not None:
@@ -116,6 +117,11 @@ def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = Mappin
         elif item.name in more:
             found[item.name] = more[item.name]
     return cls(**found)
+
+
+@cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    return MappingProxyType(get_type_hints(cls))
 
 
 def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[StyleTexts]) -> Txt2ImgBase:
