@@ -64,7 +64,14 @@ def _quick_settings(context: UiContext) -> None:
         reload = gr.Button("Reload quick settings", visible="hidden", elem_id="quicksettings_reload")
     for key, control in made.items():
         event = control.release if isinstance(control, gr.Slider) else control.input
-        event(partial(_set, context, key), [control], None, preprocess=False, show_progress="hidden", api_visibility="private")
+        event(
+            partial(_set, context, key),
+            [control],
+            None,
+            preprocess=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
 
     def shown() -> list[Any] | Any:
         """Return choices and values of this moment."""

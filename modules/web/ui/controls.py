@@ -44,9 +44,7 @@ class Controls:
         return self._made[name]
 
 
-def parameter_control(
-    item: ParamPath, tab: str, lists: Mapping[str, Sequence[str]], **more: Any
-) -> Component:
+def parameter_control(item: ParamPath, tab: str, lists: Mapping[str, Sequence[str]], **more: Any) -> Component:
     """Make the gradio component that suits a parameter of a request."""
     about = item.param
     common: dict[str, Any] = {"label": about.label, "elem_id": f"{tab}{about.elem_id or '_' + item.name}"} | more

@@ -42,7 +42,9 @@ class TokenCounter:
         self._load, self._lock = load, threading.Lock()
         self._tokenizer: Tokenizer | None = None
 
-    def count(self, prompt: str, styles: Sequence[str], settings: Snapshot, *, steps: int, positive: bool) -> TokenCount:
+    def count(
+        self, prompt: str, styles: Sequence[str], settings: Snapshot, *, steps: int, positive: bool
+    ) -> TokenCount:
         """Count the longest text that a prompt becomes during sampling.
 
         Args:

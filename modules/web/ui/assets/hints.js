@@ -18,6 +18,9 @@ const HINTS = {
   txt2img_skip: "End this batch and go on with the next (Alt+Enter)",
 };
 
+// Drop-downs have no placeholder of their own.
+const PLACEHOLDERS = { txt2img_styles: "Styles" };
+
 // Parts of the page appear when they are first needed, and gradio may draw them anew.
 export function listen() {
   const write = () => {
@@ -30,6 +33,12 @@ export function listen() {
       }
     }
   };
+  const placeholders = () => {
+    for (const [id, text] of Object.entries(PLACEHOLDERS)) {
+      const input = byId(id)?.querySelector("input");
+      if (input) input.placeholder = text;
+    }
+  };
   let planned = false;
   new MutationObserver(() => {
     if (planned) return;
@@ -37,7 +46,9 @@ export function listen() {
     setTimeout(() => {
       planned = false;
       write();
+      placeholders();
     }, 200);
   }).observe(document.documentElement, { childList: true, subtree: true });
   write();
+  placeholders();
 }

@@ -12,7 +12,7 @@ MOUNT = "import(new URL('internal/ui/assets/queue.js', document.baseURI)).then(m
 
 def build(_context: UiContext, _made: Mapping[str, Made]) -> Made:
     """Build the tab."""
-    gr.HTML('<p class="note">Loading the queue ...</p>', elem_id="queue", js_on_load=MOUNT)
+    gr.HTML('<p class="note">Loading the queue ...</p>', elem_id="queue", js_on_load=MOUNT, apply_default_css=False)
     return Made()
 
 

@@ -12,7 +12,9 @@ MOUNT = "import(new URL('internal/ui/assets/settings.js', document.baseURI)).the
 
 def build(_context: UiContext, _made: Mapping[str, Made]) -> Made:
     """Build the tab."""
-    gr.HTML('<p class="note">Loading the settings ...</p>', elem_id="settings", js_on_load=MOUNT)
+    gr.HTML(
+        '<p class="note">Loading the settings ...</p>', elem_id="settings", js_on_load=MOUNT, apply_default_css=False
+    )
     return Made()
 
 

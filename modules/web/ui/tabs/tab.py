@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from modules.engine.job import Owner
+from modules.web.rest.wire import USER_KEY
 from modules.web.ui.context import UiContext
 
 
@@ -38,3 +40,12 @@ QUIET: Mapping[str, Any] = MappingProxyType({"queue": False, "show_progress": "h
 def tool(symbol: str, elem_id: str) -> gr.Button:
     """Make a small button with a symbol; its tooltip is in `assets/hints.js`."""
     return gr.Button(symbol, elem_id=elem_id, elem_classes=["tool"], size="sm", min_width=0, scale=0)
+
+
+def page_owner(request: gr.Request) -> Owner:
+    """Describe who uses the page: the login of the server, else the one of the page, else only an address."""
+    inner = request.request
+    if inner is None:
+        return Owner(source="ui")
+    address = inner.client.host if inner.client is not None else ""
+    return Owner(source="ui", client=address, user=inner.scope.get(USER_KEY) or request.username)

@@ -53,7 +53,7 @@ def _prompts(controls: Controls) -> None:
             ("prompt", "Prompt\n(Ctrl+Enter generates, Alt+Enter skips, Esc interrupts)", "token_counter"),
             ("negative_prompt", "Negative prompt\n(what should not be in the picture)", "negative_token_counter"),
         ):
-            with gr.Group(elem_classes=["prompt-row"]):
+            with gr.Column(elem_classes=["prompt-row"]):
                 controls.add(name, lines=3, max_lines=20, placeholder=words, show_label=False, container=False)
                 gr.HTML('<span class="count">0/75</span>', elem_id=f"{ID}_{counter}", elem_classes=["token-counter"])
 
@@ -109,9 +109,9 @@ def _seeds(controls: Controls) -> dict[str, Any]:
     with gr.Row(elem_id=f"{ID}_seed_row", elem_classes=["seed-row"]):
         controls.add("seed", scale=4, min_width=100)
         random_seed, reuse_seed = tool("⚄", f"{ID}_random_seed"), tool("♻", f"{ID}_reuse_seed")
-        box = gr.Checkbox(label="Extra", value=False, elem_id=f"{ID}_subseed_show", container=False, scale=0, min_width=70)
+        box = gr.Checkbox(label="Extra", elem_id=f"{ID}_subseed_show", container=False, scale=0, min_width=80)
         controls.keep(SUBSEED_SHOW, box)
-    with gr.Group(visible=False, elem_id=f"{ID}_seed_extras") as extras:
+    with gr.Column(visible=False, elem_id=f"{ID}_seed_extras") as extras:
         with gr.Row(elem_id=f"{ID}_subseed_row", elem_classes=["seed-row"]):
             controls.add("subseed", scale=4, min_width=100)
             random_subseed, reuse_subseed = tool("⚄", f"{ID}_random_subseed"), tool("♻", f"{ID}_reuse_subseed")
@@ -126,14 +126,14 @@ def _seeds(controls: Controls) -> dict[str, Any]:
 
 
 def _results() -> dict[str, Any]:
-    gr.HTML(PROGRESS, elem_id=f"{ID}_progress", elem_classes=["progress"])
+    gr.HTML(PROGRESS, elem_id=f"{ID}_progress", elem_classes=["progress"], apply_default_css=False)
     with gr.Column(elem_id=f"{ID}_gallery_container", elem_classes=["gallery-container"]):
-        gr.HTML(PREVIEW, elem_id=f"{ID}_live_preview", elem_classes=["live-preview"])
+        gr.HTML(PREVIEW, elem_id=f"{ID}_live_preview", elem_classes=["live-preview"], apply_default_css=False)
         gallery = gr.Gallery(
             label="Output", show_label=False, elem_id=f"{ID}_gallery", columns=4, preview=True, object_fit="contain",
             height="auto", interactive=False, buttons=["download", "fullscreen"],
         )  # fmt: skip
-    with gr.Group(elem_id=f"{ID}_results_panel"):
+    with gr.Column(elem_id=f"{ID}_results_panel", elem_classes=["results-panel"]):
         info = gr.HTML("", elem_id=f"html_info_{ID}", elem_classes=["infotext"])
         log = gr.HTML("", elem_id=f"html_log_{ID}", elem_classes=["html-log"])
     return {

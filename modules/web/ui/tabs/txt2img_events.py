@@ -6,15 +6,13 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import WebuiError
-from modules.engine.job import Owner
 from modules.prompting.styles import apply_styles
-from modules.web.rest.requests import owner_of
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.pasting import last_text, paste, seeds_of
 from modules.web.ui.results import Shown, error_line, request_of, show
-from modules.web.ui.tabs.tab import QUIET
+from modules.web.ui.tabs.tab import QUIET, page_owner
 from modules.web.ui.tokens import style_texts
 from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, generation_of
 
@@ -51,12 +49,6 @@ def _connect_generate(context: UiContext, controls: Controls, parts: Parts) -> N
         parts[name].click(None, None, None, js=f'() => window.webui.{name}("{tab}")', **QUIET)
 
 
-def page_owner(request: gr.Request) -> Owner:
-    """Describe who uses the page."""
-    inner = request.request
-    return Owner(source="ui") if inner is None else owner_of(inner, "ui")
-
-
 def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> None:
     def show_job(request: gr.Request, asked: str) -> tuple[Any, Shown, int, str, str]:
         """Fill the gallery with the pictures of a job that has ended."""
@@ -70,7 +62,8 @@ def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> No
                 shown = show(handle, services.settings.snapshot(), wanted["base"])
         except WebuiError as error:
             shown = Shown(log=error_line(type(error).__name__, str(error)))
-        return list(shown.addresses), shown, 0, infotext_of(shown, 0), shown.log
+        gallery = gr.update(value=list(shown.addresses), selected_index=0 if shown.addresses else None)
+        return gallery, shown, 0, infotext_of(shown, 0), shown.log
 
     outputs = [parts[name] for name in ("gallery", "shown", "selected", "info", "log")]
     parts["show"].click(
