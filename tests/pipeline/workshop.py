@@ -64,7 +64,7 @@ def open_studio(data: Path) -> Studio:
     models = data / "models"
     models.mkdir(parents=True)
     make_toy_checkpoint(models / "toy.safetensors", seed=0)
-    make_toy_checkpoint(models / "toy-z.safetensors", seed=1)
+    make_toy_checkpoint(models / "zebra.safetensors", seed=1)
     hashes = HashCache(data / "hashes.sqlite3")
     catalog: Catalog[Any] = Catalog(Sources(folders=[models]), hashes, lambda header: None)
     catalog.refresh()
