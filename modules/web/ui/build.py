@@ -1,13 +1,14 @@
 """The page: what is at its top, its tabs, what is below."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio import themes
 
 from modules.domain.errors import WebuiError
 from modules.settings.snapshot import declarations
@@ -39,55 +40,57 @@ def application(context: UiContext) -> FastAPI:
 def build(context: UiContext) -> gr.Blocks:
     """Build the page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
-        _quick_settings(context)
+        refresh = _quick_settings(context)
         made: dict[str, Made] = {}
         with gr.Tabs(elem_id="tabs"):
             for tab in TABS:
                 with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
                     made[tab.id] = tab.build(context, made)
         gr.HTML(footer(context), elem_id="footer")
+        refresh(page.load)
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
 
 
-def _quick_settings(context: UiContext) -> None:
-    """Put the settings of `quicksettings_list` at the top; each is saved when it is changed."""
+def _quick_settings(context: UiContext) -> Callable[[Any], None]:
+    """Put the settings of `quicksettings_list` at the top; each is saved when it is changed.
+
+    Returns:
+        Registers, with an event such as `button.click`, that they show what holds now.
+    """
     snapshot = context.services.settings.snapshot()
     keys = [key for key in snapshot.ui.quicksettings_list if key in declarations()][:MAX_QUICK]
     made: dict[str, Any] = {}
     with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
         for key in keys:
-            value = current(key, context)
-            made[key] = setting_control(declarations()[key], value, context.services)
+            made[key] = setting_control(declarations()[key], current(key, context), context.services)
             if key == "sd_model_checkpoint":
-                refresh = tool("⟳", "refresh_sd_model_checkpoint")
+                _refresh_button(context, made[key])
         reload = gr.Button("Reload quick settings", visible="hidden", elem_id="quicksettings_reload")
     for key, control in made.items():
-        event = control.release if isinstance(control, gr.Slider) else control.input
-        event(
-            partial(_set, context, key),
-            [control],
-            None,
-            preprocess=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        changed = control.release if isinstance(control, gr.Slider) else control.input
+        change = partial(_set, context, key)
+        changed(change, [control], None, preprocess=False, show_progress="hidden", api_visibility="private")
 
     def shown() -> list[Any] | Any:
-        """Return choices and values of this moment."""
         updates = [_update(key, context) for key in made]
         return updates if len(updates) != 1 else updates[0]
 
-    if made:
-        reload.click(shown, None, list(made.values()), **QUIET)
-    if "sd_model_checkpoint" in made:
+    def refresh(event: Any) -> None:
+        if made:
+            event(shown, None, list(made.values()), **QUIET)
 
-        def look_again() -> Any:
-            """Look for checkpoints on disk."""
-            context.services.refresh_checkpoints()
-            return _update("sd_model_checkpoint", context)
+    refresh(reload.click)
+    return refresh
 
-        refresh.click(look_again, None, [made["sd_model_checkpoint"]], **QUIET)
+
+def _refresh_button(context: UiContext, selector: Any) -> None:
+    def look_again() -> Any:
+        """Look for checkpoints on disk."""
+        context.services.refresh_checkpoints()
+        return _update("sd_model_checkpoint", context)
+
+    tool("⟳", "refresh_sd_model_checkpoint").click(look_again, None, [selector], **QUIET)
 
 
 def _set(context: UiContext, key: str, value: Any) -> None:
@@ -134,10 +137,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """Return the colours and sizes of the page; all fonts are those of the machine that shows it."""
     sans, mono = ["system-ui", "Segoe UI", "Roboto", "sans-serif"], ["ui-monospace", "Consolas", "monospace"]
-    return gr.themes.Default(
+    return themes.Default(
         primary_hue="orange", neutral_hue="gray", radius_size="sm", spacing_size="sm", text_size="md", font=sans,
         font_mono=mono,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
 Build = Callable[[UiContext], FastAPI]
+Life = Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]
 
 
 class Interface:
@@ -88,11 +90,11 @@ class Interface:
         page = html.element("main", html.element("h1", "Stable Diffusion"), html.element("p", f"{self._stage} ..."))
         return HTMLResponse(LOADING.replace("<main></main>", page), 503, {"Retry-After": "1"})
 
-    def _around(self, inner: Callable[..., contextlib.AbstractAsyncContextManager[object]]) -> Callable[..., object]:
+    def _around(self, inner: Life) -> Life:
         """Wrap the life of the server: learn its event loop at the start, end gradio before it ends."""
 
         @contextlib.asynccontextmanager
-        async def life(app: FastAPI) -> AsyncIterator[object]:
+        async def life(app: FastAPI) -> AsyncIterator[Any]:
             async with inner(app) as state:
                 self._loop.set_result(asyncio.get_running_loop())
                 self._closing = asyncio.Event()

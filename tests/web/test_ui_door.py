@@ -1,0 +1,175 @@
+"""How the page joins a server that already runs, and the routes that its scripts call."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from modules.web.ui.interface import Interface
+from tests.web.rest_house import ORIGIN, RestHouse, rest_house
+from tests.web.ui_house import ui_context
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[RestHouse]:
+    with rest_house(tmp_path) as built:
+        yield built
+
+
+def little_page(started: list[str]) -> FastAPI:
+    """Stand in for gradio's application: one page, and a life of its own."""
+    import contextlib
+
+    @contextlib.asynccontextmanager
+    async def life(_app: FastAPI):
+        started.append("begun")
+        yield
+        started.append("ended")
+
+    app = FastAPI(lifespan=life, openapi_url=None)
+    app.get("/")(lambda: "the page")
+    return app
+
+
+def outer(house: RestHouse) -> FastAPI:
+    app = FastAPI(redirect_slashes=False)
+    app.state.services = house.services
+    app.post("/internal/thing")(lambda: "done")
+    return app
+
+
+def test_page_joins_a_running_server(house: RestHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    app, told = outer(house), list[str]()
+    interface = Interface(app)
+    with TestClient(app, base_url=ORIGIN) as client:
+        waiting = client.get("/")
+        assert (waiting.status_code, waiting.headers["retry-after"]) == (503, "1")
+        assert "Starting" in waiting.text
+        assert 'http-equiv="refresh"' in waiting.text
+        loading = threading.Thread(
+            target=interface.load, args=(ui_context(house, tmp_path), lambda _: little_page(told))
+        )
+        loading.start()
+        loading.join(10)
+        assert client.get("/").json() == "the page"
+        assert told == ["begun"]
+    assert told == ["begun", "ended"]
+
+
+def test_server_ends_before_the_page_was_there(house: RestHouse):
+    app = outer(house)
+    Interface(app)
+    with TestClient(app, base_url=ORIGIN) as client:
+        assert client.get("/").status_code == 503
+
+
+def test_a_page_that_cannot_be_built_leaves_the_rest_alone(
+    house: RestHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def broken(_context: object) -> FastAPI:
+        raise RuntimeError("no gradio here")
+
+    app = outer(house)
+    interface = Interface(app)
+    with TestClient(app, base_url=ORIGIN) as client:
+        interface.load(ui_context(house, tmp_path), broken)
+        assert "could not be built" in client.get("/").text
+        assert client.post("/internal/thing").json() == "done"
+    assert "no gradio here" in caplog.text
+
+
+def test_page_does_not_answer_for_known_routes(house: RestHouse):
+    app = outer(house)
+    Interface(app)
+    with TestClient(app, base_url=ORIGIN) as client:
+        assert client.get("/internal/thing").status_code == 405
+        assert client.get("/elsewhere").status_code == 404
+
+
+@pytest.fixture
+def page(house: RestHouse, tmp_path: Path) -> Iterator[TestClient]:
+    app = outer(house)
+    Interface(app)
+    app.state.ui_context = ui_context(house, tmp_path)
+    from modules.web.rest.wire import Body
+
+    app.add_middleware(Body, max_bytes=lambda: 1 << 20)
+    with TestClient(app, base_url=ORIGIN) as client:
+        yield client
+
+
+def test_tokens_are_counted_with_styles(page: TestClient):
+    asked = {"prompt": "a red fox", "negative_prompt": "", "styles": ["ink", "unknown"], "steps": 20}
+    counts = page.post("/internal/ui/tokens", json=asked).json()
+    assert counts == {
+        "prompt": {"used": 6, "limit": 75},  # three words, a comma, and the style's two
+        "negative_prompt": {"used": 1, "limit": 75},
+    }
+    long = page.post("/internal/ui/tokens", json={"prompt": "word " * 80}).json()
+    assert long["prompt"] == {"used": 80, "limit": 150}
+
+
+@pytest.mark.parametrize(
+    "body", [{"prompt": 5}, {"prompt": "AND " * 100}, {"styles": "ink"}, {"prompt": "x" * 60_000}, []]
+)
+def test_counter_refuses_what_it_cannot_count(page: TestClient, body: object):
+    assert page.post("/internal/ui/tokens", json=body).status_code == 422
+
+
+def test_settings_are_described_and_saved(page: TestClient, house: RestHouse):
+    sections = page.get("/internal/ui/settings").json()["sections"]
+    found = {one["key"]: one for section in sections for one in section["settings"]}
+    assert found.keys() == set(house.services.settings.snapshot().keys())
+    assert (found["samples_save"]["kind"], found["samples_format"]["kind"]) == ("switch", "choice")
+    assert (found["jpeg_quality"]["kind"], found["jpeg_quality"]["slider"]) == ("int", True)
+    assert (found["hide_samplers"]["kind"], found["grid_background_color"]["kind"]) == ("list", "colour")
+    assert found["sd_model_checkpoint"]["choices"] == ["toy [0123456789]"]
+    answer = page.post("/internal/ui/settings", json={"values": {"jpeg_quality": 91, "samples_save": False}}).json()
+    assert answer == {"changed": ["jpeg_quality", "samples_save"], "refused": {}}
+    assert house.services.settings.snapshot().saving.jpeg_quality == 91
+
+
+def test_one_refused_setting_does_not_hold_back_the_others(page: TestClient, house: RestHouse):
+    values = {"jpeg_quality": 1000, "webp_lossless": True, "nonsense": 1, "sd_model_checkpoint": "not there"}
+    answer = page.post("/internal/ui/settings", json={"values": values}).json()
+    assert answer["changed"] == ["webp_lossless"]
+    assert answer["refused"].keys() == {"jpeg_quality", "nonsense", "sd_model_checkpoint"}
+    assert "100" in answer["refused"]["jpeg_quality"]
+    assert house.services.settings.snapshot().saving.webp_lossless is True
+
+
+def test_a_remote_page_cannot_choose_folders(house: RestHouse, tmp_path: Path):
+    from modules.web.ui.settings_form import describe, save
+
+    context = ui_context(house, tmp_path, remote=True)
+    answer = save({"outdir_samples": "/tmp", "jpeg_quality": 12}, context)
+    assert answer["changed"] == ["jpeg_quality"]
+    assert "machine itself" in answer["refused"]["outdir_samples"]
+    locked = {one["key"] for section in describe(context) for one in section["settings"] if one["locked"]}
+    assert "outdir_samples" in locked
+    assert "jpeg_quality" not in locked
+
+
+def test_routes_wait_for_the_interface(house: RestHouse):
+    app = outer(house)
+    Interface(app)
+    with TestClient(app, base_url=ORIGIN) as client:
+        assert client.get("/internal/ui/settings").status_code == 503
+
+
+def test_scripts_and_the_owners_style_sheet_are_served(page: TestClient, tmp_path: Path):
+    script = page.get("/internal/ui/assets/main.js")
+    assert script.status_code == 200
+    assert "javascript" in script.headers["content-type"]
+    assert page.get("/internal/ui/user.css").text == ""
+    (tmp_path / "user.css").write_text("body { color: red }", encoding="utf-8")
+    assert page.get("/internal/ui/user.css").text == "body { color: red }"
+
+
+@pytest.mark.parametrize("path", ["..%2fbuild.py", "%2e%2e/build.py", "..\\build.py", "/etc/passwd", "none.js"])
+def test_only_assets_are_served_as_assets(page: TestClient, path: str):
+    assert page.get(f"/internal/ui/assets/{path}").status_code == 404

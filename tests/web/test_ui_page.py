@@ -1,0 +1,105 @@
+"""The page as gradio describes it to the browser: sizes of events, element ids, what it serves."""
+
+import asyncio
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.web.ui.values import parameters
+from tests.web.rest_house import RestHouse, rest_house
+from tests.web.ui_house import ui_context
+
+MAX_INPUTS, MAX_OUTPUTS = 100, 50
+"""The browser's main thread is blocked for about inputs times components."""
+
+ELEMENT_IDS = (
+    "tabs", "tab_txt2img", "tab_pnginfo", "tab_settings", "quicksettings", "setting_sd_model_checkpoint",
+    "refresh_sd_model_checkpoint", "txt2img_toprow", "txt2img_prompt", "txt2img_neg_prompt", "txt2img_token_counter",
+    "txt2img_negative_token_counter", "txt2img_generate", "txt2img_interrupt", "txt2img_skip", "paste",
+    "txt2img_clear_prompt", "txt2img_style_apply", "txt2img_restore_progress", "txt2img_styles", "txt2img_settings",
+    "txt2img_sampling", "txt2img_scheduler", "txt2img_steps", "txt2img_width", "txt2img_height",
+    "txt2img_res_switch_btn", "txt2img_batch_count", "txt2img_batch_size", "txt2img_cfg_scale", "txt2img_seed",
+    "txt2img_random_seed", "txt2img_reuse_seed", "txt2img_subseed_show", "txt2img_subseed",
+    "txt2img_subseed_strength", "txt2img_seed_resize_from_w", "txt2img_seed_resize_from_h",
+    "txt2img_override_settings", "txt2img_results", "txt2img_gallery", "txt2img_gallery_container",
+    "html_info_txt2img", "html_log_txt2img", "pnginfo_image", "html_pnginfo", "settings", "footer",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
+    with rest_house(tmp_path_factory.mktemp("page")) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def config(house: RestHouse, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from modules.web.ui.build import build
+
+    async def made() -> Any:
+        # Without a running loop gradio makes loops that it never closes.
+        return build(ui_context(house, tmp_path_factory.mktemp("temp"))).get_config_file()
+
+    return asyncio.run(made())
+
+
+def props(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
+    return next(one["props"] for one in config["components"] if one["props"].get("elem_id") == elem_id)
+
+
+def test_no_event_moves_more_than_the_browser_bears(config: dict[str, Any]):
+    events = config["dependencies"]
+    assert len(events) > 15
+    assert max(len(event["inputs"]) for event in events) <= MAX_INPUTS
+    assert max(len(event["outputs"]) for event in events) <= MAX_OUTPUTS
+
+
+def test_no_event_is_offered_as_an_api(config: dict[str, Any]):
+    assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
+
+
+def test_element_ids_are_those_that_extensions_look_for(config: dict[str, Any]):
+    found = collections.Counter(one["props"].get("elem_id") for one in config["components"])
+    assert [name for name in ELEMENT_IDS if found[name] != 1] == []
+    del found[None]
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_page_is_small(config: dict[str, Any]):
+    assert len(config["components"]) < 200
+
+
+def test_controls_offer_what_declarations_say(config: dict[str, Any]):
+    steps, wanted = props(config, "txt2img_steps"), parameters()["steps"]
+    assert wanted.param.slider is not None
+    assert (steps["minimum"], steps["maximum"]) == wanted.param.slider
+    assert (steps["value"], steps["label"]) == (wanted.default, wanted.param.label)
+    sampler = props(config, "txt2img_sampling")
+    assert [name for name, _ in sampler["choices"]] == ["DPM++ 2M", "Euler a", "Euler"]
+    assert sampler["value"] == "DPM++ 2M"
+
+
+def test_pictures_are_never_encoded_again_by_gradio(config: dict[str, Any]):
+    assert props(config, "txt2img_gallery")["interactive"] is False
+    assert props(config, "pnginfo_image")["type"] == "filepath"
+
+
+def test_hidden_samplers_are_not_offered(house: RestHouse):
+    from modules.web.ui.values import offered_samplers
+
+    names = ["Euler", "Euler a"]
+    hidden = house.services.settings.snapshot().with_overrides({"hide_samplers": ["Euler"]})
+    assert offered_samplers(hidden, names) == ["Euler a"]
+    assert offered_samplers(hidden.with_overrides({"hide_samplers": names}), names) == names
+
+
+def test_footer_and_head_name_our_own_files_only(house: RestHouse, tmp_path: Path):
+    from modules.web.ui.build import footer, head
+
+    assert "./docs" in footer(ui_context(house, tmp_path))
+    assert "http" not in head("dark")
+    assert "__theme" in head("dark")
+    assert "__theme" not in head(None)

@@ -1,0 +1,141 @@
+"""From controls to a request and from a parameters text to controls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
+from modules.web.ui.pasting import last_text, paste, seeds_of
+from modules.web.ui.values import generation_of, override_entries, read_overrides
+from tests.web.rest_house import RestHouse, rest_house
+
+TEXT = """a (red:1.2) fox in ink
+Negative prompt: blur
+Steps: 31, Sampler: Euler a, Schedule type: Karras, CFG scale: 4.5, Seed: 77, Size: 640x384, Variation seed: 5, \
+Variation seed strength: 0.25, Clip skip: 2, Version: v1.10.1"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
+    with rest_house(tmp_path_factory.mktemp("values")) as built:
+        yield built
+
+
+def controls(**changed: Any) -> dict[str, Any]:
+    """What the browser sends when nothing was touched, except for some controls."""
+    return {
+        "prompt": "", "negative_prompt": "", "styles": [], "sampler_name": "DPM++ 2M", "scheduler": "Automatic",
+        "steps": 20, "width": 512, "height": 512, "n_iter": 1, "batch_size": 1, "cfg_scale": 7, "seed": -1,
+        "subseed_show": False, "subseed": 9, "subseed_strength": 0.5, "seed_resize_from_w": 64,
+        "seed_resize_from_h": 64, "override_settings": [], **changed,
+    }  # fmt: skip
+
+
+def test_values_become_a_request(house: RestHouse):
+    made = generation_of(
+        controls(prompt="a fox", styles=["ink"], steps="7", width=640, cfg_scale=4, seed=12.0), house.services, "ann"
+    )
+    assert (made.prompt, made.styles, made.sampling.steps, made.size.width) == ("a fox", ("ink",), 7, 640)
+    assert (made.guidance.cfg_scale, made.seed.seed, made.output.user) == (4.0, 12, "ann")
+    assert made.output.save_images is True
+    assert (made.sampling.sampler, made.sampling.scheduler) == ("DPM++ 2M", "Automatic")
+
+
+def test_extra_seed_counts_only_while_its_box_is_ticked(house: RestHouse):
+    assert generation_of(controls(), house.services, None).seed.subseed_strength == 0
+    ticked = generation_of(controls(subseed_show=True), house.services, None).seed
+    assert (ticked.subseed, ticked.subseed_strength, ticked.resize_from_width) == (9, 0.5, 64)
+
+
+def test_empty_number_fields_mean_their_default(house: RestHouse):
+    made = generation_of(controls(seed=None, steps=None), house.services, None)
+    assert (made.seed.seed, made.sampling.steps) == (-1, 20)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "kind"),
+    [
+        ({"steps": 0}, "steps", InvalidRequest),
+        ({"steps": 10_000}, "steps", LimitExceeded),
+        ({"steps": "many"}, "steps", InvalidRequest),
+        ({"width": [1]}, "width", InvalidRequest),
+        ({"cfg_scale": "nan"}, "cfg_scale", InvalidRequest),
+        ({"prompt": ["a"]}, "prompt", InvalidRequest),
+        ({"styles": "ink"}, "styles", InvalidRequest),
+        ({"override_settings": ["No such: 1"]}, "override_settings", UnknownName),
+        ({"override_settings": ["Clip skip: 99"]}, "CLIP_stop_at_last_layers", LimitExceeded),
+        ({"override_settings": ["Model hash: elsewhere"]}, "override_settings", UnknownName),
+    ],
+)
+def test_wrong_values_are_refused_by_name(house: RestHouse, changed: dict[str, Any], field: str, kind: type):
+    with pytest.raises(kind) as refused:
+        generation_of(controls(**changed), house.services, None)
+    assert getattr(refused.value, "field", None) == field
+
+
+def test_control_characters_do_not_reach_the_prompt(house: RestHouse):
+    assert generation_of(controls(prompt="a\x00b\r\nc\td"), house.services, None).prompt == "ab\nc\td"
+
+
+def test_overrides_round_trip():
+    values = {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337, "randn_source": "CPU", "tiling": True}
+    assert read_overrides(override_entries(values)) == values
+
+
+def test_a_parameters_text_fills_controls(house: RestHouse):
+    found = paste(TEXT, house.services).values
+    assert {name: found[name] for name in ("prompt", "negative_prompt", "steps", "sampler_name", "scheduler")} == {
+        "prompt": "a (red:1.2) fox in ink", "negative_prompt": "blur", "steps": 31, "sampler_name": "Euler a",
+        "scheduler": "Karras",
+    }  # fmt: skip
+    assert (found["width"], found["height"], found["cfg_scale"], found["seed"]) == (640, 384, 4.5, 77)
+    assert (found["subseed_show"], found["subseed"], found["subseed_strength"]) == (True, 5, 0.25)
+    assert found["override_settings"] == ["Clip skip: 2"]
+
+
+def test_what_a_text_does_not_say_stays(house: RestHouse):
+    found = paste("a cat\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 1", house.services).values
+    assert "width" not in found
+    assert "subseed" not in found
+    assert found["subseed_show"] is False
+    assert found["override_settings"] == []
+
+
+def test_a_plain_prompt_changes_nothing_but_prompts(house: RestHouse):
+    assert paste("just words", house.services).values.keys() <= {"prompt", "negative_prompt", "styles"}
+
+
+def test_old_sampler_names_hold_a_schedule(house: RestHouse):
+    found = paste("a\nSteps: 5, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1", house.services).values
+    assert (found["sampler_name"], found["scheduler"]) == ("DPM++ 2M", "Karras")
+
+
+def test_unknown_choices_and_bad_numbers_leave_controls_alone(house: RestHouse):
+    text = "a\nSteps: lots, Sampler: Nope, Schedule type: Odd, CFG scale: high, Seed: 5, Size: 64x64"
+    found = paste(text, house.services).values
+    assert found.keys().isdisjoint({"steps", "sampler_name", "scheduler", "cfg_scale"})
+    assert (found["seed"], found["width"]) == (5, 64)
+
+
+def test_a_hires_pass_is_named_as_missing(house: RestHouse):
+    text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Denoising strength: 0.7, Hires upscale: 2"
+    assert "hires" in paste(text, house.services).notes[0]
+
+
+def test_pasted_controls_make_the_request_of_the_text(house: RestHouse):
+    made = generation_of(controls(**paste(TEXT, house.services).values), house.services, None)
+    assert (made.sampling.steps, made.seed.seed, made.seed.subseed, made.size.height) == (31, 77, 5, 384)
+    assert dict(made.overrides) == {"CLIP_stop_at_last_layers": 2}
+
+
+def test_seeds_come_from_the_text_of_a_picture():
+    assert seeds_of(TEXT) == (77, 5)
+    assert seeds_of("a\nSteps: 5, Sampler: Euler, Seed: nonsense") == (-1, -1)
+
+
+def test_last_text_is_that_of_the_last_run(tmp_path: Path):
+    assert last_text(None) == last_text(tmp_path / "none.txt") == ""
+    (tmp_path / "params.txt").write_bytes(b"caf\xc3\xa9 \xff")
+    assert last_text(tmp_path / "params.txt") == "café \ufffd"
