@@ -32,7 +32,7 @@ SWITCHED = 0.2
 shape or background than the caption says."""
 SWITCH_FROM, SWITCH_TO = 250, 800
 """Timesteps between which a prompt may change and still win."""
-OTHER_EVERY, LONG_EVERY = 6, 13
+OTHER_EVERY, LONG_EVERY = 10, 21
 """Every so many steps: another picture size, and a second chunk of text."""
 
 
@@ -103,7 +103,7 @@ class UnetStage:
         device, data = self.data.ids.device, self.data
         size = (
             1 + step // OTHER_EVERY % (len(self.encoded) - 1)
-            if step % OTHER_EVERY == 5 and len(self.encoded) > 1
+            if step % OTHER_EVERY == OTHER_EVERY - 1 and len(self.encoded) > 1
             else 0
         )
         encoded = self.encoded[size]
