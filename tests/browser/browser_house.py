@@ -1,0 +1,133 @@
+"""The whole program in a process of its own, and a real browser that looks at it."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--disable-gpu",
+]  # fmt: skip
+START_S = 90.0
+HARMLESS = re.compile(r"gradio_api/(queue/data|heartbeat)|internal/jobs/\w+/(events|preview)")
+"""Streams and pictures that end when the page does."""
+
+
+def browser_path() -> str | None:
+    """Return where a browser is installed."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def program(folder: Path, *flags: str) -> Iterator[str]:
+    """Run the program with a toy checkpoint; gives its address once the page is there."""
+    from modules.families.toy.checkpoint import make_toy_checkpoint
+
+    checkpoints = folder / "models" / "Stable-diffusion"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    make_toy_checkpoint(checkpoints / "toy.safetensors")
+    settings = {"show_progress_every_n_steps": 1, "samples_filename_pattern": "[seed]"}
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(ROOT / "webui.py"), "--api", "--port", str(port), "--data-dir", str(folder), *flags]
+    environ = {**os.environ, "COMMANDLINE_ARGS": "", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for_page(address, process, folder / "log.txt")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for_page(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/", timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.3)
+    raise AssertionError(f"the page did not appear: {log.read_text(errors='replace')[-3000:]}")
+
+
+@dataclass
+class Visit:
+    """One page in a browser, and everything that went wrong in it."""
+
+    page: Any
+    address: str
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        page = self.page
+        page.on("console", lambda line: self._note(line.type in ("error", "warning"), f"console: {line.text}"))
+        page.on("pageerror", lambda error: self._note(True, f"error: {error}"))
+        page.on("request", lambda sent: self._note(self._is_foreign(sent.url), f"foreign: {sent.url}"))
+        page.on("requestfailed", lambda sent: self._note(not HARMLESS.search(sent.url), f"failed: {sent.url}"))
+        page.on("response", lambda got: self._note(got.status >= 400, f"{got.status}: {got.url}"))
+
+    def _note(self, is_wrong: bool, text: str) -> None:
+        if is_wrong:
+            self.problems.append(text)
+
+    def _is_foreign(self, url: str) -> bool:
+        return not url.startswith((self.address + "/", "data:", "blob:"))
+
+    def open(self, query: str = "") -> None:
+        """Load the page and wait until it can be used."""
+        self.page.goto(f"{self.address}/{query}")
+        self.page.wait_for_selector("#txt2img_generate")
+        self.page.wait_for_function("window.webui !== undefined")
+
+    def tab(self, name: str) -> None:
+        """Bring a tab to the front."""
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def prompt(self, text: str) -> None:
+        """Type a prompt."""
+        self.page.fill("#txt2img_prompt textarea", text)
+
+    def number(self, control: str, value: float) -> None:
+        """Type a number into a control of txt2img."""
+        found = self.page.locator(f"#txt2img_{control} input[type=number]")
+        found.fill(str(value))
+        found.press("Tab")
+
+    def number_of(self, control: str) -> float:
+        """Return the number that a control of txt2img shows."""
+        return float(self.page.locator(f"#txt2img_{control} input[type=number]").input_value())
+
+    def generate(self) -> None:
+        """Press Generate and wait until the job is followed."""
+        self.page.click("#txt2img_generate")
+        self.page.wait_for_selector("#txt2img_generate_box[data-running]")
+
+    def wait_until_done(self) -> None:
+        """Wait until nothing runs and the result is shown."""
+        self.page.wait_for_selector("#txt2img_generate_box:not([data-running])", timeout=60_000)
+        self.page.wait_for_selector("#html_log_txt2img :is(.performance, .error)")
+
+    def text(self, selector: str) -> str:
+        """Return the text of an element."""
+        return self.page.inner_text(selector)
+
+    def api(self, path: str) -> Any:
+        """Ask the server something from inside the page."""
+        return self.page.evaluate("async (path) => await (await fetch(path)).json()", path)
