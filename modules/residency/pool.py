@@ -12,7 +12,7 @@ import torch
 
 from modules.domain.plan import ResolvedModel
 from modules.families.family import Build, Family, Files, Match
-from modules.nn.attention.backend import Attend
+from modules.nn.attention.backend import Backend
 from modules.nn.ops import Ops
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.model import Model
@@ -41,12 +41,11 @@ class Pool:
     Args:
         policy: where and in which number formats models run.
         identify: finds the family of a file.
-        attention: gives the attention function for a setting's value.
         ops: layer classes that networks are built from.
     """
 
-    def __init__(self, policy: DevicePolicy, identify: Identify, attention: Callable[[str], Attend], ops: Ops) -> None:
-        self._policy, self._identify, self._attention, self._ops = policy, identify, attention, ops
+    def __init__(self, policy: DevicePolicy, identify: Identify, ops: Ops) -> None:
+        self._policy, self._identify, self._ops = policy, identify, ops
         self._lock = threading.RLock()
         self._key: _Key | None = None
         self._model: Model | None = None
@@ -63,7 +62,7 @@ class Pool:
         return self._resolved
 
     @contextmanager
-    def lease(self, wanted: ResolvedModel, *, attention: str = "Automatic") -> Iterator[Model]:
+    def lease(self, wanted: ResolvedModel, attention: Backend) -> Iterator[Model]:
         """Lend the model made of the wanted files, loading it if it is not the one in memory.
 
         The model in memory stays usable when loading another one fails.
@@ -85,7 +84,7 @@ class Pool:
             self._model = self._key = self._resolved = None
             free_caches()
 
-    def _load(self, wanted: ResolvedModel, attention: str) -> Model:
+    def _load(self, wanted: ResolvedModel, attention: Backend) -> Model:
         start = time.monotonic()
         config = sidecar(wanted.checkpoint)
         family, match = self._identify(wanted.checkpoint, config)
@@ -93,7 +92,7 @@ class Pool:
         home = policy.device if policy.offload is Offload.NONE else torch.device("cpu")
         build = Build(
             ops=self._ops,
-            attend=self._attention(attention),
+            attend=attention,
             device=home,
             dtype=policy.dtype,
             text_dtype=policy.text_dtype,
@@ -111,10 +110,10 @@ def sidecar(checkpoint: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _key(wanted: ResolvedModel, attention: str) -> _Key:
+def _key(wanted: ResolvedModel, attention: Backend) -> _Key:
     files = [wanted.checkpoint, *([wanted.vae] if wanted.vae else [])]
     config = sidecar(wanted.checkpoint)
     if config:
         files.append(config)
     stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
-    return _Key(checkpoint=wanted.checkpoint, vae=wanted.vae, stamps=stamps, attention=attention)
+    return _Key(checkpoint=wanted.checkpoint, vae=wanted.vae, stamps=stamps, attention=attention.name)
