@@ -23,7 +23,7 @@ DECODER_ONLY = 0.75
 """Share of the stage from which the encoder rests and the decoder learns to bear wrong latents."""
 LATENT_NOISE = 0.08
 """Wrongness of those latents, in standard deviations."""
-WILD = 0.25
+WILD = 0.1
 """Share of pictures in colours of no palette, so that pictures from outside are coded too."""
 
 

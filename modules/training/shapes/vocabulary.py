@@ -35,7 +35,7 @@ COLOURS = MappingProxyType(
 SIZES = MappingProxyType(
     {"small": ("small", "tiny", "little"), "medium": ("medium", "medium sized"), "large": ("large", "big", "huge")}
 )
-RADIUS = MappingProxyType({"small": 0.125, "medium": 0.18, "large": 0.245})
+RADIUS = MappingProxyType({"small": 0.155, "medium": 0.2, "large": 0.25})
 """Fraction of the shorter side of the picture."""
 
 STYLES = MappingProxyType(
