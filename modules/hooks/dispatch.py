@@ -34,12 +34,18 @@ class Hooks:
         note: called with a sentence for the person when a handler fails.
 
     Raises:
-        ValueError: the declared order has a cycle.
+        ValueError: the declared order has a cycle, or two handlers of one hook have the same name.
     """
 
     def __init__(self, handlers: Iterable[Handler] = (), note: Callable[[str], None] = logger.warning) -> None:
         self._handlers = _by_hook(list(handlers))
         self._note = note
+
+    def noting(self, note: Callable[[str], None]) -> "Hooks":
+        """Return the same handlers with another place for the notes about failures."""
+        other = Hooks(note=note)
+        other._handlers = self._handlers
+        return other
 
     def has(self, hook: type[Hook]) -> bool:
         """Tell whether anyone listens, so that costly payloads need not be built."""
@@ -70,6 +76,8 @@ def _by_hook(handlers: list[Handler]) -> Mapping[type[Hook], Sequence[Handler]]:
 
 def _ordered(group: list[Handler]) -> Sequence[Handler]:
     names = {h.name: h for h in group}
+    if len(names) != len(group):
+        raise ValueError(f"two handlers of {group[0].hook.__name__} have the same name: {[h.name for h in group]}")
     graph: dict[str, set[str]] = {name: set() for name in names}
     for handler in group:
         graph[handler.name] |= {name for name in handler.after if name in names}

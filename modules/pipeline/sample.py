@@ -49,7 +49,7 @@ def sample(model: Model, plan: Plan, batch: BatchPlan, ctx: JobContext, clock: C
         empty = model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None
     prediction = sampler.adapt(_prediction(model.components.prediction, plan))
     ctx.emit(Stage(job_id=ctx.job_id, text="sampling"))
-    with clock("sample"), model.network(tiling=plan.tiling) as network:
+    with clock("sample"), model.network(tiling=plan.tiling, note=ctx.note) as network:
         guided = Guided(
             network,
             prediction,

@@ -7,6 +7,8 @@ from enum import Enum
 
 import torch
 
+from modules.domain.errors import WebuiError
+
 logger = logging.getLogger(__name__)
 
 
@@ -51,6 +53,9 @@ def decide(wish: DeviceWish) -> DevicePolicy:
     """Choose the device and number formats for this process.
 
     Half precision is used on accelerators only: on a CPU it is slower and several kernels are missing.
+
+    Raises:
+        WebuiError: there is no CUDA device with the index asked for.
     """
     device, why = _device(wish)
     half = device.type != "cpu" and not wish.no_half and wish.precision != "full"
@@ -68,11 +73,21 @@ def _device(wish: DeviceWish) -> tuple[torch.device, str]:
     if {"all", "sd"} & set(wish.use_cpu):
         return torch.device("cpu"), "Running on the CPU because --use-cpu asks for it"
     if torch.cuda.is_available():
-        index = int(wish.device_id) if wish.device_id else torch.cuda.current_device()
+        index = _cuda_index(wish.device_id)
         return torch.device("cuda", index), f"Running on {torch.cuda.get_device_name(index)}"
     if torch.backends.mps.is_available():
         return torch.device("mps"), "Running on the Apple GPU"
     return torch.device("cpu"), "No GPU found: running on the CPU, which works but is slow for large models"
+
+
+def _cuda_index(asked: str | None) -> int:
+    """Return the device to use; "2", "cuda:2" and, as A1111 has it, the first of "2,3" mean the same."""
+    if not asked:
+        return torch.cuda.current_device()
+    first, count = asked.split(",")[0].strip().removeprefix("cuda:"), torch.cuda.device_count()
+    if not (first.isascii() and first.isdigit() and int(first) < count):
+        raise WebuiError(f"--device-id {asked}: there are {count} CUDA devices, numbered from 0")
+    return int(first)
 
 
 def _name(dtype: torch.dtype) -> str:

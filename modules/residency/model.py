@@ -13,7 +13,8 @@ from modules.domain.errors import NumericalFault
 from modules.domain.plan import TextOptions
 from modules.families.family import Components
 from modules.residency.device import DevicePolicy, Offload
-from modules.residency.relief import climb, free_caches
+from modules.residency.placing import changed, in_format, on_device, streamed
+from modules.residency.relief import climb, free_caches, sparing
 from modules.residency.tiles import decode_in_tiles
 from modules.sampling.types import Conditioning, Network
 
@@ -55,10 +56,19 @@ class Model:
         return self.condition(("",), options).tokens
 
     @contextmanager
-    def network(self, *, tiling: bool) -> Iterator[Network]:
-        """Lend the denoising network, present on the device, for one pass."""
-        with self._present(self.components.unet), _block_streaming(self.components.unet, self.policy):
-            yield self.components.family.network(self.components, tiling)
+    def network(self, *, tiling: bool, note: Callable[[str], None]) -> Iterator[Network]:
+        """Lend the denoising network, present on the device, for one pass.
+
+        Args:
+            tiling: make the picture repeat seamlessly.
+            note: told once when memory forced the pictures of a batch apart.
+        """
+        unet = self.components.unet
+        blocks = self.policy.offload is Offload.BLOCKS
+        with streamed(unet, self.device) if blocks else self._present(unet):
+            yield sparing(self.components.family.network(self.components, tiling), note)
+        if blocks:
+            free_caches()
 
     def decode(self, x: Tensor, *, tiling: bool, fallback: torch.dtype | None, note: Callable[[str], None]) -> Tensor:
         """Decode one latent [1, C, h, w] to a picture [3, H, W], about -1..1, float32 on the CPU.
@@ -76,7 +86,7 @@ class Model:
             picture = self._decode(x, tiling, note)
             if not bool(torch.isfinite(picture).all()) and fallback is not None:
                 note(f"The VAE produced NaN; decoding again in {str(fallback).removeprefix('torch.')}")
-                with _recast(self.components.vae, fallback):
+                with changed(self.components.vae, in_format(fallback)):
                     picture = self._decode(x, tiling, note)
         if not bool(torch.isfinite(picture).all()):
             raise NumericalFault(
@@ -89,7 +99,10 @@ class Model:
         rungs = [
             ("in one piece", lambda: family.decode(self.components, x, tiling)),
             ("in one piece after freeing caches", lambda: family.decode(self.components, x, tiling)),
-            ("in tiles", lambda: decode_in_tiles(lambda part: family.decode(self.components, part, tiling), x)),
+            (
+                "in tiles",
+                lambda: decode_in_tiles(lambda part: family.decode(self.components, part, False), x, wrap=tiling),
+            ),
         ]
         return climb("decoding", rungs, note)[0].float().cpu()
 
@@ -99,43 +112,8 @@ class Model:
         if self.policy.offload is Offload.NONE:
             yield
             return
-        streamed = self.policy.offload is Offload.BLOCKS and part is self.components.unet
-        if not streamed:
-            part.to(self.policy.device)
         try:
-            yield
+            with changed(part, on_device(self.device)):
+                yield
         finally:
-            part.to("cpu")
             free_caches()
-
-
-@contextmanager
-def _recast(part: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    before = next(part.parameters()).dtype
-    part.to(dtype)
-    try:
-        yield
-    finally:
-        part.to(before)
-
-
-@contextmanager
-def _block_streaming(unet: nn.Module, policy: DevicePolicy) -> Iterator[None]:
-    """Bring each leaf-most block to the device only while it computes (`--lowvram`)."""
-    if policy.offload is not Offload.BLOCKS:
-        yield
-        return
-    blocks = [block for child in unet.children() for block in (child if isinstance(child, nn.ModuleList) else (child,))]
-
-    def arrive(module: nn.Module, _args: object) -> None:
-        module.to(policy.device)
-
-    def leave(module: nn.Module, _args: object, _result: object) -> None:
-        module.to("cpu")
-
-    handles = [b.register_forward_pre_hook(arrive) for b in blocks] + [b.register_forward_hook(leave) for b in blocks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -16,7 +16,7 @@ from modules.nn.attention.backend import Backend
 from modules.nn.ops import Ops
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.model import Model
-from modules.residency.relief import free_caches
+from modules.residency.relief import climb, free_caches
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class _Key:
 
     checkpoint: Path
     vae: Path | None
-    stamps: tuple[int, ...]
-    """Modification times, so that a replaced file is loaded anew."""
+    stamps: tuple[tuple[int, ...], ...]
+    """Time, size and inode of each file, so that a replaced file is loaded anew."""
     attention: str
 
 
@@ -65,24 +65,39 @@ class Pool:
     def lease(self, wanted: ResolvedModel, attention: Backend) -> Iterator[Model]:
         """Lend the model made of the wanted files, loading it if it is not the one in memory.
 
-        The model in memory stays usable when loading another one fails.
+        The model in memory stays usable when loading another one fails, unless memory does not hold both.
 
         Raises:
             ModelError: a file cannot be used; names it and says why.
+            OutOfMemory: the model does not fit.
         """
         with self._lock:
             key = _key(wanted, attention)
-            if self._model is None or self._key != key:
-                fresh = self._load(wanted, attention)
-                self._model, self._key, self._resolved = fresh, key, wanted
+            model = self._model
+            if model is None or self._key != key:
+                model = self._load_somehow(wanted, attention)
+                self._model, self._key, self._resolved = model, key, wanted
                 free_caches()
-            yield self._model
+            yield model
 
     def unload(self) -> None:
         """Forget the model in memory."""
         with self._lock:
             self._model = self._key = self._resolved = None
             free_caches()
+
+    def _load_somehow(self, wanted: ResolvedModel, attention: Backend) -> Model:
+        """Load beside the model in memory, or in its place when there is no room for two."""
+
+        def alone() -> Model:
+            self.unload()
+            return self._load(wanted, attention)
+
+        rungs = [
+            ("beside the last one", lambda: self._load(wanted, attention)),
+            ("after unloading the last one", alone),
+        ]
+        return climb(f"loading {wanted.checkpoint.name}", rungs, logger.info)
 
     def _load(self, wanted: ResolvedModel, attention: Backend) -> Model:
         start = time.monotonic()
@@ -115,5 +130,14 @@ def _key(wanted: ResolvedModel, attention: Backend) -> _Key:
     config = sidecar(wanted.checkpoint)
     if config:
         files.append(config)
-    stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
+    stamps = tuple(_stamp(path) for path in files)
     return _Key(checkpoint=wanted.checkpoint, vae=wanted.vae, stamps=stamps, attention=attention.name)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Describe a file so that a change shows; a missing one is left to the loader, which says so."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 TILE = 48
 """Latent pixels per tile side."""
@@ -11,7 +12,9 @@ OVERLAP = 12
 """Latent pixels shared by neighbouring tiles; their pictures are cross-faded over it."""
 
 
-def decode_in_tiles(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = TILE, overlap: int = OVERLAP) -> Tensor:
+def decode_in_tiles(
+    decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = TILE, overlap: int = OVERLAP, *, wrap: bool = False
+) -> Tensor:
     """Decode overlapping tiles and blend them linearly.
 
     Differs from decoding at once near the seams, because group norms see one tile at a time.
@@ -21,7 +24,13 @@ def decode_in_tiles(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = T
         x: [B, C, h, w].
         tile: side of a tile in latent pixels.
         overlap: how many of them neighbouring tiles share.
+        wrap: let the picture continue at its opposite border, so that it repeats seamlessly.
+
+    Returns:
+        [B, 3, s*h, s*w], float32 on the CPU.
     """
+    if wrap:
+        return _wrapped(decode, x, tile, overlap)
     height, width = x.shape[-2:]
     parts = {
         (top, left): decode(x[..., top : top + tile, left : left + tile]).float().cpu()
@@ -39,6 +48,14 @@ def decode_in_tiles(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int = T
         total[..., rows, columns] += part * ramp
         weight[..., rows, columns] += ramp
     return total / weight
+
+
+def _wrapped(decode: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int) -> Tensor:
+    height, width = x.shape[-2:]
+    margin = min(overlap, height, width)
+    wider = decode_in_tiles(decode, F.pad(x, (margin,) * 4, mode="circular"), tile, overlap)
+    scale = wider.shape[-1] // (width + 2 * margin)
+    return wider[..., margin * scale : (margin + height) * scale, margin * scale : (margin + width) * scale]
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
