@@ -92,7 +92,7 @@ class House:
         self._vaes: dict[str, Path] = {}
         self.refresh_vaes()
         self._workshop: Future[Workshop] = Future()
-        ledger = Ledger(self.layout.data / "jobs.sqlite3")
+        ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
         self.engine = LocalEngine(
             self.run, snapshot=lambda overrides: self.settings.snapshot().with_overrides(overrides), ledger=ledger
         )

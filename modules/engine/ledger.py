@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modules.domain.errors import StorageFault
 from modules.engine.job import Job, JobState, Owner
+from modules.engine.origin import Origin, this_process
 from modules.engine.serialise import to_json
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _KEEP = 1000
+_LIVE = (JobState.RUNNING.value, JobState.QUEUED.value)
+_OF_ORIGIN = "state IN (?, ?) AND host=? AND pid=? AND born=?"
+_ADDED = ("host TEXT NOT NULL DEFAULT ''", "pid INTEGER NOT NULL DEFAULT 0", "born REAL NOT NULL DEFAULT 0")
+"""Columns that the first version of the table did not have."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,7 +39,10 @@ CREATE TABLE IF NOT EXISTS jobs (
     started_at REAL,
     ended_at REAL,
     files TEXT NOT NULL DEFAULT '[]',
-    error TEXT NOT NULL DEFAULT ''
+    error TEXT NOT NULL DEFAULT '',
+    host TEXT NOT NULL DEFAULT '',
+    pid INTEGER NOT NULL DEFAULT 0,
+    born REAL NOT NULL DEFAULT 0
 )
 """
 
@@ -61,13 +70,19 @@ class Ledger:
 
     Args:
         path: database file; its folder exists. A file that is not a database is moved aside.
+        alone: no other process uses the data folder.
+
+    Raises:
+        StorageFault: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, alone: bool = True) -> None:
         self._lock = threading.Lock()
-        self._path = path
+        self._path, self._alone, self._origin = path, alone, this_process()
         try:
             self._db = _open(path)
+        except sqlite3.OperationalError as error:  # locked, read-only, full: nothing is wrong with its content
+            raise StorageFault(f"{path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
             aside = path.with_name(f"{path.name}.bad-{time.time_ns()}")
             path.replace(aside)
@@ -75,18 +90,24 @@ class Ledger:
             self._db = _open(path)
 
     def recover(self) -> int:
-        """Mark what the previous run left over: running jobs as interrupted, waiting ones as not run.
+        """Mark what earlier runs left over: running jobs as interrupted, waiting ones as not run.
+
+        Jobs of a process that still runs are its own business. Call it before jobs are accepted.
 
         Returns:
             The number of jobs marked.
         """
+        ended = f"UPDATE jobs SET ended_at=?, state=CASE state WHEN ? THEN ? ELSE ? END WHERE {_OF_ORIGIN}"
+        states = (JobState.RUNNING.value, JobState.INTERRUPTED.value, JobState.NOT_RUN.value)
 
         def write(db: sqlite3.Connection) -> int:
+            found = db.execute("SELECT DISTINCT host, pid, born FROM jobs WHERE state IN (?, ?)", _LIVE).fetchall()
+            origins = [Origin(host=row["host"], pid=row["pid"], born=row["born"]) for row in found]
+            gone = [origin for origin in origins if not origin.host or origin.is_gone(alone=self._alone)]
             now = time.time()
-            marked = 0
-            for old, new in ((JobState.RUNNING, JobState.INTERRUPTED), (JobState.QUEUED, JobState.NOT_RUN)):
-                done = db.execute("UPDATE jobs SET state=?, ended_at=? WHERE state=?", (new.value, now, old.value))
-                marked += done.rowcount
+            marked = sum(
+                db.execute(ended, (now, *states, *_LIVE, one.host, one.pid, one.born)).rowcount for one in gone
+            )
             db.execute("DELETE FROM jobs WHERE number <= (SELECT max(number) FROM jobs) - ?", (_KEEP,))
             return marked
 
@@ -97,12 +118,12 @@ class Ledger:
         payload = json.dumps(to_json(job.payload))
         row = (
             job.id, job.task_id, job.kind, payload, job.owner.source, job.owner.client, job.owner.user,
-            JobState.QUEUED.value, job.accepted_at,
+            JobState.QUEUED.value, job.accepted_at, self._origin.host, self._origin.pid, self._origin.born,
         )  # fmt: skip
         self._do(
             lambda db: db.execute(
-                "INSERT INTO jobs (id, task_id, kind, payload, source, client, user, state, accepted_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, task_id, kind, payload, source, client, user, state, accepted_at, host, pid, born)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             ),
             None,
@@ -152,7 +173,13 @@ def _open(path: Path) -> sqlite3.Connection:
         with closing(db.execute("PRAGMA journal_mode=WAL")):
             pass
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("BEGIN IMMEDIATE")
         db.execute(_SCHEMA)
+        known = {row["name"] for row in db.execute("PRAGMA table_info(jobs)")}
+        for column in _ADDED:
+            if column.split()[0] not in known:
+                db.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+        db.execute("COMMIT")
     except sqlite3.DatabaseError:
         db.close()
         raise

@@ -9,7 +9,7 @@ from traceback import format_exception
 from typing import Any
 
 from modules.domain.errors import ShuttingDown, WebuiError
-from modules.domain.events import Event, Failed, Finished, Interrupted, Queued, Started
+from modules.domain.events import Event, Failed, Finished, Interrupted, Noted, Queued, Started
 from modules.domain.result import Outcome
 from modules.engine.job import Cancelled, Job, JobHandle, JobState, Payload, without_frames
 from modules.engine.ledger import Ledger
@@ -173,8 +173,9 @@ class LocalEngine:
 
     def _context(self, handle: JobHandle) -> JobContext:
         settings = self._snapshot(handle.job.payload.overrides)
+        hooks = self._hooks.noting(lambda text: handle.add(Noted(job_id=handle.id, text=text)))
         return JobContext(
-            job_id=handle.id, settings=settings, emit=handle.add, cancel=handle.cancel_token, hooks=self._hooks,
+            job_id=handle.id, settings=settings, emit=handle.add, cancel=handle.cancel_token, hooks=hooks,
             wants_preview=preview_policy(settings.previews, handle),
         )  # fmt: skip
 
