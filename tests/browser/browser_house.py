@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -22,8 +21,8 @@ ARGUMENTS = [
     "--no-first-run", "--disable-gpu",
 ]  # fmt: skip
 START_S = 90.0
-HARMLESS = re.compile(r"gradio_api/(queue/data|heartbeat)|internal/jobs/\w+/(events|preview)")
-"""Streams and pictures that end when the page does."""
+LEFT = "net::ERR_ABORTED"
+"""What a browser calls a request that ends because its page does."""
 
 
 def browser_path() -> str | None:
@@ -77,10 +76,10 @@ class Visit:
 
     def __post_init__(self) -> None:
         page = self.page
-        page.on("console", lambda line: self._note(line.type in ("error", "warning"), f"console: {line.text}"))
+        page.on("console", lambda line: self._note(line.type == "error", f"console: {line.text}"))
         page.on("pageerror", lambda error: self._note(True, f"error: {error}"))
         page.on("request", lambda sent: self._note(self._is_foreign(sent.url), f"foreign: {sent.url}"))
-        page.on("requestfailed", lambda sent: self._note(not HARMLESS.search(sent.url), f"failed: {sent.url}"))
+        page.on("requestfailed", lambda sent: self._note(sent.failure != LEFT, f"failed: {sent.url}"))
         page.on("response", lambda got: self._note(got.status >= 400, f"{got.status}: {got.url}"))
 
     def _note(self, is_wrong: bool, text: str) -> None:

@@ -183,25 +183,18 @@ WEIGHTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "start", "end", "direction", "wanted"), WEIGHTS)
-def test_weights(visit: Visit, text: str, start: int, end: int, direction: int, wanted: str | None):
-    made = visit.page.evaluate(
-        "async (given) => (await import('./internal/ui/assets/weights.js')).adjust(...given)",
-        [text, start, end, direction],
-    )
-    assert (made and made["text"]) == wanted
+MOVES = [("a, b, c", 0, 1, "b, a, c"), ("a, b, c", 6, -1, "a, c, b"), ("a, b", 0, -1, None), ("a, b", 4, 1, None)]
+RUN_ALL = """async ([name, cases]) => {
+    const { [name]: run } = await import('./internal/ui/assets/weights.js');
+    return cases.map((given) => run(...given)?.text ?? null);
+}"""
 
 
-@pytest.mark.parametrize(
-    ("text", "at", "direction", "wanted"),
-    [("a, b, c", 0, 1, "b, a, c"), ("a, b, c", 6, -1, "a, c, b"), ("a, b", 0, -1, None), ("a, b", 4, 1, None)],
-)
-def test_moving_items(visit: Visit, text: str, at: int, direction: int, wanted: str | None):
-    made = visit.page.evaluate(
-        "async (given) => (await import('./internal/ui/assets/weights.js')).moveItems(...given)",
-        [text, at, at, direction],
-    )
-    assert (made and made["text"]) == wanted
+def test_every_way_to_change_a_prompt(visit: Visit):
+    made = visit.page.evaluate(RUN_ALL, ["adjust", [list(case[:4]) for case in WEIGHTS]])
+    assert made == [wanted for *_, wanted in WEIGHTS]
+    moved = visit.page.evaluate(RUN_ALL, ["moveItems", [[text, at, at, way] for text, at, way, _ in MOVES]])
+    assert moved == [wanted for *_, wanted in MOVES]
 
 
 def test_composing_keys_are_left_alone(visit: Visit):
@@ -247,7 +240,9 @@ def test_size_is_swapped(visit: Visit):
 
 
 def test_a_parameters_text_is_applied(visit: Visit):
-    visit.prompt("an owl\nNegative prompt: day\nSteps: 9, Sampler: Euler, CFG scale: 3.5, Seed: 5, Size: 128x64, Clip skip: 2")
+    visit.prompt(
+        "an owl\nNegative prompt: day\nSteps: 9, Sampler: Euler, CFG scale: 3.5, Seed: 5, Size: 128x64, Clip skip: 2"
+    )
     visit.page.click("#paste")
     visit.page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value === 'an owl'")
     assert visit.page.input_value("#txt2img_neg_prompt textarea") == "day"
@@ -340,10 +335,10 @@ def test_queueing_is_quick(visit: Visit):
     assert times < 1000
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_colours_follow_the_address(visit: Visit, theme: str):
-    visit.open(f"?__theme={theme}")
-    assert visit.page.evaluate("document.body.classList.contains('dark')") is (theme == "dark")
+def test_colours_follow_the_address(visit: Visit):
+    for theme in ("dark", "light"):
+        visit.open(f"?__theme={theme}")
+        assert visit.page.evaluate("document.body.classList.contains('dark')") is (theme == "dark")
 
 
 def test_narrow_screens_need_no_scrolling_sideways(visit: Visit):
