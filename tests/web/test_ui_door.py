@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.responses import Response
 
-from modules.web.ui.interface import Interface
+from modules.web.ui.interface import Interface, Page
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
 
@@ -19,7 +20,7 @@ def house(tmp_path: Path) -> Iterator[RestHouse]:
         yield built
 
 
-def little_page(started: list[str]) -> FastAPI:
+def little_page(started: list[str]) -> Page:
     """Stand in for gradio's application: one page, and a life of its own."""
     import contextlib
 
@@ -31,7 +32,7 @@ def little_page(started: list[str]) -> FastAPI:
 
     app = FastAPI(lifespan=life, openapi_url=None)
     app.get("/")(lambda: "the page")
-    return app
+    return Page(app=app, identify=lambda request: request.cookies.get("who"))
 
 
 def outer(house: RestHouse) -> FastAPI:
@@ -51,7 +52,7 @@ def test_page_joins_a_running_server(house: RestHouse, tmp_path: Path, monkeypat
         assert "Starting" in waiting.text
         assert 'http-equiv="refresh"' in waiting.text
         loading = threading.Thread(
-            target=interface.load, args=(ui_context(house, tmp_path), lambda _: little_page(told))
+            target=interface.load, args=(ui_context(house, tmp_path), lambda *_: little_page(told))
         )
         loading.start()
         loading.join(10)
@@ -70,7 +71,7 @@ def test_server_ends_before_the_page_was_there(house: RestHouse):
 def test_a_page_that_cannot_be_built_leaves_the_rest_alone(
     house: RestHouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    def broken(_context: object) -> FastAPI:
+    def broken(_context: object, _logins: object) -> Page:
         raise RuntimeError("no gradio here")
 
     app = outer(house)
@@ -173,3 +174,28 @@ def test_scripts_and_the_owners_style_sheet_are_served(page: TestClient, tmp_pat
 @pytest.mark.parametrize("path", ["..%2fbuild.py", "%2e%2e/build.py", "..\\build.py", "/etc/passwd", "none.js"])
 def test_only_assets_are_served_as_assets(page: TestClient, path: str):
     assert page.get(f"/internal/ui/assets/{path}").status_code == 404
+
+
+def test_logins_of_the_page_hold_for_its_routes(house: RestHouse, tmp_path: Path):
+    app = outer(house)
+    interface = Interface(app, logins=[("ann", "secret"), ("bob", "other")])
+    with TestClient(app, base_url=ORIGIN) as client:
+        assert client.post("/internal/thing").status_code == 401
+        interface.load(ui_context(house, tmp_path), lambda *_: little_page([]))
+        for path in ("/internal/thing", "/internal/ui/settings", "/sdapi/v1/txt2img", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 401, path
+        assert client.get("/").status_code == 200
+        assert client.get("/internal/ui/assets/main.js").status_code == 200
+        assert client.post("/internal/thing", auth=("ann", "secret")).status_code == 200
+        assert client.post("/internal/thing", auth=("ann", "other")).status_code == 401
+        client.cookies.set("who", "bob")
+        assert client.post("/internal/thing").status_code == 200
+
+
+def test_guessing_logins_is_slowed_down(house: RestHouse):
+    app = outer(house)
+    Interface(app, logins=[("ann", "secret")])
+    app.post("/login")(lambda: Response(status_code=400))
+    with TestClient(app, base_url=ORIGIN) as client:
+        assert [client.post("/login").status_code for _ in range(11)] == [400] * 10 + [429]
+        assert client.post("/internal/thing", auth=("ann", "secret")).status_code == 429

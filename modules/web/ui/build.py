@@ -1,7 +1,7 @@
 """The page: what is at its top, its tabs, what is below."""
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,12 +9,16 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 from gradio import themes
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount
 
+from modules.cli import Login
 from modules.domain.errors import WebuiError
 from modules.settings.snapshot import declarations
 from modules.web.ui import html, settings_form
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
+from modules.web.ui.interface import Page
 from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool
@@ -27,14 +31,28 @@ MAX_QUICK = 20
 MAX_UPLOAD = "64mb"
 
 
-def application(context: UiContext) -> FastAPI:
-    """Make the application that serves the page."""
+def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
+    """Make the application that serves the page.
+
+    Args:
+        context: what the page works with.
+        logins: who may use it; everyone when empty.
+    """
     app = FastAPI(openapi_url=None)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app, build(context), path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
         ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(), head=head(context.theme),
-        allowed_paths=[], favicon_path=None,
+        allowed_paths=[], favicon_path=None, auth=list(logins) or None,
     )  # fmt: skip
+    inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
+
+    def identify(request: HTTPConnection) -> str | None:
+        """Return whose cookie a request carries; gradio gives one at login, safe or not as the connection is."""
+        names = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
+        token = next((request.cookies[name] for name in names if name in request.cookies), None)
+        return inner.tokens.get(token)
+
+    return Page(app=app, identify=identify)
 
 
 def build(context: UiContext) -> gr.Blocks:

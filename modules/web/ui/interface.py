@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,28 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modules.cli import Login
 from modules.web.rest.errors import render
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.routes import PREFIX, ui_router
+from modules.web.ui.wall import Identify, Wall
 
 logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
-Build = Callable[[UiContext], FastAPI]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Page:
+    """The page as an application."""
+
+    app: FastAPI
+    identify: Identify = lambda _request: None
+    """Returns the user who has logged in on the page."""
+
+
+Build = Callable[[UiContext, Sequence[Login]], Page]
 Life = Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]
 
 
@@ -35,10 +49,13 @@ class Interface:
 
     Args:
         app: the application that the server runs, all of its own routes included.
+        logins: who may use the page; empty lets everyone in. Holds for every route, so leave it out where the server
+            asks for credentials itself.
     """
 
-    def __init__(self, app: FastAPI) -> None:
-        self._outer = app
+    def __init__(self, app: FastAPI, *, logins: Sequence[Login] = ()) -> None:
+        self._outer, self._logins = app, tuple(logins)
+        self._identify: Identify = lambda _request: None
         self._gradio: ASGIApp | None = None
         self._stage = "Starting"
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
@@ -49,6 +66,7 @@ class Interface:
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         # The default answers what no route does. A mount at "/" would also swallow wrong methods of known routes.
         app.router.default = self
+        app.add_middleware(Wall, logins=self._logins, identify=lambda request: self._identify(request))
 
     def load(self, context: UiContext, build: Build | None = None) -> None:
         """Import gradio, build the page and show it; takes seconds and returns when that is done.
@@ -66,9 +84,9 @@ class Interface:
             os.environ["GRADIO_TEMP_DIR"] = str(context.temp)
             if build is None:
                 from modules.web.ui.build import application as build
-            served = build(context)
+            page = build(context, self._logins)
             loop = self._loop.result()
-            asyncio.run_coroutine_threadsafe(self._start(served), loop).result()
+            asyncio.run_coroutine_threadsafe(self._start(page), loop).result()
         except Exception:
             logger.exception("the interface could not be built")
             self._stage = "The interface could not be built; the log says why. The API works."
@@ -107,16 +125,16 @@ class Interface:
 
         return life
 
-    async def _start(self, served: FastAPI) -> None:
+    async def _start(self, page: Page) -> None:
         """Run gradio's own start-up, then let it answer."""
         ready = asyncio.Event()
-        self._running = asyncio.create_task(self._live(served, ready))
+        self._running = asyncio.create_task(self._live(page.app, ready))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._running.done():
             await self._running
-        self._gradio = served
+        self._gradio, self._identify = page.app, page.identify
 
     async def _live(self, served: FastAPI, ready: asyncio.Event) -> None:
         """Stay inside gradio's life until the server's ends; entered and left by one task, as anyio demands."""
