@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.responses import Response
 
-from modules.web.ui.interface import Interface, Page
+from modules.web.ui.interface import Interface
+from modules.web.ui.page import Page
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
 

@@ -18,7 +18,7 @@ from modules.settings.snapshot import declarations
 from modules.web.ui import html, settings_form
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
-from modules.web.ui.interface import Page
+from modules.web.ui.page import Page
 from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,13 @@ from modules.cli import Login
 from modules.web.rest.errors import render
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
+from modules.web.ui.page import Identify, Page
 from modules.web.ui.routes import PREFIX, ui_router
-from modules.web.ui.wall import Identify, Wall
+from modules.web.ui.wall import Wall
 
 logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Page:
-    """The page as an application."""
-
-    app: FastAPI
-    identify: Identify = lambda _request: None
-    """Returns the user who has logged in on the page."""
-
-
 Build = Callable[[UiContext, Sequence[Login]], Page]
 Life = Callable[[Any], contextlib.AbstractAsyncContextManager[Any]]
 

@@ -1,6 +1,6 @@
 """Logins of the page (`--gradio-auth`) for everything that gradio does not guard itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -10,13 +10,12 @@ from modules.cli import Login
 from modules.web.rest.errors import answer, shape
 from modules.web.rest.guard import Gate
 from modules.web.rest.wire import PING, USER_KEY
+from modules.web.ui.page import Identify
 
 GUARDED = ("/internal/", "/sdapi/", "/docs", "/redoc", "/openapi.json")
 OPEN = (PING, "/internal/ui/assets/", "/internal/ui/user.css")
 LOGIN = "/login"
 """Gradio's address that takes the form of its login page."""
-
-Identify = Callable[[HTTPConnection], str | None]
 
 
 class Wall:
