@@ -60,7 +60,8 @@ def serve(config: LaunchConfig) -> int:
         if not config.nowebui:
             from modules.web.ui.interface import Interface
 
-            app.state.interface = Interface(app)
+            # With --api-auth the server asks for credentials itself, for the page as well.
+            app.state.interface = Interface(app, logins=() if config.api_auth else config.gradio_auth)
         return server.serve(app, config, partial(_build, app, config, until_exit))
 
 
