@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from modules.web.ui.page import Page
 from modules.web.ui.values import parameters
-from tests.web.rest_house import RestHouse, rest_house
+from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
 
 MAX_INPUTS, MAX_OUTPUTS = 100, 50
@@ -103,3 +105,36 @@ def test_footer_and_head_name_our_own_files_only(house: RestHouse, tmp_path: Pat
     assert "http" not in head("dark")
     assert "__theme" in head("dark")
     assert "__theme" not in head(None)
+
+
+@pytest.fixture(scope="module")
+def served(house: RestHouse, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    from modules.web.ui.build import application
+
+    async def made() -> Page:
+        return application(ui_context(house, tmp_path_factory.mktemp("served")))
+
+    return TestClient(asyncio.run(made()).app, base_url=ORIGIN, raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd", "../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd", "%252e%252e/etc/passwd", "..\\..\\etc\\passwd",
+        "http://127.0.0.1:9/", "//127.0.0.1:9/", "%00", "webui.py", "{root}/webui.py", "{root}/no such file",
+        "{root}/modules/web/ui/build.py", "{root}/.git/config",
+    ],
+)  # fmt: skip
+def test_no_file_outside_uploads_is_served(served: TestClient, path: str):
+    wanted = path.replace("{root}", str(Path(__file__).resolve().parents[2]))
+    answer = served.get(f"/gradio_api/file={wanted}", follow_redirects=False)
+    assert answer.status_code in (403, 404)
+
+
+@pytest.mark.parametrize("body", [{"fn_index": 9999}, {"fn_index": -1}, {}, {"fn_index": "a"}, []])
+@pytest.mark.parametrize("route", ["run/predict", "queue/join"])
+def test_unknown_events_are_the_clients_mistake(served: TestClient, route: str, body: object):
+    asked = {"data": [], "session_hash": "x", **body} if isinstance(body, dict) else body
+    answer = served.post(f"/gradio_api/{route}", json=asked)
+    assert 400 <= answer.status_code < 500
+    assert "detail" in answer.json()

@@ -9,12 +9,16 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 from gradio import themes
+from gradio.route_utils import FnIndexInferError
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.routing import Mount
 
 from modules.cli import Login
 from modules.domain.errors import WebuiError
 from modules.settings.snapshot import declarations
+from modules.web.rest.errors import render
 from modules.web.ui import html, settings_form
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
@@ -45,6 +49,8 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
         allowed_paths=[], favicon_path=None, auth=list(logins) or None,
     )  # fmt: skip
     inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
+    for kind, handler in ((KeyError, _unknown_event), (FnIndexInferError, _unknown_event), (Exception, _fault)):
+        inner.add_exception_handler(kind, handler)
 
     def identify(request: HTTPConnection) -> str | None:
         """Return whose cookie a request carries; gradio gives one at login, safe or not as the connection is."""
@@ -53,6 +59,16 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
         return inner.tokens.get(token)
 
     return Page(app=app, identify=identify)
+
+
+async def _unknown_event(_request: HTTPConnection, _error: Exception) -> Response:
+    """Answer to an event that the page does not have; gradio only looks it up in a dictionary."""
+    return render(HTTPException(404, "Unknown event"))
+
+
+async def _fault(_request: HTTPConnection, error: Exception) -> Response:
+    """Answer to an error that nobody foresaw, without its traceback."""
+    return render(error)
 
 
 def build(context: UiContext) -> gr.Blocks:
