@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from modules.sampling.steps import ancestral, at, done, draw, levels
@@ -24,8 +25,8 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Iterator[Step]:
             x = x0
         else:
             h = math.log(sigma / sigma_next)
-            ahead = x0 if before is None else x0 + (x0 - before) * (h / (2 * h_before))
-            x = (sigma_next / sigma) * x - math.expm1(-h) * ahead
+            ahead = x0 if before is None else torch.add(x0, x0 - before, alpha=h / (2 * h_before))
+            x = torch.add(x * (sigma_next / sigma), ahead, alpha=-math.expm1(-h))
             h_before = h
         before = x0
         yield done(i, sigma_next, x, x0)

@@ -93,6 +93,9 @@ class Guided:
         self._unused = not needs_uncond and all(
             self._scale * sum(part.weight for part in parts) == 1 for parts in self._positives
         )
+        self._num_rows = sum(len(parts) for parts in self._positives)
+        weights = {part.weight for parts in self._positives for part in parts}
+        self._even_weight = weights.pop() if len(weights) == 1 and self._num_rows == len(self._negatives) else None
         self._first_rows = list(accumulate((len(parts) for parts in self._positives[:-1]), initial=0))
         self._layout: _Layout | None = None
         self._uncond: Tensor | None = None
@@ -105,17 +108,17 @@ class Guided:
         """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
         skip = self._skips(sigma)
         calls = self._calls(x.device, skip or self._unused)
-        outputs = torch.cat([self._evaluate(rows, x, sigma) for rows in calls])
+        parts = [self._evaluate(rows, x, sigma) for rows in calls]
+        outputs = parts[0] if len(parts) == 1 else torch.cat(parts)
         self.calls += 1
-        num_positive = sum(len(parts) for parts in self._positives)
-        positive = outputs[:num_positive]
+        positive = outputs[: self._num_rows]
         if skip:
             # Each picture's first prompt stands in for the side that was left out.
             negative = positive[self._first_rows]
         elif self._unused:
             negative = torch.zeros_like(x)
         else:
-            negative = outputs[num_positive:]
+            negative = outputs[self._num_rows :]
         self._uncond = negative
         return self._combine(positive, negative, 1.0 if skip else self._scale)
 
@@ -183,13 +186,14 @@ class Guided:
 
     def _evaluate(self, rows: Rows, x: Tensor, sigma: Tensor) -> Tensor:
         """Run one network call; returns an estimate per row."""
-        return self._predict(x.index_select(0, rows.owners), sigma.index_select(0, rows.owners), rows.conditioning)
+        # One picture is repeated without being copied.
+        seen = x.expand(len(rows), -1, -1, -1) if x.shape[0] == 1 else x.index_select(0, rows.owners)
+        return self._predict(seen, sigma.index_select(0, rows.owners), rows.conditioning)
 
     def _combine(self, positive: Tensor, negative: Tensor, scale: float) -> Tensor:
         """Push each picture's negative estimate along its weighted prompts."""
-        weights = {part.weight for parts in self._positives for part in parts}
-        if len(positive) == len(negative) and len(weights) == 1:
-            return negative + (positive - negative) * (weights.pop() * scale)
+        if self._even_weight is not None:
+            return torch.lerp(negative, positive, self._even_weight * scale)
         combined: list[Tensor] = []
         row = 0
         for parts, base in zip(self._positives, negative, strict=True):

@@ -31,7 +31,7 @@ def euler(
     for i, (sigma, sigma_next) in enumerate(pairwise(levels(sigmas))):
         x, raised = churn(x, sigma, sigma_next)
         x0 = denoise(x, at(x, raised))
-        x = x + slope(x, x0, raised) * (sigma_next - raised)
+        x = torch.add(x, x - x0, alpha=(sigma_next - raised) / raised)
         yield done(i, sigma_next, x, x0)
 
 

@@ -85,6 +85,12 @@ class SigmaTable:
         return self.sigmas.log()
 
     @cached_property
+    def _spans(self) -> tuple[Tensor, Tensor, float, float]:
+        """Inner entries [N - 2] of `log_sigmas`, distances [N - 1] between neighbours, first and last entry."""
+        logs = self.log_sigmas
+        return logs[1:-1].contiguous(), logs.diff(), float(logs[0]), float(logs[-1])
+
+    @cached_property
     def alphas_cumprod(self) -> Tensor:
         """[N] float64: 1 / (1 + sigma^2), the signal's share of the variance."""
         return 1 / (1 + self.sigmas.double() ** 2)
@@ -129,12 +135,13 @@ class SigmaTable:
 
     def t_of(self, sigma: Tensor) -> Tensor:
         """Return the timesteps of levels, clamped to t_min..t_max; any shape, float32."""
-        log_sigma = sigma.float().log()
-        low = (torch.searchsorted(self.log_sigmas, log_sigma.contiguous(), right=True) - 1).clamp(0, len(self) - 2)
-        low_log, high_log = self.log_sigmas[low], self.log_sigmas[low + 1]
-        part = ((log_sigma - low_log) / (high_log - low_log)).clamp(0, 1)
-        entry = low + (part > 0.5) if self.quantize else low + part
-        return entry.float() * self.stride + self.t_min
+        inner, gaps, first, last = self._spans
+        log_sigma = sigma.float().log().clamp(first, last).contiguous()
+        # Without the two ends the number of entries passed is already the index of the lower neighbour.
+        low = torch.searchsorted(inner, log_sigma, right=True)
+        part = (log_sigma - self.log_sigmas.take(low)) / gaps.take(low)
+        entry = (low + (part > 0.5)).float() if self.quantize else low + part
+        return entry if self.stride == 1 else entry * self.stride + self.t_min
 
 
 class Target(Enum):
@@ -181,7 +188,7 @@ class Prediction:
         """Return the factor between `x` and what the network is fed; same shape as sigma."""
         if self.target is Target.FLOW:
             return torch.ones_like(sigma)
-        return (sigma**2 + 1) ** -0.5
+        return (sigma.square() + 1).rsqrt()
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """Return the `t` that the network is told at a level; same shape as sigma."""
@@ -209,7 +216,7 @@ class Prediction:
             case Target.V:
                 return (x / (s**2 + 1)) - output * (s / (s**2 + 1) ** 0.5)
             case Target.EPS | Target.FLOW:
-                return x - output * s
+                return torch.addcmul(x, output, s, value=-1)
 
 
 def predict(network: Network, prediction: Prediction) -> Predict:

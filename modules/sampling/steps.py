@@ -20,7 +20,7 @@ def at(x: Tensor, sigma: float) -> Tensor:
 
 def slope(x: Tensor, x0: Tensor, sigma: float) -> Tensor:
     """Return dx / dsigma of the probability-flow ODE. Source: Karras et al. 2022, arXiv:2206.00364, equation 3."""
-    return (x - x0) / sigma
+    return (x - x0).div_(sigma)
 
 
 def draw(noise: Noise, sigma: float, sigma_next: float) -> Tensor:
