@@ -29,7 +29,7 @@ from modules.library.header import Header
 from modules.library.vaes import list_vaes
 from modules.prompting.styles import Style, read_styles
 from modules.prompting.wildcards import scan_wildcards
-from modules.settings.store import Freeze, SettingsStore
+from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
 from modules.web.services import Services
 
@@ -60,8 +60,7 @@ def serve(config: LaunchConfig) -> int:
         if not config.nowebui:
             from modules.web.ui.interface import Interface
 
-            # With --api-auth the server asks for credentials itself, for the page as well.
-            app.state.interface = Interface(app, logins=() if config.api_auth else config.gradio_auth)
+            app.state.interface = Interface(app, logins=config.gradio_auth)
         return server.serve(app, config, partial(_build, app, config, until_exit))
 
 
@@ -140,7 +139,8 @@ class House:
             theme=config.theme,
             api=config.api,
             remote=config.is_remote,
-            last_prompt=self._last_prompt(),
+            last_prompt=None if config.hide_ui_dir_config else self._last_prompt(),
+            hidden=PLACE_KEYS if config.hide_ui_dir_config else frozenset(),
             user_css=self.layout.user_css,
         )
         app.state.interface.load(context)
@@ -254,14 +254,17 @@ def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snaps
     """Return how the settings choose the attention; each answer is worked out and logged once."""
     from modules.nn.attention.backend import AttentionSpec
     from modules.nn.attention.select import choose
+    from modules.residency.device import memory_bytes
 
     spec = AttentionSpec(device=policy.device, dtype=policy.dtype)
+    whole = memory_bytes(policy.device) * (config.sub_quad_chunk_threshold or 0) // 100
 
     @cache
     def named(name: str, upcast: bool) -> "Backend":
         return choose(
-            name, spec, upcast=upcast, query_chunk=config.sub_quad_q_chunk_size, kv_chunk=config.sub_quad_kv_chunk_size
-        )
+            name, spec, upcast=upcast, query_chunk=config.sub_quad_q_chunk_size, whole_bytes=whole,
+            kv_chunk=config.sub_quad_kv_chunk_size,
+        )  # fmt: skip
 
     def chosen(settings: "Snapshot") -> "Backend":
         wanted = settings.optimizations.cross_attention_optimization
@@ -296,12 +299,12 @@ def _wish(config: LaunchConfig) -> Any:
         precision=config.precision,
         medvram=config.medvram,
         lowvram=config.lowvram,
+        channels_last=config.opt_channelslast,
     )
 
 
 def _layout(config: LaunchConfig) -> Layout:
-    overrides = {"settings_file": config.ui_settings_file, "ui_config_file": config.ui_config_file}
-    return Layout.of(ROOT, config.data_dir, config.models_dir, overrides)
+    return Layout.of(ROOT, config.data_dir, config.models_dir, {"settings_file": config.ui_settings_file})
 
 
 def _sources(config: LaunchConfig, layout: Layout) -> Sources:
@@ -314,10 +317,11 @@ def _sources(config: LaunchConfig, layout: Layout) -> Sources:
 
 
 def _freeze(config: LaunchConfig) -> Freeze:
+    hidden = PLACE_KEYS if config.hide_ui_dir_config else frozenset[str]()
     return Freeze(
         everything=config.freeze_settings,
         sections=config.freeze_settings_in_sections,
-        keys=config.freeze_specific_settings,
+        keys=config.freeze_specific_settings | hidden,
     )
 
 

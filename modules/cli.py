@@ -33,7 +33,6 @@ class LaunchConfig:
     ckpt_dir: Path | None
     vae_dir: Path | None
     vae_path: Path | None
-    ui_config_file: Path
     ui_settings_file: Path
     styles_file: tuple[Path, ...]
     """Files or wildcards; the first one takes new styles. At least one."""
@@ -44,7 +43,6 @@ class LaunchConfig:
     no_half_vae: bool
     precision: str
     """full, half or autocast"""
-    upcast_sampling: bool
     medvram: bool
     lowvram: bool
     use_cpu: frozenset[str]

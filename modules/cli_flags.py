@@ -120,7 +120,7 @@ PLACES = (
     Flag("--lyco-dir-backcompat", PATH, "MODELS/LyCORIS", PLANNED, "second folder of LoRAs", alias="--lyco-dir"),
     Flag("--scunet-models-path", PATH, "MODELS/ScuNET", PLANNED, "folder of ScuNET models"),
     Flag("--swinir-models-path", PATH, "MODELS/SwinIR", PLANNED, "folder of SwinIR models"),
-    Flag("--ui-config-file", PATH, "DATA/ui-config.json", WORKS, "file with the defaults of the interface"),
+    Flag("--ui-config-file", PATH, "DATA/ui-config.json", PLANNED, "file with the defaults of the interface"),
     Flag("--ui-settings-file", PATH, "DATA/config.json", WORKS, "file with the settings"),
     Flag("--styles-file", PATHS, (), WORKS, "styles file or wildcard, repeatable; new styles go to the first"),
     Flag("--gradio-allowed-path", PATHS, ("DATA",), WORKS, "further folder whose files may be served, repeatable"),
@@ -139,7 +139,7 @@ PRECISION_AND_MEMORY = (
         "precision of evaluation; half cannot be combined with --no-half",
         choices=("full", "half", "autocast"),
     ),
-    Flag("--upcast-sampling", SWITCH, False, WORKS, "weights in float16, sampling in float32"),
+    Flag("--upcast-sampling", SWITCH, False, SILENT, "sampling always runs in float32, whatever the weights are in"),
     Flag("--medvram", SWITCH, False, WORKS, "keep only the component in use on the GPU"),
     Flag("--medvram-sdxl", SWITCH, False, PLANNED, "--medvram for SDXL checkpoints only"),
     Flag("--lowvram", SWITCH, False, WORKS, "stream the network's layers through the GPU; slow"),
@@ -165,7 +165,7 @@ PRECISION_AND_MEMORY = (
 
 ATTENTION = (
     Flag("--xformers", SWITCH, False, WORKS, "use attention of the package xformers"),
-    Flag("--force-enable-xformers", SWITCH, False, WORKS, "use xformers without checking the device"),
+    Flag("--force-enable-xformers", SWITCH, False, WORKS, "the same as --xformers, which asks the device itself"),
     Flag("--xformers-flash-attention", SWITCH, False, PLANNED, "use the flash kernel of xformers"),
     Flag("--opt-sdp-attention", SWITCH, False, WORKS, "prefer scaled dot product attention of torch"),
     Flag("--opt-sdp-no-mem-attention", SWITCH, False, WORKS, "the same without its memory-efficient kernel"),

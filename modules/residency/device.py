@@ -34,6 +34,7 @@ class DeviceWish:
     precision: str = "autocast"
     medvram: bool = False
     lowvram: bool = False
+    channels_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class DevicePolicy:
     text_dtype: torch.dtype
     vae_dtype: torch.dtype
     offload: Offload = Offload.NONE
+    channels_last: bool = False
+    """Keep the weights of convolutions in the order in which some cards compute faster."""
     why: str = ""
     """One line for the log."""
 
@@ -64,9 +67,21 @@ def decide(wish: DeviceWish) -> DevicePolicy:
     offload = Offload.NONE
     if device.type != "cpu" and (wish.medvram or wish.lowvram):
         offload = Offload.BLOCKS if wish.lowvram else Offload.COMPONENTS
-    policy = DevicePolicy(device=device, dtype=dtype, text_dtype=dtype, vae_dtype=vae_dtype, offload=offload, why=why)
+    policy = DevicePolicy(
+        device=device, dtype=dtype, text_dtype=dtype, vae_dtype=vae_dtype, offload=offload,
+        channels_last=wish.channels_last, why=why,
+    )  # fmt: skip
     logger.info("%s, %s, VAE %s, offload: %s", why, _name(dtype), _name(vae_dtype), offload.value)
     return policy
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Return how much memory a device has."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    import psutil
+
+    return psutil.virtual_memory().total
 
 
 def _device(wish: DeviceWish) -> tuple[torch.device, str]:

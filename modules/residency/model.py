@@ -70,7 +70,15 @@ class Model:
         if blocks:
             free_caches()
 
-    def decode(self, x: Tensor, *, tiling: bool, fallback: torch.dtype | None, note: Callable[[str], None]) -> Tensor:
+    def decode(
+        self,
+        x: Tensor,
+        *,
+        tiling: bool,
+        fallback: torch.dtype | None,
+        note: Callable[[str], None],
+        check_nan: bool = True,
+    ) -> Tensor:
         """Decode one latent [1, C, h, w] to a picture [3, H, W], about -1..1, float32 on the CPU.
 
         Args:
@@ -78,12 +86,15 @@ class Model:
             tiling: make the picture repeat seamlessly.
             fallback: number format to retry in when the result is not finite; None refuses at once.
             note: told when memory or precision forced another way.
+            check_nan: refuse a result that is not finite; otherwise what is no number becomes black.
 
         Raises:
             NumericalFault: the result is not finite, also after the retry.
         """
         with self._present(self.components.vae):
             picture = self._decode(x, tiling, note)
+            if not check_nan:
+                return picture.nan_to_num(nan=-1.0)
             if not bool(torch.isfinite(picture).all()) and fallback is not None:
                 note(f"The VAE produced NaN; decoding again in {str(fallback).removeprefix('torch.')}")
                 with changed(self.components.vae, in_format(fallback)):
@@ -93,6 +104,28 @@ class Model:
                 "The VAE produced NaN or infinite values. Start with --no-half-vae, or choose another VAE in the settings."
             )
         return picture
+
+    def encode(self, picture: Tensor, *, tiling: bool, note: Callable[[str], None]) -> Tensor:
+        """Encode one picture [1, 3, H, W] in -1..1 to a latent [1, C, h, w] on the sampler's scale, float32.
+
+        Args:
+            picture: sides that are multiples of the latent's downscale.
+            tiling: treat the picture as repeating seamlessly.
+            note: told when memory forced another way.
+
+        Raises:
+            NumericalFault: the result is not finite.
+        """
+        family = self.components.family
+        rungs = [
+            ("in one piece", lambda: family.encode(self.components, picture, tiling)),
+            ("after freeing caches", lambda: family.encode(self.components, picture, tiling)),
+        ]
+        with self._present(self.components.vae):
+            latent = climb("encoding", rungs, note).float().to(self.device)
+        if not bool(torch.isfinite(latent).all()):
+            raise NumericalFault("The VAE encoded a picture to NaN or infinite values. Start with --no-half-vae.")
+        return latent
 
     def _decode(self, x: Tensor, tiling: bool, note: Callable[[str], None]) -> Tensor:
         family = self.components.family

@@ -115,6 +115,9 @@ class Pool:
         )
         files = Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config)
         components = family.load(files, match, build)
+        if policy.channels_last:
+            for part in (components.unet, components.vae):
+                part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] -- missing overload
         logger.info("%s: %s loaded in %.1f s", wanted.checkpoint.name, family.label, time.monotonic() - start)
         return Model(components=components, policy=policy)
 

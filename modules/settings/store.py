@@ -10,10 +10,16 @@ from typing import Any
 from modules.domain.errors import ForbiddenSetting
 from modules.files import atomic
 from modules.settings.config_file import ConfigFile, read_config
-from modules.settings.sections import SECTIONS
+from modules.settings.sections import SECTIONS, Paths
 from modules.settings.snapshot import RESTRICTED, Caller, Snapshot, asks_nothing
 
 logger = logging.getLogger(__name__)
+
+PLACE_KEYS = frozenset(item.name for item in fields(Paths)) | {
+    "save_to_dirs", "grid_save_to_dirs", "samples_filename_pattern", "directories_filename_pattern",
+    "directories_max_prompt_words",
+}  # fmt: skip
+"""Settings about folders and the names of files, which `--hide-ui-dir-config` hides and locks."""
 
 Changed = Callable[[frozenset[str]], None]
 

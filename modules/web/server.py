@@ -39,13 +39,9 @@ _FIRST_MAX_BODY = 100 << 20
 
 
 def create_app(config: LaunchConfig) -> FastAPI:
-    """Make the application. It answers pings at once and everything else after `attach_services`.
-
-    The interface may set `app.state.identify`, a function that returns the user who sent a request.
-    """
+    """Make the application. It answers pings at once and everything else after `attach_services`."""
     app = FastAPI(title="web UI", version=VERSION, redirect_slashes=False)
     app.state.services = None
-    app.state.identify = None
     app.add_exception_handler(HTTPException, _unknown_path)
     app.include_router(internal_router())
     app.include_router(jobs_router())
@@ -162,8 +158,9 @@ def _wrap(app: FastAPI, config: LaunchConfig) -> None:
     )  # fmt: skip
     app.add_middleware(Body, max_bytes=lambda: _max_body(app))
     app.add_middleware(
-        Admission, origins=origins, gate=Gate(config.api_auth), is_ready=lambda: app.state.services is not None
-    )
+        Admission, origins=origins, gate=Gate(config.api_auth), is_ready=lambda: app.state.services is not None,
+        guarded="/sdapi/" if config.gradio_auth and not config.nowebui else "/",
+    )  # fmt: skip
     if config.cors_allow_origins or config.cors_allow_origins_regex:
         app.add_middleware(
             CORSMiddleware, allow_origins=config.cors_allow_origins, allow_methods=["*"], allow_headers=["*"],

@@ -44,6 +44,7 @@ def exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         subquadratic(),
         subquadratic(query_chunk=1, kv_chunk=1),
         subquadratic(query_chunk=7, kv_chunk=10),
+        subquadratic(query_chunk=7, kv_chunk=10, whole_bytes=1 << 30),
         in_float32(sdpa.SDPA),
     ],
     ids=lambda b: b.name,

@@ -329,3 +329,21 @@ def test_the_cache_tells_options_apart_and_can_be_left_out(path: Path) -> None:
     model.condition(["a"], OPTIONS, cached=False)
     model.condition(["a", "b"], OPTIONS)
     assert len(watching.places) == 4
+
+
+def test_convolutions_can_be_kept_channels_last(path: Path) -> None:
+    shelf = Shelf()
+    shelf.pool = Pool(replace(policy(), channels_last=True), shelf.find, PLAIN_OPS)  # pyright: ignore
+    components = shelf.lease(path).components
+    for part in (components.unet, components.vae):
+        assert part.get_parameter("conv_in.weight").is_contiguous(memory_format=torch.channels_last)
+    plain = Shelf().lease(path).components
+    x = torch.randn(1, 4, 4, 4)
+    torch.testing.assert_close(TOY.decode(components, x, False), TOY.decode(plain, x, False), atol=1e-5, rtol=0)
+
+
+def test_without_the_check_what_is_no_number_becomes_black(path: Path) -> None:
+    model, told = spoiled(path, None), list[str]()
+    picture = model.decode(torch.randn(1, 4, 1, 1), tiling=False, fallback=FULL, note=told.append, check_nan=False)
+    assert bool((picture == -1).all())
+    assert told == []

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from modules import cli
 from modules.domain.request import Generation
 from modules.engine.job import Owner
 from modules.web.rest.guard import MAX_FAILURES, Gate, Origins
-from modules.web.server import attach_services
+from modules.web.rest.wire import USER_KEY
+from modules.web.server import attach_services, create_app
+from modules.web.ui.interface import Interface
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 
 
@@ -181,10 +185,41 @@ def test_the_interface_can_say_who_asks(house: RestHouse) -> None:
     handle = house.services.desk.accept(Generation(), Owner(source="ui", user="carl"))
     handle.wait(5)
     assert house.client.get(f"/internal/jobs/{handle.id}/images/0").status_code == 404
-    house.app.state.identify = lambda request: request.cookies.get("who")
-    answer = house.client.get(f"/internal/jobs/{handle.id}/images/0", headers={"cookie": "who=carl"})
-    house.app.state.identify = None
+
+    async def logged_in(scope: Any, receive: Any, send: Any) -> None:
+        await house.app({**scope, USER_KEY: "carl"}, receive, send)
+
+    answer = TestClient(logged_in, base_url=ORIGIN).get(f"/internal/jobs/{handle.id}/images/0")
     assert answer.status_code == 200
+
+
+def test_page_and_api_have_logins_of_their_own(tmp_path: Path) -> None:
+    argv = ("--api-auth", "ann:a", "--gradio-auth", "bob:b", "--subpath", "deep")
+    with rest_house(tmp_path, *argv) as house:
+        app = create_app(cli.parse(["--api", *argv], {}, root=tmp_path))
+        Interface(app, logins=[("bob", "b")])
+        attach_services(app, house.services)
+        with TestClient(app, base_url=ORIGIN) as client:
+            for prefix in ("", "/deep"):
+                for path, right in (
+                    ("/sdapi/v1/samplers", ("ann", "a")),
+                    ("/internal/jobs", ("bob", "b")),
+                    ("/openapi.json", ("bob", "b")),
+                ):
+                    assert client.get(prefix + path).status_code == 401, path
+                    assert client.get(prefix + path, auth=right).status_code == 200, path
+                for path, wrong in (("/sdapi/v1/samplers", ("bob", "b")), ("/internal/jobs", ("ann", "a"))):
+                    assert client.get(prefix + path, auth=wrong).status_code == 401, path
+
+
+def test_the_login_of_the_page_opens_an_api_without_one(tmp_path: Path) -> None:
+    with rest_house(tmp_path) as house:
+        app = create_app(cli.parse(["--api", "--gradio-auth", "bob:b"], {}, root=tmp_path))
+        Interface(app, logins=[("bob", "b")])
+        attach_services(app, house.services)
+        with TestClient(app, base_url=ORIGIN) as client:
+            assert client.get("/sdapi/v1/samplers").status_code == 401
+            assert client.get("/sdapi/v1/samplers", auth=("bob", "b")).status_code == 200
 
 
 def test_before_the_services_are_there(tmp_path: Path) -> None:

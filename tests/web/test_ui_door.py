@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,16 @@ def test_a_remote_page_cannot_choose_folders(house: RestHouse, tmp_path: Path):
     locked = {one["key"] for section in describe(context) for one in section["settings"] if one["locked"]}
     assert "outdir_samples" in locked
     assert "jpeg_quality" not in locked
+
+
+def test_settings_about_places_can_be_hidden(house: RestHouse, tmp_path: Path):
+    from modules.settings.store import PLACE_KEYS
+    from modules.web.ui.settings_form import describe
+
+    context = replace(ui_context(house, tmp_path), hidden=PLACE_KEYS)
+    shown = {one["key"] for section in describe(context) for one in section["settings"]}
+    assert set(house.services.settings.snapshot().keys()) - shown == PLACE_KEYS
+    assert {"outdir_samples", "samples_filename_pattern"} <= PLACE_KEYS
 
 
 def test_routes_wait_for_the_interface(house: RestHouse):

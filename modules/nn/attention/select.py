@@ -33,6 +33,7 @@ def choose(
     upcast: bool = False,
     query_chunk: int = QUERY_CHUNK,
     kv_chunk: int | None = None,
+    whole_bytes: int = 0,
     split_budget: int = DEFAULT_BUDGET,
 ) -> Backend:
     """Return the backend of that name, or the default one, loudly, when it cannot run here.
@@ -43,6 +44,7 @@ def choose(
         upcast: compute in float32 whatever the network's type.
         query_chunk: of sub-quadratic.
         kv_chunk: of sub-quadratic.
+        whole_bytes: of sub-quadratic.
         split_budget: bytes, of the split variants.
 
     Raises:
@@ -54,7 +56,7 @@ def choose(
         "xformers": XFORMERS,
         "sdp-no-mem": SDPA_NO_MEM,
         "sdp": SDPA,
-        "sub-quadratic": subquadratic(query_chunk, kv_chunk),
+        "sub-quadratic": subquadratic(query_chunk, kv_chunk, whole_bytes),
         "doggettx": split_backend,
         "v1": split_backend,
         "invokeai": split_backend,

@@ -13,13 +13,25 @@ from modules.nn.attention.backend import Backend
 QUERY_CHUNK = 1024
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, query_chunk: int = QUERY_CHUNK, kv_chunk: int | None = None) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    query_chunk: int = QUERY_CHUNK,
+    kv_chunk: int | None = None,
+    whole_bytes: int = 0,
+) -> Tensor:
     """[B, heads, L, d], [B, heads, S, d], [B, heads, S, d] -> [B, heads, L, d].
 
     Args:
         query_chunk: queries served at a time, at least 1.
         kv_chunk: keys looked at at a time, at least 1; None takes the square root of S, as the paper does.
+        whole_bytes: keys are not cut while all scores together take no more memory than this.
     """
+    scores_bytes = q.shape[:-1].numel() * k.shape[2] * q.element_size()
+    if scores_bytes <= whole_bytes:
+        query_chunk, kv_chunk = q.shape[2], k.shape[2]
     size = kv_chunk or max(1, math.isqrt(k.shape[2]))
     keys, values = k.split(size, dim=2), v.split(size, dim=2)
     scale = q.shape[-1] ** -0.5
@@ -42,9 +54,9 @@ def _attend_chunk(q: Tensor, keys: tuple[Tensor, ...], values: tuple[Tensor, ...
     return total / weight
 
 
-def subquadratic(query_chunk: int = QUERY_CHUNK, kv_chunk: int | None = None) -> Backend:
+def subquadratic(query_chunk: int = QUERY_CHUNK, kv_chunk: int | None = None, whole_bytes: int = 0) -> Backend:
     """Return the backend with these chunk sizes."""
     return Backend(
         name="sub-quadratic",
-        attend=lambda q, k, v: attend(q, k, v, query_chunk=query_chunk, kv_chunk=kv_chunk),
+        attend=lambda q, k, v: attend(q, k, v, query_chunk=query_chunk, kv_chunk=kv_chunk, whole_bytes=whole_bytes),
     )

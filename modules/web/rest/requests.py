@@ -48,11 +48,9 @@ def services_of(request: Request) -> Services:
 
 
 def owner_of(request: Request, source: str = "api") -> Owner:
-    """Describe who asks: the login of the API, else the one of the interface, else only an address."""
+    """Describe who asks: a login where people have to log in, else only an address."""
     address = request.client.host if request.client is not None else ""
-    identify = cast("Callable[[Request], str | None] | None", request.app.state.identify)
-    user = request.scope.get(USER_KEY) or (identify(request) if identify is not None else None)
-    return Owner(source=source, client=address, user=user)
+    return Owner(source=source, client=address, user=request.scope.get(USER_KEY))
 
 
 async def ended_or_gone(handle: JobHandle, receive: Receive) -> bool:

@@ -128,10 +128,14 @@ class Admission:
         origins: who may ask.
         gate: who may come in.
         is_ready: tells whether the services are there yet.
+        guarded: beginning of the paths that need credentials; the page's own login guards the others.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Origins, gate: Gate, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, origins: Origins, gate: Gate, is_ready: Callable[[], bool], guarded: str = "/"
+    ) -> None:
         self._app, self._origins, self._gate, self._is_ready = app, origins, gate, is_ready
+        self._guarded = guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -155,7 +159,7 @@ class Admission:
         reason = self._origins.refuses_host(host) or self._origins.refuses_origin(headers.get("origin"), host)
         if reason is not None:
             return render(HTTPException(403, reason))
-        if not self._gate.open:
+        if not self._gate.open and route_path(scope).startswith(self._guarded):
             refusal = self._check_login(scope, headers)
             if refusal is not None:
                 return refusal

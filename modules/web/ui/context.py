@@ -22,6 +22,8 @@ class UiContext:
     """Whether the REST API is offered, so that a link to its description makes sense."""
     remote: bool = False
     """Whether other machines can reach this server; then the page may not change what only the owner may."""
+    hidden: frozenset[str] = frozenset()
+    """Settings that the page does not show."""
     last_prompt: Path | None = None
     """params.txt: the parameters text of the last run; None when no history is kept."""
     user_css: Path | None = None

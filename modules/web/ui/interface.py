@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -38,8 +39,7 @@ class Interface:
 
     Args:
         app: the application that the server runs, all of its own routes included.
-        logins: who may use the page; empty lets everyone in. Holds for every route, so leave it out where the server
-            asks for credentials itself.
+        logins: who may use the page; empty lets everyone in. Holds for every route that the server does not guard.
     """
 
     def __init__(self, app: FastAPI, *, logins: Sequence[Login] = ()) -> None:
@@ -55,7 +55,9 @@ class Interface:
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         # The default answers what no route does. A mount at "/" would also swallow wrong methods of known routes.
         app.router.default = self
-        app.add_middleware(Wall, logins=self._logins, identify=lambda request: self._identify(request))
+        # Innermost, so that it sees paths without a proxy's prefix and whom the server has let in by itself.
+        wall = Middleware(Wall, logins=self._logins, identify=lambda request: self._identify(request))
+        app.user_middleware.append(wall)
 
     def load(self, context: UiContext, build: Build | None = None) -> None:
         """Import gradio, build the page and show it; takes seconds and returns when that is done.

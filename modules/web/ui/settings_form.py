@@ -33,7 +33,7 @@ def describe(context: UiContext) -> list[dict[str, Any]]:
                     "locked": context.remote and item.name in RESTRICTED,
                 }
                 for item in fields(section.cls)
-                if item.name in declarations()
+                if item.name in declarations() and item.name not in context.hidden
             ],
         }
         for section in SECTIONS

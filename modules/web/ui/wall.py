@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modules.cli import Login
 from modules.web.rest.errors import answer, shape
 from modules.web.rest.guard import Gate
-from modules.web.rest.wire import PING, USER_KEY
+from modules.web.rest.wire import PING, USER_KEY, route_path
 from modules.web.ui.page import Identify
 
 GUARDED = ("/internal/", "/sdapi/", "/docs", "/redoc", "/openapi.json")
@@ -32,11 +32,11 @@ class Wall:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] not in ("http", "websocket") or self._gate.open:
+        if scope["type"] not in ("http", "websocket") or self._gate.open or USER_KEY in scope:
             await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        path, address = scope["path"].removeprefix(scope.get("root_path", "")), (scope.get("client") or ("", 0))[0]
+        path, address = route_path(scope), (scope.get("client") or ("", 0))[0]
         refusal = self._refusal(connection, path, address, scope)
         if refusal is None:
             await self._app(scope, receive, self._counting(path, address, send))
