@@ -145,5 +145,13 @@ def describe(config: ShapesConfig) -> dict[str, Any]:
             "params": {"num_heads": config.text_heads},
         },
     }
-    params = {"linear_start": BETAS[0], "linear_end": BETAS[1], "timesteps": 1000, "scale_factor": SCALE, **stages}
+    params = {
+        "linear_start": BETAS[0],
+        "linear_end": BETAS[1],
+        "timesteps": 1000,
+        "image_size": 16,
+        "channels": vae.z_channels,
+        "scale_factor": SCALE,
+        **stages,
+    }
     return {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}
