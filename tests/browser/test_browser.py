@@ -17,10 +17,15 @@ SEED = r"Seed: (\d+)"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def address(data: Path) -> Iterator[str]:
     if browser_path() is None:
         pytest.skip("no Chromium is installed")
-    with program(tmp_path_factory.mktemp("data")) as running:
+    with program(data) as running:
         yield running
 
 
@@ -220,6 +225,35 @@ def test_a_mistake_is_explained(visit: Visit):
     assert "AND" in visit.text("#html_log_txt2img")
     assert "Traceback" not in visit.page.content()
     assert visit.page.locator("#txt2img_generate").is_enabled()
+
+
+def test_checkpoints_are_chosen_and_a_broken_one_is_explained(visit: Visit, data: Path):
+    broken = data / "models" / "Stable-diffusion" / "<img src=x onerror=window.hacked=1>.safetensors"
+    broken.write_bytes(b"not a checkpoint")
+    visit.page.click("#refresh_sd_model_checkpoint")
+    selector = visit.page.locator("#setting_sd_model_checkpoint input")
+    try:
+        visit.page.wait_for_timeout(500)
+        selector.click()
+        visit.page.get_by_role("option", name="<img").click()
+        visit.page.wait_for_timeout(500)
+        visit.prompt("with a broken checkpoint")
+        visit.page.click("#txt2img_generate")
+        visit.page.wait_for_selector("#html_log_txt2img .error")
+        assert "safetensors" in visit.text("#html_log_txt2img")
+        assert visit.page.locator("#txt2img_generate_box[data-running]").count() == 0
+        assert visit.page.evaluate("window.hacked") is None
+        visit.page.reload()
+        visit.page.wait_for_function(
+            "document.querySelector('#setting_sd_model_checkpoint input')?.value.startsWith('<img')"
+        )
+    finally:
+        selector.click()
+        visit.page.get_by_role("option", name="toy").click()
+        visit.page.wait_for_timeout(500)
+        broken.unlink()
+    small(visit)
+    assert "Model: toy" in visit.text("#html_info_txt2img")
 
 
 def test_seed_is_reused_and_drawn_again(visit: Visit):
