@@ -10,8 +10,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.responses import Response
 
+from modules.domain.errors import OutOfMemory
+from modules.domain.request import Generation, Size
+from modules.engine.job import Owner
 from modules.web.ui.interface import Interface
 from modules.web.ui.page import Page
+from modules.web.ui.results import show
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
 
@@ -211,3 +215,40 @@ def test_guessing_logins_is_slowed_down(house: RestHouse):
     with TestClient(app, base_url=ORIGIN) as client:
         assert [client.post("/login").status_code for _ in range(11)] == [400] * 10 + [429]
         assert client.post("/internal/thing", auth=("ann", "secret")).status_code == 429
+
+
+def test_pictures_of_a_job_have_names_and_are_kept_by_the_browser(page: TestClient, house: RestHouse):
+    handle = house.services.desk.accept(Generation(prompt="a fox", size=Size(width=64, height=64)), Owner(source="ui"))
+    handle.wait(20)
+    shown = show(handle, house.services.settings.snapshot(), f"{ORIGIN}/?x=1")
+    assert [text.split("\n")[0] for text in shown.infotexts] == ["a fox"]
+    assert "Time taken" in shown.log
+    answer = page.get(shown.addresses[0])
+    assert answer.content == handle.images()[0].data
+    assert shown.addresses[0].endswith("/picture-0.png")
+    assert "immutable" in answer.headers["cache-control"]
+    assert page.get(f"{ORIGIN}/internal/ui/pictures/{handle.id}/7/x.png").status_code == 404
+
+
+def test_what_happened_on_the_way_is_told(house: RestHouse):
+    def tell(step: int) -> None:
+        house.runner.contexts[-1].note("slower because of <b>")
+
+    house.runner.before_step = tell
+    handle = house.services.desk.accept(Generation(size=Size(width=64, height=64)), Owner(source="ui"))
+    handle.wait(20)
+    assert show(handle, house.services.settings.snapshot(), ORIGIN).log.count("slower because of &lt;b&gt;") == 1
+
+
+def test_a_failed_job_says_why(house: RestHouse):
+    def fail(step: int) -> None:
+        raise OutOfMemory("no room for <it>")
+
+    house.runner.before_step = fail
+    handle = house.services.desk.accept(Generation(size=Size(width=64, height=64)), Owner(source="ui"))
+    with pytest.raises(OutOfMemory):
+        handle.wait(20)
+    shown = show(handle, house.services.settings.snapshot(), ORIGIN)
+    assert shown.addresses == ()
+    assert "OutOfMemory" in shown.log
+    assert "&lt;it&gt;" in shown.log

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup
 
 from modules.domain.errors import InvalidRequest
-from modules.domain.result import Outcome
+from modules.domain.events import Noted
+from modules.domain.result import Produced
 from modules.engine.job import JobHandle, JobState
 from modules.settings.snapshot import Snapshot
 from modules.web.ui import html
@@ -38,7 +39,7 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
     """
     root = page_root(base)
     made = [
-        (f"{root}internal/jobs/{handle.id}/images/{number}", one.infotext)
+        (f"{root}internal/ui/pictures/{handle.id}/{number}/{quote(file_name(one, number))}", one.infotext)
         for number, one in enumerate(handle.images())
         if one.plan is not None or settings.ui.return_grid
     ]
@@ -47,6 +48,13 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
     return Shown(
         addresses=tuple(address for address, _ in made), infotexts=tuple(text for _, text in made), log=log_of(handle)
     )
+
+
+def file_name(picture: Produced, number: int) -> str:
+    """Name a picture for whoever downloads it: as its file, or else by its place in the result."""
+    if picture.saved_as is not None:
+        return picture.saved_as.name
+    return f"{'grid' if picture.plan is None else f'picture-{number}'}.{picture.format}"
 
 
 def page_root(address: str) -> str:
@@ -73,13 +81,15 @@ def log_of(handle: JobHandle) -> Markup:
     if handle.state is JobState.INTERRUPTED:
         lines.insert(0, html.element("p", "Interrupted; what was finished until then is shown.", class_="note"))
     if handle.state in (JobState.FINISHED, JobState.INTERRUPTED):
-        lines += [html.element("p", note, class_="note") for note in notes_of(handle.result())]
+        lines += [html.element("p", note, class_="note") for note in notes_of(handle)]
     return Markup("").join(lines)
 
 
-def notes_of(outcome: Outcome) -> list[str]:
-    """Return what a person should know about a result."""
-    notes = dict.fromkeys(note.text for note in (*outcome.plan.notes, *outcome.notes))
+def notes_of(handle: JobHandle) -> list[str]:
+    """Return what a person should know about a result, each thing once."""
+    outcome = handle.result()
+    told = [event.text for event in handle.read()[0] if isinstance(event, Noted)]
+    notes = dict.fromkeys([*(note.text for note in (*outcome.plan.notes, *outcome.notes)), *told])
     if outcome.save_error:
         notes[f"The pictures could not be saved: {outcome.save_error}"] = None
     return list(notes)

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from modules.domain.errors import InvalidRequest
+from modules.web.rest.jobs import image
 from modules.web.rest.requests import StrictRoute
 from modules.web.ui import settings_form
 from modules.web.ui.context import UiContext
@@ -37,6 +38,7 @@ def ui_router() -> APIRouter:
     router.add_api_route("/tokens", tokens, methods=["POST"])
     router.add_api_route("/settings", get_settings, methods=["GET"])
     router.add_api_route("/settings", set_settings, methods=["POST"])
+    router.add_api_route("/pictures/{job_id}/{number}/{name}", picture, methods=["GET"])
     router.add_api_route("/user.css", user_css, methods=["GET"])
     return router
 
@@ -67,6 +69,16 @@ def set_settings(context: Needs, body: Values) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidRequest("expected an object of settings", field="values")
     return settings_form.save(cast("dict[str, Any]", values), context)
+
+
+def picture(request: Request, context: Needs, job_id: str, number: int, name: str) -> Response:
+    """Return a finished picture; its name is there for whoever downloads it.
+
+    What an address stands for never changes, so a browser may keep it, longer than the server remembers the job.
+    """
+    answer = image(request, context.services, job_id, number)
+    answer.headers["Cache-Control"] = "private, max-age=86400, immutable"
+    return answer
 
 
 def user_css(context: Needs) -> Response:
