@@ -130,7 +130,7 @@ class Form {
       const saved = `${changed.length} ${changed.length === 1 ? "setting" : "settings"} changed`;
       this.status.textContent = count === 0 ? saved : `${saved}, ${count} refused`;
       window.webui?.settingsChanged();
-      Object.values(this.fields).find((field) => !field.problem?.hidden)?.row?.scrollIntoView();
+      [...this.fields.values()].find((field) => !field.problem.hidden)?.row.scrollIntoView({ block: "nearest" });
     } catch (error) {
       this.mark();
       this.status.textContent = `Not saved: ${error.message}`;
