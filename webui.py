@@ -3,9 +3,11 @@
 Nothing heavy is imported here; the server answers before the networks' libraries are loaded.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from modules import cli
 
@@ -35,5 +37,16 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
+def leave(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
+
+    A thread that still imports torch or loads a model would abort it. Everything that has to be closed is by now.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
