@@ -1,24 +1,30 @@
 """Make pictures for measuring, through the product's own loader, prompt language, encoder and sampler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from modules.domain.plan import ScheduleOptions, TextOptions
+from modules.domain.plan import GuidanceOptions, NoiseOptions, SamplerOptions, ScheduleOptions, TextOptions
 from modules.families import identify
 from modules.families.family import Build, Components, Files
 from modules.families.sidecar import read_sidecar
 from modules.library.header import read_header
 from modules.nn.attention import sdpa
 from modules.nn.ops import PLAIN_OPS
+from modules.prompting.composition import split_and
 from modules.prompting.schedule import timeline
-from modules.sampling.dpmpp import dpmpp_2m
-from modules.sampling.prediction import predict
-from modules.sampling.schedules import build_sigmas, schedule_named
-from modules.sampling.types import Conditioning
+from modules.sampling.catalogue import Controls, Sampler, sampler_named
+from modules.sampling.guidance import Guided
+from modules.sampling.noise import ImageNoise
+from modules.sampling.schedules import schedule_named
+from modules.sampling.start import course_from_noise, noise_source, noised_from_nothing
+from modules.sampling.types import Timeline
+
+SAMPLER = "DPM++ 2M"
+"""The product's default."""
 
 
 def load(path: Path, device: torch.device) -> Components:
@@ -61,45 +67,45 @@ def render(model: Components, prompts: Sequence[str], look: Look, *, negative: s
     Returns:
         [N, 3, H, W] in about -1..1, on the CPU.
     """
-    encoded: dict[str, Tensor] = {}
+    sampler = sampler_named(SAMPLER)
+    steps, texts = sampler.calls(look.steps), TextOptions()
+
+    def line(prompt: str, weight: float = 1.0) -> Timeline:
+        ends, rows = zip(*timeline(prompt, steps), strict=True)
+        return Timeline(ends=ends, conditioning=model.family.condition(model, rows, texts), weight=weight)
+
+    known = {prompt: [line(part.text, part.weight) for part in split_and(prompt)] for prompt in set(prompts)}
+    against = line(negative)
     pictures = []
     for start in range(0, len(prompts), look.batch):
         some = prompts[start : start + look.batch]
-        lines = [timeline(prompt, look.steps) for prompt in some]
-        for text in {negative, *(text for line in lines for _, text in line)} - encoded.keys():
-            encoded[text] = model.family.condition(model, [text], TextOptions()).tokens
         seeds = range(first_seed + start, first_seed + start + len(some))
-        pictures.append(_batch(model, lines, encoded, negative, look, seeds))
+        pictures.append(_batch(model, sampler, [known[prompt] for prompt in some], against, look, seeds))
     return torch.cat(pictures)
 
 
 def _batch(
     model: Components,
-    lines: Sequence[tuple[tuple[int, str], ...]],
-    encoded: Mapping[str, Tensor],
-    negative: str,
+    sampler: Sampler,
+    positives: Sequence[Sequence[Timeline]],
+    negative: Timeline,
     look: Look,
     seeds: Sequence[int],
 ) -> Tensor:
-    device = model.build.device
-    sigmas = build_sigmas(
-        schedule_named(look.schedule), look.steps, model.prediction.table, ScheduleOptions(), sdxl=False
+    latent, prediction = model.latent, sampler.adapt(model.prediction)
+    guided = Guided(
+        model.family.network(model, False),
+        prediction,
+        positives,
+        [negative] * len(positives),
+        GuidanceOptions(cfg_scale=look.cfg_scale),
+        total_calls=sampler.calls(look.steps),
     )
-    shape = (model.latent.channels, look.height // model.latent.downscale, look.width // model.latent.downscale)
-    noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-    x = noise.to(device) * sigmas[0]
-    uncond = encoded[negative].expand(len(seeds), -1, -1)
-    to_x0 = predict(model.family.network(model, False), model.prediction)
-    call = 0
-
-    def guided(x: Tensor, sigma: Tensor) -> Tensor:
-        nonlocal call
-        texts = [next((text for end, text in line if call <= end), line[0][1]) for line in lines]
-        call += 1
-        tokens = torch.cat([*(encoded[text] for text in texts), uncond])
-        cond, un = to_x0(x.repeat(2, 1, 1, 1), sigma.repeat(2), Conditioning(tokens=tokens)).chunk(2)
-        return un + look.cfg_scale * (cond - un)
-
-    for step in dpmpp_2m(guided, x, sigmas.to(device)):
+    shape = (latent.channels, look.height // latent.downscale, look.width // latent.downscale)
+    noise = ImageNoise(seeds, shape, model.build.device, source="CPU")
+    course = course_from_noise(schedule_named(look.schedule), sampler, look.steps, prediction.table, ScheduleOptions())
+    x = noised_from_nothing(sampler, noise.initial(), course, sgm_noise_multiplier=False)
+    controls = Controls(noise=noise_source(sampler, noise, course, NoiseOptions()), options=SamplerOptions(eta=1.0))
+    for step in sampler.run(guided, x, course.sigmas, controls):
         x = step.x
-    return torch.cat([model.family.decode(model, part, False) for part in x.split(16)]).float().cpu()
+    return model.family.decode(model, x, False).float().cpu()
