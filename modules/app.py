@@ -111,6 +111,7 @@ class House:
             schedulers=adapters.scheduler_infos,
             choose_sampler=adapters.choose_sampler,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
+            native_size=partial(adapters.native_size, self.catalog),
             styles=self.styles,
             memory=adapters.memory_in_use,
         )

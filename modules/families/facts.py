@@ -16,6 +16,8 @@ from modules.sampling.prediction import (
 BETA_START = 0.00085
 BETA_END = 0.012
 TIMESTEPS = 1000
+IMAGE_SIZE = 64
+DOWNSCALE = 8
 
 
 def prediction_name(header: Header, config: Mapping[str, Any]) -> str:
@@ -40,7 +42,7 @@ def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Any of unet_heads, unet_head_channels, unet_norm_groups, vae_norm_groups, text_heads, beta_start, beta_end,
-        timesteps, latent_scale, zero_terminal_snr.
+        timesteps, image_size (side of the latents of training), latent_scale, zero_terminal_snr.
 
     Raises:
         BrokenFile: a stated number is of another type or out of range.
@@ -57,12 +59,18 @@ def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
             "beta_start": number(params, "linear_start", minimum=1e-8, maximum=0.999),
             "beta_end": number(params, "linear_end", minimum=1e-8, maximum=0.999),
             "timesteps": count(params, "timesteps"),
+            "image_size": count(params, "image_size"),
             "latent_scale": number(params, "scale_factor", minimum=1e-6, maximum=1e6),
             "zero_terminal_snr": True if "ztsnr" in header.tensors else None,
         }
     except ValueError as error:
         raise BrokenFile(header.path, f"the yaml beside it is wrong: {error}") from error
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def native_size(facts: Mapping[str, Any]) -> int:
+    """Return the side of the pictures of training, pixels; the original's where nothing is stated."""
+    return facts.get("image_size", IMAGE_SIZE) * DOWNSCALE
 
 
 def trained_prediction(name: str, facts: Mapping[str, Any]) -> Prediction:

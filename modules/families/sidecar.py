@@ -6,6 +6,7 @@
         linear_start: 0.00085          # betas: square roots evenly spaced from ... to ...
         linear_end: 0.012
         timesteps: 1000
+        image_size: 64               # side of the latents of training: an eighth of the pictures' side
         scale_factor: 0.18215
         unet_config:
           params: {num_heads: 8}       # or num_head_channels; norm_groups: 32

@@ -104,7 +104,7 @@ class Catalog(Generic[MatchT]):
         Args:
             sources: folders and files.
             hashes: the cache of hashes.
-            identify: tells which family can load a file with this header.
+            identify: tells which family can load a file with this header; may raise `BrokenFile`.
         """
         self._sources, self._hashes, self._identify = sources, hashes, identify
         self._entries: tuple[CheckpointEntry, ...] = ()
@@ -203,9 +203,9 @@ class Catalog(Generic[MatchT]):
     def _inspect(self, path: Path) -> Inspection[MatchT]:
         try:
             header = read_header(path, allow_unsafe=self._sources.allow_unsafe)
+            return Inspection(match=self._identify(header), metadata=header.metadata)
         except BrokenFile as error:
             return Inspection(fault=str(error))
-        return Inspection(match=self._identify(header), metadata=header.metadata)
 
     def _entry(self, name: str, path: Path) -> CheckpointEntry:
         sha256 = self._hashes.known_sha256(path) if self._sources.hashing else None

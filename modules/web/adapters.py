@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.library.catalog import CheckpointEntry
+from modules.library.catalog import Catalog, CheckpointEntry
 from modules.web.services import CheckpointInfo, SamplerChoice, SamplerInfo, SchedulerInfo, VaeInfo
 
 
@@ -47,6 +47,20 @@ def checkpoint_infos(entries: Iterable[CheckpointEntry]) -> list[CheckpointInfo]
         )
         for one in entries
     ]  # fmt: skip
+
+
+def native_size(catalog: Catalog[Any], name: str) -> int:
+    """Return the side of the pictures that a checkpoint was trained on, pixels.
+
+    Args:
+        catalog: the checkpoints; its matches are those of families.
+        name: any name of one; empty is the one used when none is configured.
+    """
+    from modules.families.facts import native_size
+
+    entry = catalog.find(name) or catalog.default()
+    match = catalog.inspect(entry).match if entry is not None else None
+    return native_size({} if match is None else match.config)
 
 
 def vae_infos(vaes: Mapping[str, Path]) -> list[VaeInfo]:

@@ -87,6 +87,9 @@ class Services:
     choose_sampler: Callable[[str, str], SamplerChoice]
     """Finds the sampler and schedule that the two names of a request stand for."""
     knows_checkpoint: Callable[[str], bool]
+    native_size: Callable[[str], int]
+    """Returns the side of the pictures that a checkpoint was trained on, pixels, by any of its names; looks into its
+    file the first time, which takes a while on a slow disk."""
     styles: Callable[[], Sequence[StyleTexts]]
     memory: Callable[[], Mapping[str, Any]]
     """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""

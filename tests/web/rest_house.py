@@ -91,6 +91,7 @@ def services_for(
         schedulers=lambda: [SchedulerInfo(name="karras", label="Karras", default_rho=7.0)],
         choose_sampler=choose,
         knows_checkpoint=lambda name: name == "toy",
+        native_size=lambda name: 128 if name.startswith("toy") else 512,
         styles=lambda: [Style("ink", "in ink", "colour")],
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
     )

@@ -74,7 +74,7 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 def build(context: UiContext) -> gr.Blocks:
     """Build the page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
-        refresh = _quick_settings(context)
+        refresh, quick = _quick_settings(context)
         made: dict[str, Made] = {}
         with gr.Tabs(elem_id="tabs"):
             for tab in TABS:
@@ -82,15 +82,17 @@ def build(context: UiContext) -> gr.Blocks:
                     made[tab.id] = tab.build(context, made)
         gr.HTML(footer(context), elem_id="footer")
         refresh(page.load)
+        _native_size(context, page, quick.get("sd_model_checkpoint"), made["txt2img"].controls)
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
 
 
-def _quick_settings(context: UiContext) -> Callable[[Any], None]:
+def _quick_settings(context: UiContext) -> tuple[Callable[[Any], None], Mapping[str, Any]]:
     """Put the settings of `quicksettings_list` at the top; each is saved when it is changed.
 
     Returns:
-        Registers, with an event such as `button.click`, that they show what holds now.
+        A function that registers, with an event such as `button.click`, that they show what holds now; and the
+        controls by key.
     """
     snapshot = context.services.settings.snapshot()
     keys = [key for key in snapshot.ui.quicksettings_list if key in declarations()][:MAX_QUICK]
@@ -115,7 +117,26 @@ def _quick_settings(context: UiContext) -> Callable[[Any], None]:
             event(shown, None, list(made.values()), **QUIET)
 
     refresh(reload.click)
-    return refresh
+    return refresh, made
+
+
+def _native_size(context: UiContext, page: gr.Blocks, selector: Any, controls: Mapping[str, Any]) -> None:
+    """Offer pictures of the size that the checkpoint was trained on, until somebody chooses another size."""
+    sizes, offered = [controls["width"], controls["height"]], gr.State(None)
+
+    def load() -> tuple[int, int, int]:
+        """Offer the size of the checkpoint in use."""
+        size = context.services.native_size(str(current("sd_model_checkpoint", context) or ""))
+        return size, size, size
+
+    def change(title: str | None, width: float, height: float, before: int | None) -> tuple[Any, ...]:
+        """Offer the size of another checkpoint where that of the last one still stands."""
+        size = context.services.native_size(title or "")
+        return (size if width == height == before else gr.skip(),) * 2 + (size,)
+
+    page.load(load, None, [*sizes, offered], **QUIET)
+    if selector is not None:
+        selector.change(change, [selector, *sizes, offered], [*sizes, offered], **QUIET)
 
 
 def _refresh_button(context: UiContext, selector: Any) -> None:
