@@ -340,8 +340,8 @@ class Previews:
         True, label="Show previews of all images generated in a batch as a grid", help="Off shows the first one only."
     )
     show_progress_every_n_steps: int = param(
-        10, label="Live preview display period", ge=-1, le=1000, slider=(-1, 32), step=1,
-        help="Steps between previews; -1 shows each batch only when it is finished.",
+        1, label="Live preview display period", ge=-1, le=1000, slider=(-1, 32), step=1,
+        help="Steps between previews, at most five a second are made; -1 shows each batch only when it is finished.",
     )  # fmt: skip
     show_progress_type: str = param(
         "Approx cheap", label="Live preview method", choices=("Approx cheap", "Full"),
