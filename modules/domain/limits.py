@@ -57,6 +57,30 @@ def check(generation: Generation, limits: Limits) -> None:
         raise LimitExceeded("override_settings", f"{len(generation.overrides)} settings", MAX_OVERRIDES)
 
 
+def num_images(generation: Generation) -> int:
+    """Count the pictures that a request asks for: one for each prompt of a list, else what its batches hold.
+
+    Raises:
+        InvalidRequest: the lists of prompts and negative prompts differ in length, or are empty.
+    """
+    counts = {
+        name: len(text)
+        for name, text in (("prompt", generation.prompt), ("negative_prompt", generation.negative_prompt))
+        if not isinstance(text, str)
+    }
+    if not counts:
+        return generation.batch.size * generation.batch.count
+    if len(set(counts.values())) > 1:
+        raise InvalidRequest(
+            f"{counts['prompt']} prompts and {counts['negative_prompt']} negative prompts; one of each for every picture",
+            field="negative_prompt",
+        )
+    name, count = next(iter(counts.items()))
+    if count == 0:
+        raise InvalidRequest("the list holds no text; give one for each picture", field=name)
+    return count
+
+
 def check_prompt(field: str, text: str, limits: Limits) -> None:
     """Refuse a prompt that is too long or has too many parts. Linear in the length of the text.
 
@@ -119,7 +143,7 @@ def _check_range(item: ParamPath, value: object) -> None:
 
 def _check_pixels(generation: Generation, limits: Limits) -> None:
     pixels = generation.size.width * generation.size.height
-    images = generation.batch.size * generation.batch.count
+    images = num_images(generation)
     if pixels > limits.max_image_pixels:
         raise LimitExceeded("width x height", _mega(pixels), _mega(limits.max_image_pixels), "api_max_result_mpixels")
     if images > limits.max_images:

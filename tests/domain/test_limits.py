@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import pytest
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
-from modules.domain.limits import Limits, check, count_schedules
+from modules.domain.limits import Limits, check, count_schedules, num_images
 from modules.domain.request import BatchSpec, Generation, GuidanceSpec, SamplingSpec, SeedSpec, Size
 
 
@@ -72,3 +72,14 @@ def test_counting_is_linear() -> None:
         with pytest.raises(LimitExceeded) if "AND" in text or "<" in text else nullcontext():
             check(Generation(prompt=text), Limits())
     assert time.perf_counter() - began < 1.0
+
+
+def test_a_list_of_prompts_is_as_many_pictures():
+    batch = BatchSpec(size=2, count=3)
+    assert num_images(Generation(batch=batch)) == 6
+    assert num_images(Generation(batch=batch, prompt=("a", "b"))) == 2
+    assert num_images(Generation(prompt="a", negative_prompt=("x", "y", "z"))) == 3
+    with pytest.raises(InvalidRequest, match="2 prompts and 1 negative"):
+        num_images(Generation(prompt=("a", "b"), negative_prompt=("x",)))
+    with pytest.raises(InvalidRequest, match="no text"):
+        num_images(Generation(prompt=()))

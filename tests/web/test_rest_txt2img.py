@@ -231,3 +231,22 @@ def test_notes_of_the_job_reach_the_client(house: RestHouse) -> None:
     info = json.loads(house.txt2img().json()["info"])
     house.runner.notes = ()
     assert info["warnings"] == ["LoRA 'x' not found"]
+
+
+def test_prompts_may_be_lists_with_one_text_per_picture(house: RestHouse) -> None:
+    answer = house.txt2img(prompt=["a\x00 cat", "a dog"], negative_prompt=["x", "y"], batch_size=2)
+    assert answer.status_code == 200
+    request = house.runner.seen[-1]
+    assert (request.prompt, request.negative_prompt) == (("a cat", "a dog"), ("x", "y"))
+    assert answer.json()["parameters"]["prompt"] == ["a\x00 cat", "a dog"]
+    assert house.txt2img(prompt="a", negative_prompt=["x", "y"]).json()["parameters"]["negative_prompt"] == ["x", "y"]
+
+
+def test_lists_of_prompts_must_agree_and_count_as_pictures(house: RestHouse) -> None:
+    seen = len(house.runner.seen)
+    answer = house.txt2img(prompt=["a", "b", "c"], negative_prompt=["x"])
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "negative_prompt"])
+    assert "3 prompts and 1 negative prompts" in answer.json()["detail"][0]["msg"]
+    most = house.services.settings.snapshot().api.api_max_images_per_request
+    assert house.txt2img(prompt=["a"] * (most + 1)).json()["error"] == "LimitExceeded"
+    assert len(house.runner.seen) == seen

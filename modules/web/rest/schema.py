@@ -105,9 +105,9 @@ def _field(item: ParamPath) -> tuple[Any, Any]:
 
 
 def _kind(item: ParamPath) -> Any:
-    """Return the JSON type of a parameter. A prompt is one text here; a list of prompts stays inside the program."""
+    """Return the JSON type of a parameter. A prompt is one text, or a list with one for each picture."""
     if item.name in ("prompt", "negative_prompt"):
-        return str
+        return str | list[str]
     if item.annotation == tuple[str, ...]:
         return list[str]
     return item.annotation

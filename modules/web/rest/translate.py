@@ -86,7 +86,7 @@ def understand(body: Txt2ImgBase, services: Services, user: str | None) -> Under
     choice = choose_sampler(asked, services.choose_sampler, strict=settings.api.api_strict_names)
     values = {name: asked[name] for name in params()}
     values.update(
-        prompt=without_controls(asked["prompt"]), negative_prompt=without_controls(asked["negative_prompt"]),
+        prompt=clean_prompt(asked["prompt"]), negative_prompt=clean_prompt(asked["negative_prompt"]),
         styles=tuple(asked["styles"] or ()), sampler_name=choice.sampler, scheduler=choice.scheduler,
     )  # fmt: skip
     save = asked["save_images"]
@@ -205,6 +205,11 @@ def choose_sampler(
 def without_idle_format(overrides: Mapping[str, Any], *, save_images: bool) -> dict[str, Any]:
     """Leave `samples_format` out when nothing is saved: in A1111 it then has no effect on the answer either."""
     return {key: value for key, value in overrides.items() if save_images or key != "samples_format"}
+
+
+def clean_prompt(given: str | list[str]) -> str | tuple[str, ...]:
+    """Clean one prompt, or each of a list with one for every picture."""
+    return without_controls(given) if isinstance(given, str) else tuple(without_controls(text) for text in given)
 
 
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}
