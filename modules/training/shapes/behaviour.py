@@ -39,7 +39,7 @@ def measure_behaviour(render: Render, folder: Path) -> dict[str, float]:
         result[f"area, (large:{weight:g})"] = _mean([read_pixels(p).area for p in pictures])
     for weight in (0.6, 1.0, 1.3):
         pictures = make(f"a (red:{weight:g}) square in the center on a white background")
-        result[f"vividness, (red:{weight:g})"] = _mean([_redness(p) for p in pictures])
+        result[f"vividness, (red:{weight:g})"] = _mean([redness(p) for p in pictures])
     for negative in ("", "red", "blue background"):
         pictures = make("a circle", negative)
         readings = [read_pixels(p) for p in pictures]
@@ -54,7 +54,7 @@ def measure_behaviour(render: Render, folder: Path) -> dict[str, float]:
     return result
 
 
-def _redness(picture: Tensor) -> float:
+def redness(picture: Tensor) -> float:
     """Return how much red exceeds the other channels in the middle of a picture, 0..1."""
     height, width = picture.shape[1:]
     middle = picture[:, height // 2 - 8 : height // 2 + 8, width // 2 - 8 : width // 2 + 8].clamp(-1, 1).mean((1, 2))

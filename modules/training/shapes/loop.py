@@ -102,7 +102,7 @@ class Loop:
     def __init__(self, stage: Stage, plan: Plan) -> None:
         self.stage, self.plan = stage, plan
         self.step, self.seconds = 0, 0.0
-        self.optimizer = torch.optim.AdamW(stage.groups(), betas=(0.9, 0.99), fused=plan.device.type == "cuda")
+        self.optimizer = torch.optim.AdamW(stage.groups(), betas=(0.9, 0.99), fused=True)
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.params = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.ema = {name: tensor.detach().clone() for name, tensor in stage.module.state_dict().items()}

@@ -38,15 +38,19 @@ class Scale:
     captions: int = 4
     """Per scene."""
     others: int = 24_576
-    """Scenes encoded in each size but the main one."""
+    """Scenes encoded in each size but the main one; 0 trains the main size alone."""
     vae_pixels: int = 1_048_576
     """Per step."""
     text_batch: int = 1024
     unet_batch: int = 512
     lr: float = 1e-3
+    text_learns: bool = True
+    """Whether the text encoder trains on together with the denoising network."""
 
 
-CPU_SCALE = Scale(scenes=20_480, captions=3, others=1024, vae_pixels=16_384, text_batch=64, unet_batch=16)
+CPU_SCALE = Scale(
+    scenes=12_288, captions=4, others=0, vae_pixels=16_384, text_batch=64, unet_batch=16, lr=1.2e-3, text_learns=False
+)
 TOY_SCALE = Scale(scenes=512, captions=2, others=64, vae_pixels=8192, text_batch=16, unet_batch=8)
 
 
@@ -133,13 +137,17 @@ class Training:
             return text_stage.TextStage(networks.text, self.data, scale.text_batch)
         unet = channels_last(networks.unet)
         if light:
-            return unet_stage.UnetStage(unet, networks.text, self.data, (), scale.unet_batch)
+            return unet_stage.UnetStage(
+                unet, networks.text, self.data, (), scale.unet_batch, text_learns=scale.text_learns
+            )
         began = time.monotonic()
         networks.vae.eval()
-        encoded = unet_stage.encode_all(networks.vae, self.data, SIZES, scale.others)
+        encoded = unet_stage.encode_all(networks.vae, self.data, SIZES if scale.others else SIZES[:1], scale.others)
         logger.info("encoded %d scenes in %.1f s", len(self.data), time.monotonic() - began)
         call = compiled_unet(unet, self.plan.device, scale.unet_batch, self.config) if self.compiled else None
-        return unet_stage.UnetStage(unet, networks.text, self.data, encoded, scale.unet_batch, scale.lr, call)
+        return unet_stage.UnetStage(
+            unet, networks.text, self.data, encoded, scale.unet_batch, scale.lr, call, scale.text_learns
+        )
 
     def _finish(self, name: str, loop: Loop) -> None:
         """Put the averaged weights in place; make the autoencoder ready for the next stages."""

@@ -69,19 +69,21 @@ class UnetStage:
 
     Args:
         unet: initialised by `prepare`.
-        text: trained by the text stage; goes on learning at a lower rate.
+        text: trained by the text stage.
         data: scenes and captions, on the device of training.
         encoded: latents by size, the main one first.
         batch: samples of the main size per step; fewer of larger ones.
         lr: highest learning rate of the UNet.
         call: a compiled UNet for the main size and one chunk of text.
+        text_learns: whether the text encoder goes on learning, at a lower rate. It costs as much as the UNet does on a
+            processor, where its table of 49,408 rows has to be carried through every step.
     """
 
     name = "unet"
 
     def __init__(
         self, unet: UNet, text: TextEncoder, data: Dataset, encoded: Sequence[Encoded], batch: int, lr: float = 1e-3,
-        call: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        call: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None, text_learns: bool = True,
     ) -> None:  # fmt: skip
         self.unet, self.text, self.data, self.encoded = unet, text, data, encoded
         self.batch, self.lr, self.call = batch, lr, unet if call is None else call
@@ -89,14 +91,15 @@ class UnetStage:
         device = data.ids.device
         self.alphas = scaled_linear_alphas().to(device)
         self.empty = empty_ids().to(device)
-        learn_only(text, used_ids(data.ids))
+        text.requires_grad_(text_learns)
+        if text_learns:
+            learn_only(text, used_ids(data.ids))
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return the two networks at their rates."""
-        return [
-            {"params": list(self.unet.parameters()), "lr": self.lr, "weight_decay": 1e-3},
-            {"params": list(self.text.parameters()), "lr": 0.3 * self.lr, "weight_decay": 0.0},
-        ]
+        """Return the networks that learn at their rates."""
+        groups = [{"params": list(self.unet.parameters()), "lr": self.lr, "weight_decay": 1e-3}]
+        learning = [parameter for parameter in self.text.parameters() if parameter.requires_grad]
+        return [*groups, {"params": learning, "lr": 0.3 * self.lr, "weight_decay": 0.0}] if learning else groups
 
     def loss(self, step: int, progress: float, chance: torch.Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Compare predicted and true noise, weighted by noise level."""
