@@ -20,7 +20,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run", "--disable-gpu",
 ]  # fmt: skip
-START_S = 90.0
+START_S = 180.0
 LEFT = "net::ERR_ABORTED"
 """What a browser calls a request that ends because its page does."""
 
@@ -120,7 +120,7 @@ class Visit:
 
     def wait_until_done(self) -> None:
         """Wait until nothing runs and the result is shown."""
-        self.page.wait_for_selector("#txt2img_generate_box:not([data-running])", timeout=60_000)
+        self.page.wait_for_selector("#txt2img_generate_box:not([data-running])", timeout=120_000)
         self.page.wait_for_selector("#html_log_txt2img :is(.performance, .error)")
 
     def text(self, selector: str) -> str:
