@@ -73,7 +73,9 @@ class Finisher:
                 "Start with --no-half, or try another checkpoint or a lower CFG scale."
             )
         fallback = vae_fallback(self.ctx.settings, model)
-        pixels = model.decode(x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan)
+        pixels = model.decode(
+            x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan
+        )
         image = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
