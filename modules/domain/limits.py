@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
+from modules.domain.hires import hires_size
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation
+from modules.domain.request import Generation, Size
 
 MAX_STYLES = 256
 MAX_ALTERNATIVES = 64
@@ -18,6 +19,7 @@ MAX_OVERRIDES = 1000
 
 COUNTS = frozenset({
     "width", "height", "steps", "batch_size", "n_iter", "seed_resize_from_w", "seed_resize_from_h",
+    "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "hr_scale", "inpaint_full_res_padding",
 })  # fmt: skip
 """Parameters whose upper bound guards the machine; going over it exceeds a limit, it is not a wrong value."""
 
@@ -45,10 +47,12 @@ def check(generation: Generation, limits: Limits) -> None:
         LimitExceeded: names the field, the value, the limit and the setting.
         InvalidRequest: a value below or beyond its declared range.
     """
-    for item in _params():
-        _check_range(item, _value(generation, item.path))
+    for part in (generation, generation.init, generation.mask, generation.hires, generation.refiner):
+        if part is not None:
+            for item in _params(type(part)):
+                _check_range(item, _value(part, item.path))
     _check_pixels(generation, limits)
-    for field, text in (("prompt", generation.prompt), ("negative_prompt", generation.negative_prompt)):
+    for field, text in _prompts(generation):
         for part in (text,) if isinstance(text, str) else text:
             check_prompt(field, part, limits)
     if len(generation.styles) > MAX_STYLES:
@@ -119,14 +123,21 @@ def count_schedules(text: str) -> int:
 
 
 @cache
-def _params() -> tuple[ParamPath, ...]:
-    return tuple(walk_params(Generation))
+def _params(cls: type) -> tuple[ParamPath, ...]:
+    return tuple(walk_params(cls))
 
 
-def _value(generation: object, path: tuple[str, ...]) -> object:
+def _value(part: object, path: tuple[str, ...]) -> object:
     for name in path:
-        generation = getattr(generation, name)
-    return generation
+        part = getattr(part, name)
+    return part
+
+
+def _prompts(generation: Generation) -> list[tuple[str, str | tuple[str, ...]]]:
+    found = [("prompt", generation.prompt), ("negative_prompt", generation.negative_prompt)]
+    if generation.hires is not None:
+        found += [("hr_prompt", generation.hires.prompt), ("hr_negative_prompt", generation.hires.negative_prompt)]
+    return found
 
 
 def _check_range(item: ParamPath, value: object) -> None:
@@ -142,16 +153,29 @@ def _check_range(item: ParamPath, value: object) -> None:
 
 
 def _check_pixels(generation: Generation, limits: Limits) -> None:
-    pixels = generation.size.width * generation.size.height
+    pixels, what = generation.size.width * generation.size.height, "width x height"
+    if generation.hires is not None:
+        sizes = hires_size(generation.size, generation.hires)
+        enlarged = max(_pixels(sizes.upscaled), _pixels(sizes.target))
+        if min(sizes.target.width, sizes.target.height) < 8:
+            raise InvalidRequest(
+                f"the hires pass would be {sizes.target.width}x{sizes.target.height}", field="hr_scale"
+            )
+        if enlarged > pixels:
+            pixels, what = enlarged, "the hires size"
     images = num_images(generation)
     if pixels > limits.max_image_pixels:
-        raise LimitExceeded("width x height", _mega(pixels), _mega(limits.max_image_pixels), "api_max_result_mpixels")
+        raise LimitExceeded(what, _mega(pixels), _mega(limits.max_image_pixels), "api_max_result_mpixels")
     if images > limits.max_images:
         raise LimitExceeded("batch_size x n_iter", images, limits.max_images, "api_max_images_per_request")
     if pixels * images > limits.max_total_pixels:
         raise LimitExceeded(
             "all pictures", _mega(pixels * images), _mega(limits.max_total_pixels), "api_max_total_mpixels"
         )
+
+
+def _pixels(size: Size) -> int:
+    return size.width * size.height
 
 
 def _mega(pixels: int) -> str:

@@ -29,6 +29,11 @@ class ResolvedModel:
     vae: Path | None = None
     vae_hash: str | None = None
 
+    @property
+    def title(self) -> str:
+        """Name and hash, as infotext writes a second model."""
+        return f"{self.name} [{self.short_hash}]" if self.short_hash else self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerOptions:
@@ -99,6 +104,25 @@ class NoiseOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """Resolved numbers of runs that start from a picture."""
+
+    fix_steps: bool = False
+    """Run all steps asked for, whatever the denoising strength."""
+    noise_multiplier: float = 1.0
+    extra_noise: float = 0.0
+    background: str = "#ffffff"
+    """Colour under transparent pictures."""
+    color_correction: bool = False
+    overlay: bool = True
+    """Put the original pixels back outside the mask."""
+    mask_weight: float = 1.0
+    """How much of the masked part an inpainting model does not get to see."""
+    return_mask: bool = False
+    return_mask_composite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
     """One picture of the run."""
 
@@ -107,6 +131,9 @@ class ImagePlan:
     negative_prompt: str
     seed: int
     subseed: int
+    hires_prompt: str = ""
+    """Of the second pass, when there is one."""
+    hires_negative_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +151,35 @@ class Pass:
     """What infotext prints as Schedule type."""
     uses_ensd: bool = False
     """Whether this sampler draws noise while it runs, so that infotext mentions a shifted seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiresPlan:
+    """The second pass over an enlarged picture."""
+
+    run: Pass
+    """Its size is that of the finished picture."""
+    options: SamplerOptions
+    """Of its own sampler."""
+    upscaler: str
+    upscaled: Size
+    """Before the parts beyond the wanted size are cut off."""
+    denoising_strength: float
+    model: ResolvedModel
+    first_pass_texts: bool = False
+    """Encode its prompts with the first pass's model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinerPlan:
+    """A change of checkpoint while sampling."""
+
+    model: ResolvedModel
+    switch_at: float | None
+    """Fraction of the noise levels, or of the steps; None switches at once."""
+    by_steps: bool = False
+    passes: str = "second pass"
+    """Which passes of a hires run switch: first pass, second pass or both passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +204,9 @@ class Plan:
     text: TextOptions
     guidance: GuidanceOptions
     noise: NoiseOptions
+    image: ImageOptions = field(default_factory=ImageOptions)
+    hires: HiresPlan | None = None
+    refiner: RefinerPlan | None = None
     tiling: bool = False
     infotext_extra: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
     """Keys that follow the core ones in infotext, in order."""
@@ -158,6 +217,23 @@ class Plan:
     def num_batches(self) -> int:
         """How many groups `batches` yields."""
         return -(-len(self.images) // self.request.batch.size)
+
+    @property
+    def num_runs(self) -> int:
+        """How often the sampler runs: once or, with a hires pass, twice for each batch."""
+        return self.num_batches * (2 if self.hires else 1)
+
+    @property
+    def size(self) -> Size:
+        """Size of the finished pictures."""
+        return self.hires.run.size if self.hires else self.main.size
+
+    @property
+    def strength(self) -> float | None:
+        """Denoising strength, None for a run that starts from noise alone."""
+        if self.request.init:
+            return self.request.init.denoising_strength
+        return self.hires.denoising_strength if self.hires else None
 
     def batches(self) -> Iterator[BatchPlan]:
         """Yield the pictures in groups of the request's batch size."""

@@ -1,9 +1,10 @@
 """What somebody asked for. Frozen, comparable, JSON-able; no tensors and no pictures inside."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from modules.domain.param import param
 
@@ -110,6 +111,125 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """A picture that came with a request."""
+
+    sha256: str
+    """Of the file's bytes; equal pictures are equal references."""
+    data: bytes | None = field(default=None, repr=False, compare=False)
+    """The file. None in a record of a request, which names its pictures without keeping them."""
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Refer to a file by its bytes."""
+        return cls(sha256=hashlib.sha256(data).hexdigest(), data=data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitSpec:
+    """The pictures that a run starts from. Its presence makes a request img2img."""
+
+    images: tuple[ImageRef, ...]
+    """One for all pictures of a batch, or one for each."""
+    denoising_strength: float = param(
+        0.75, label="Denoising strength", infotext="Denoising strength", ge=0, le=1, slider=(0, 1), step=0.01,
+        elem_id="_denoising_strength",
+    )  # fmt: skip
+    resize_mode: int = param(0, label="Resize mode", ge=0, le=3, elem_id="_resize_mode")
+    """0 stretch, 1 crop, 2 fill the border, 3 resize the latent."""
+    noise_multiplier: float | None = param(
+        None, label="Noise multiplier for img2img", api="initial_noise_multiplier", ge=0, le=100
+    )
+    """None leaves it to the setting of that name."""
+    image_cfg_scale: float | None = param(
+        None, label="Image CFG Scale", infotext="Image CFG scale", ge=0, le=1000, slider=(0, 3), step=0.05,
+        elem_id="_image_cfg_scale",
+    )  # fmt: skip
+    """How closely an editing model keeps to the picture; other models ignore it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskSpec:
+    """Which part of the picture is repainted."""
+
+    image: ImageRef
+    """White is repainted; where its transparency varies, what is opaque is repainted."""
+    blur_x: int = param(4, label="Mask blur X", api="mask_blur_x", ge=0, le=1024, slider=(0, 64), step=1)
+    blur_y: int = param(4, label="Mask blur Y", api="mask_blur_y", ge=0, le=1024, slider=(0, 64), step=1)
+    rounded: bool = param(True, label="Round mask", api="mask_round")
+    """Repaint each pixel wholly or not at all."""
+    fill: int = param(1, label="Masked content", api="inpainting_fill", ge=0, le=3, elem_id="_inpainting_fill")
+    """What the run starts from under the mask: 0 blurred surroundings, 1 the picture, 2 noise, 3 nothing."""
+    only_masked: bool = param(False, label="Inpaint area", api="inpaint_full_res", elem_id="_inpaint_full_res")
+    """Work on the surroundings of the mask at the full size of the request, then put them back."""
+    padding: int = param(
+        32, label="Only masked padding, pixels", api="inpaint_full_res_padding", ge=0, le=8192, slider=(0, 256), step=4,
+        elem_id="_inpaint_full_res_padding",
+    )  # fmt: skip
+    invert: int = param(0, label="Mask mode", api="inpainting_mask_invert", ge=0, le=1, elem_id="_mask_mode")
+    """1 repaints what is not masked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiresSpec:
+    """A second pass over an enlarged first picture."""
+
+    denoising_strength: float = param(
+        0.7, label="Denoising strength", infotext="Denoising strength", ge=0, le=1, slider=(0, 1), step=0.01,
+        elem_id="_denoising_strength",
+    )  # fmt: skip
+    upscaler: str | None = param(
+        None, label="Upscaler", api="hr_upscaler", infotext="Hires upscaler", choices="hires_upscalers",
+        elem_id="_hr_upscaler",
+    )  # fmt: skip
+    """None enlarges the latent, like Latent, and is not told."""
+    steps: int = param(
+        0, label="Hires steps", api="hr_second_pass_steps", infotext="Hires steps", ge=0, le=500, slider=(0, 150),
+        step=1, elem_id="_hires_steps",
+    )  # fmt: skip
+    """0 takes as many as the first pass."""
+    scale: float = param(
+        2.0, label="Upscale by", api="hr_scale", infotext="Hires upscale", ge=0.01, le=64, slider=(1, 4), step=0.05,
+        elem_id="_hr_scale",
+    )  # fmt: skip
+    resize_x: int = param(
+        0, label="Resize width to", api="hr_resize_x", ge=0, le=8192, slider=(0, 2048), step=8, elem_id="_hr_resize_x"
+    )
+    resize_y: int = param(
+        0, label="Resize height to", api="hr_resize_y", ge=0, le=8192, slider=(0, 2048), step=8, elem_id="_hr_resize_y"
+    )
+    checkpoint: str | None = param(
+        None, label="Checkpoint", api="hr_checkpoint_name", infotext="Hires checkpoint", elem_id="hr_checkpoint"
+    )
+    sampler: str | None = param(
+        None, label="Hires sampling method", api="hr_sampler_name", infotext="Hires sampler", choices="samplers",
+        elem_id="hr_sampler",
+    )  # fmt: skip
+    scheduler: str | None = param(
+        None, label="Hires schedule type", api="hr_scheduler", infotext="Hires schedule type", choices="schedulers",
+        elem_id="hr_scheduler",
+    )  # fmt: skip
+    prompt: str = param("", label="Hires prompt", api="hr_prompt", infotext="Hires prompt", elem_id="hires_prompt")
+    """Empty means that of the first pass."""
+    negative_prompt: str = param(
+        "", label="Hires negative prompt", api="hr_negative_prompt", infotext="Hires negative prompt",
+        elem_id="hires_neg_prompt",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinerSpec:
+    """Another checkpoint that finishes what the first one began."""
+
+    checkpoint: str = param(label="Checkpoint", api="refiner_checkpoint", infotext="Refiner", elem_id="_checkpoint")
+    switch_at: float | None = param(
+        None, label="Switch at", api="refiner_switch_at", infotext="Refiner switch at", ge=0, le=1, slider=(0.01, 1),
+        step=0.01, elem_id="_switch_at",
+    )  # fmt: skip
+    """Fraction of the run; None switches at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One request for pictures, whoever sent it."""
 
@@ -125,6 +245,10 @@ class Generation:
     guidance: GuidanceSpec = field(default_factory=GuidanceSpec)
     batch: BatchSpec = field(default_factory=BatchSpec)
     model: ModelChoice = field(default_factory=ModelChoice)
+    init: InitSpec | None = None
+    mask: MaskSpec | None = None
+    hires: HiresSpec | None = None
+    refiner: RefinerSpec | None = None
     post: PostSpec = field(default_factory=PostSpec)
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Settings that hold for this request only, by A1111's flat names."""

@@ -21,6 +21,8 @@ class Produced:
     height: int
     plan: ImagePlan | None
     """None for a grid."""
+    extra: bool = False
+    """A mask or a cut-out that goes with the picture before it."""
     saved_as: Path | None = None
     save_error: str | None = None
     """Why the picture is not on disk although it should be, in words for a person."""

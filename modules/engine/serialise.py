@@ -13,6 +13,8 @@ T = TypeVar("T")
 def to_json(value: Any) -> Any:
     """Turn a tree of dataclasses, tuples, mappings and scalars into JSON types.
 
+    The bytes of pictures are left out: a record names them by the hash beside them.
+
     Raises:
         TypeError: a value of another type.
     """
@@ -22,6 +24,8 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(part) for key, part in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, tuple | list):
         return [to_json(part) for part in cast("tuple[Any, ...]", value)]
+    if isinstance(value, bytes):
+        return None
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{type(value).__name__} has no JSON form")

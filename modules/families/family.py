@@ -118,3 +118,7 @@ class Family(Protocol):
     def decode(self, model: Components, x: Tensor, tiling: bool) -> Tensor:
         """Decode latents [B, C, h, w] (sampler scale) to pictures [B, 3, H, W] in about -1..1."""
         ...
+
+    def encode(self, model: Components, picture: Tensor, tiling: bool) -> Tensor:
+        """Encode pictures [B, 3, H, W] in -1..1 to the means of their latents [B, C, h, w], sampler scale."""
+        ...

@@ -50,17 +50,21 @@ def parameters(plan: Plan, image: ImagePlan, options: Infotext, *, version: str)
         "Sampler": plan.main.sampler,
         "Schedule type": plan.main.schedule_label,
         "CFG scale": plan.guidance.cfg_scale,
+        "Image CFG scale": None,
         "Seed": image.seed,
         "Size": f"{plan.main.size.width}x{plan.main.size.height}",
         **_files(plan, options),
         "Variation seed": image.subseed if varied else None,
         "Variation seed strength": seed.subseed_strength if varied else None,
         "Seed resize from": f"{seed.resize_from_width}x{seed.resize_from_height}" if resized else None,
+        "Denoising strength": plan.strength,
+        "Conditional mask weight": None,
         "Clip skip": plan.text.clip_skip if plan.text.clip_skip > 1 else None,
         "ENSD": ensd or None,
         "RNG": plan.noise.source if plan.noise.source != "GPU" else None,
         "Tiling": True if plan.tiling else None,
     }
+    values.update(hires_entries(plan, image))
     values.update(plan.infotext_extra)
     values["Version"] = version if options.add_version_to_infotext else None
     values["User"] = plan.request.output.user if options.add_user_name_to_info else None
@@ -75,4 +79,26 @@ def _files(plan: Plan, options: Infotext) -> dict[str, Any]:
         "Model": model.name if options.add_model_name_to_info else None,
         "VAE hash": model.vae_hash if external and options.add_vae_hash_to_info else None,
         "VAE": model.vae.name if model.vae is not None and options.add_vae_name_to_info else None,
+    }
+
+
+def hires_entries(plan: Plan, image: ImagePlan) -> dict[str, Any]:
+    """Return the entries that tell the second pass where it is not like the first."""
+    hires, spec = plan.hires, plan.request.hires
+    if hires is None or spec is None:
+        return {}
+    sized = spec.resize_x or spec.resize_y
+    label = hires.run.schedule_label
+    return {
+        "Hires resize": f"{spec.resize_x}x{spec.resize_y}" if sized else None,
+        "Hires checkpoint": hires.model.title if hires.model != plan.model else None,
+        "Hires sampler": hires.run.sampler if hires.run.sampler != plan.main.sampler else None,
+        "Hires schedule type": label if label not in ("Automatic", plan.main.schedule_label) else None,
+        "Hires prompt": image.hires_prompt if image.hires_prompt != image.prompt else None,
+        "Hires negative prompt": image.hires_negative_prompt
+        if image.hires_negative_prompt != image.negative_prompt
+        else None,
+        "Hires upscale": None if sized else spec.scale,
+        "Hires steps": spec.steps or None,
+        "Hires upscaler": spec.upscaler,
     }

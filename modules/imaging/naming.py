@@ -174,7 +174,7 @@ TOKENS: Mapping[str, Token] = MappingProxyType(
         "generation_number": _value(lambda facts: facts.image.index + 1 if len(facts.plan.images) > 1 else None),
         "hasprompt": _has_prompt,
         "clip_skip": _value(lambda facts: facts.plan.text.clip_skip),
-        "denoising": _value(lambda _facts: None),
+        "denoising": _value(lambda facts: facts.plan.strength),
         "user": _value(lambda facts: facts.plan.request.output.user or ""),
         "vae_filename": _value(_vae),
         "image_hash": lambda facts, arguments: _shortened(facts.pixels_sha256(), arguments, default=None),

@@ -179,10 +179,10 @@ def _facts(task: _Task) -> NameFacts:
 
 
 def _configured(task: _Task) -> str:
-    paths = task.settings.paths
+    paths, on_image = task.settings.paths, task.plan.request.init is not None
     if task.grid:
-        return paths.outdir_grids or paths.outdir_txt2img_grids
-    return paths.outdir_samples or paths.outdir_txt2img_samples
+        return paths.outdir_grids or (paths.outdir_img2img_grids if on_image else paths.outdir_txt2img_grids)
+    return paths.outdir_samples or (paths.outdir_img2img_samples if on_image else paths.outdir_txt2img_samples)
 
 
 def _uses_sub_folders(task: _Task) -> bool:

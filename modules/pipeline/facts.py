@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from modules.domain.plan import ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.plan import ImageOptions, ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.request import Generation
 from modules.prompting.schedule import timeline
 from modules.sampling.catalogue import Resolved, Sampler
 from modules.settings.snapshot import Snapshot
@@ -63,3 +64,12 @@ def of_prompts(images: Iterable[ImagePlan], options: TextOptions, steps: int) ->
     if options.old_scheduling and any(timeline(text, steps, old=True) != timeline(text, steps) for text in texts):
         found["Old prompt editing timelines"] = True
     return found
+
+
+def of_image(request: Generation, options: ImageOptions) -> Facts:
+    """Tell how noise was changed for a run on a picture."""
+    return (
+        Facts({"Noise multiplier": options.noise_multiplier})
+        if request.init and options.noise_multiplier != 1
+        else Facts()
+    )

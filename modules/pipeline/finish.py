@@ -15,7 +15,10 @@ from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
 from modules.hooks.points import AfterDecode, BeforeSave
 from modules.imaging.grid import grid_rows, make_grid, wants_grid
+from modules.imaging.mask import cut_out
+from modules.imaging.resize import FILL, resize
 from modules.imaging.save import Output
+from modules.pipeline.canvas import Canvas
 from modules.pipeline.pixels import to_pil
 from modules.pipeline.sample import Sampled
 from modules.residency.model import Model
@@ -28,6 +31,10 @@ class Pending:
 
     pixels: Image.Image
     produced: Future[Produced]
+    plan: Plan
+    """With the facts that only became known while sampling."""
+    extra: bool = False
+    """A mask or a cut-out that goes with the picture before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +47,8 @@ class Finisher:
     describe: Callable[[Plan, ImagePlan], str]
     """Writes the infotext of a picture."""
     check_nan: bool = True
+    canvas: Canvas | None = None
+    """What the pictures are painted on; None when they are made from noise."""
 
     def batch(self, model: Model, batch: BatchPlan, sampled: Sampled) -> list[Pending]:
         """Finish the pictures of one batch; those of a batch that was ended early are saved only on request."""
@@ -47,17 +56,20 @@ class Finisher:
         plan = replace(self.plan, infotext_extra={**self.plan.infotext_extra, **sampled.facts})
         save = self.plan.request.output.save_images and self.ctx.settings.saving.samples_save
         save = save and (sampled.complete or self.ctx.settings.saving.save_incomplete_images)
-        return [self._one(model, plan, image, x, save=save) for image, x in zip(batch.images, sampled.x, strict=True)]
+        made: list[Pending] = []
+        for position, (image, x) in enumerate(zip(batch.images, sampled.x, strict=True)):
+            made += self._one(model, plan, image, x, position=position, save=save)
+        return made
 
     def outcome(self, pending: Sequence[Pending], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
         """Wait for encoding and saving and say what came of the job."""
-        images = tuple(one.produced.result() for one in pending)
-        grid = self._grid([one.pixels for one in pending])
+        images = tuple(replace(one.produced.result(), extra=one.extra) for one in pending)
+        grid = self._grid([one.pixels for one in pending if not one.extra])
         faults = [one.save_error for one in (*images, *([grid] if grid else [])) if one.save_error]
         for fault in dict.fromkeys(faults):
             self.ctx.note(fault)
         return Outcome(
-            plan=self.plan,
+            plan=pending[0].plan if pending else self.plan,
             images=images,
             grid=grid,
             interrupted=interrupted,
@@ -66,7 +78,9 @@ class Finisher:
             save_error=faults[0] if faults else None,
         )
 
-    def _one(self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor, *, save: bool) -> Pending:
+    def _one(
+        self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor, *, position: int, save: bool
+    ) -> list[Pending]:
         if self.check_nan and not bool(torch.isfinite(x).all()):
             raise NumericalFault(
                 f"The UNet produced NaN or infinite values for picture {image_plan.index + 1}. "
@@ -76,13 +90,34 @@ class Finisher:
         pixels = model.decode(
             x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan
         )
-        image = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
+        painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
+        image, extras = self._composed(plan, painted, position)
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
         future = self.output.submit(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
         future.add_done_callback(self._announce)
-        return Pending(pixels=ready.image, produced=future)
+        pending = [Pending(pixels=ready.image, produced=future, plan=plan)]
+        for extra in extras:
+            future = self.output.submit(extra, "", plan, image_plan, self.ctx.settings, save=False)
+            pending.append(Pending(pixels=extra, produced=future, plan=plan, extra=True))
+        return pending
+
+    def _composed(self, plan: Plan, painted: Image.Image, position: int) -> tuple[Image.Image, list[Image.Image]]:
+        """Put a result onto the picture it was made on; also return the mask and the cut-out where they are wanted."""
+        canvas = self.canvas
+        if canvas is None:
+            return painted, []
+        placed = canvas.placed(canvas.finish(painted, position), position)
+        image = canvas.overlaid(placed, position) if canvas.overlays else placed
+        extras: list[Image.Image] = []
+        if canvas.shown_mask is not None:
+            if plan.image.return_mask:
+                extras.append(canvas.shown_mask.convert("RGB"))
+            if plan.image.return_mask_composite:
+                mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
+                extras.append(cut_out(placed, mask))
+        return image, extras
 
     def _grid(self, pictures: Sequence[Image.Image]) -> Produced | None:
         """Make the overview of all pictures when the request and the settings want one."""

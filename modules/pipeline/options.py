@@ -1,6 +1,13 @@
 """Turn a request and the settings into resolved options, each number decided once."""
 
-from modules.domain.plan import GuidanceOptions, NoiseOptions, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.plan import (
+    GuidanceOptions,
+    ImageOptions,
+    NoiseOptions,
+    SamplerOptions,
+    ScheduleOptions,
+    TextOptions,
+)
 from modules.domain.request import Generation
 from modules.sampling.catalogue import Sampler
 from modules.settings.snapshot import Snapshot
@@ -71,6 +78,22 @@ def noise_options(settings: Snapshot) -> NoiseOptions:
         source=settings.sd.randn_source,
         eta_seed_delta=settings.sampler.eta_noise_seed_delta,
         sde_batch_determinism=not settings.compatibility.no_dpmpp_sde_batch_determinism,
+    )
+
+
+def image_options(request: Generation, settings: Snapshot) -> ImageOptions:
+    """Decide how runs on a picture begin and end: the request's noise multiplier, and settings."""
+    chosen, asked = settings.img2img, request.init.noise_multiplier if request.init else None
+    return ImageOptions(
+        fix_steps=chosen.img2img_fix_steps,
+        noise_multiplier=_either(asked, chosen.initial_noise_multiplier),
+        extra_noise=chosen.img2img_extra_noise,
+        background=chosen.img2img_background_color,
+        color_correction=chosen.img2img_color_correction,
+        overlay=chosen.overlay_inpaint,
+        mask_weight=chosen.inpainting_mask_weight,
+        return_mask=chosen.return_mask,
+        return_mask_composite=chosen.return_mask_composite,
     )
 
 

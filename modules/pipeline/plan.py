@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from modules.domain.errors import InvalidRequest, UnsupportedCheckpoint
-from modules.domain.plan import ImagePlan, Note, Pass, Plan, ResolvedModel, TextOptions
-from modules.domain.request import MAX_SEED, Generation
+from modules.domain.plan import ImagePlan, Note, Plan, ResolvedModel, TextOptions
+from modules.domain.request import MAX_SEED, Generation, HiresSpec
 from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import HashCache
 from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
-from modules.pipeline.options import guidance_options, noise_options, sampler_options, schedule_options, text_options
+from modules.pipeline.options import (
+    guidance_options,
+    image_options,
+    noise_options,
+    sampler_options,
+    schedule_options,
+    text_options,
+)
+from modules.pipeline.passes import hires_plan, pass_of, refiner_plan, with_old_hires_size
 from modules.prompting.prepare import PreparedPrompt, prepare
 from modules.prompting.styles import Style
 from modules.prompting.wildcards import Wildcards, expand_wildcards
@@ -47,6 +55,20 @@ class Shelf:
         overrides = bool(asked) or settings.vae.sd_vae_overrides_per_model_preferences
         return vae_for(checkpoint, self.vaes, setting=setting, setting_overrides=overrides, forced=self.forced_vae)
 
+    def resolved(self, entry: CheckpointEntry, vae: str | None, settings: Snapshot) -> tuple[ResolvedModel, list[Note]]:
+        """Find the files that go with a checkpoint, and say what had to be replaced."""
+        entry = self.catalog.hash(entry)
+        chosen = self.choose_vae(vae, entry.path, settings)
+        missing = f"VAE {chosen.missing!r} not found, the checkpoint's own is used" if chosen.missing else None
+        model = ResolvedModel(
+            checkpoint=entry.path,
+            name=entry.base,
+            short_hash=entry.short_hash or None,
+            vae=chosen.path,
+            vae_hash=self.short_hash(chosen.path) if chosen.path else None,
+        )
+        return model, [Note(text=missing)] if missing else []
+
     def short_hash(self, path: Path) -> str | None:
         """Return the ten digits that infotext prints for a file, None while hashing is off."""
         return self.hashes.short_hash(path) if self.hashes else None
@@ -60,25 +82,26 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         InvalidRequest: prompt lists of different lengths.
         LimitExceeded: a prompt is too long or has too many parts.
     """
+    request = with_old_hires_size(request, settings)
     chosen = resolve(request.sampling.sampler, request.sampling.scheduler)
     text = text_options(settings)
     sampler = sampler_options(request, settings, chosen.sampler)
     schedule = schedule_options(settings)
     styles, notes = _styles(request, shelf)
     model, model_notes = resolve_model(request, settings, shelf)
+
+    def find(name: str, field: str) -> ResolvedModel:
+        return shelf.resolved(shelf.catalog.get(name, field=field), request.model.vae, settings)[0]
+
     images = _images(request, settings, shelf, styles, draw)
-    main = Pass(
-        size=request.size,
-        steps=request.sampling.steps,
-        sampler=chosen.sampler.label,
-        scheduler=chosen.schedule.label,
-        schedule_label=chosen.schedule_type,
-        uses_ensd=chosen.sampler.uses_ensd,
-    )
+    main = pass_of(chosen, request.size, request.sampling.steps)
+    hires = hires_plan(request, settings, find, model, main)
+    image = image_options(request, settings)
     extra = {
         **facts.of_sampler(chosen.sampler, sampler, settings),
         **facts.of_schedule(chosen, schedule),
         **facts.of_prompts(images, text, chosen.sampler.calls(main.steps)),
+        **facts.of_image(request, image),
     }
     return Plan(
         request=request,
@@ -90,21 +113,32 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         text=text,
         guidance=guidance_options(request, settings),
         noise=noise_options(settings),
+        image=image,
+        hires=hires,
+        refiner=refiner_plan(request, settings, find),
         tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,
         infotext_extra=extra,
         notes=(*notes, *model_notes, *(Note(text=line) for line in chosen.notes)),
     )
 
 
-def prepared(image: ImagePlan, steps: int, text: TextOptions) -> PreparedPrompt:
+def prepared(image: ImagePlan, steps: int, text: TextOptions, *, hires_steps: int | None = None) -> PreparedPrompt:
     """Take the finished prompts of a planned picture apart.
 
     Args:
         image: its prompts already hold styles and have lost comments.
-        steps: model calls of the pass.
+        steps: model calls of the first pass.
         text: says how schedules are read.
+        hires_steps: model calls of the hires pass when this is for the hires pass.
     """
-    return prepare(image.prompt, image.negative_prompt, steps=steps, old_scheduling=text.old_scheduling, comments=False)
+    return prepare(
+        image.prompt,
+        image.negative_prompt,
+        steps=steps,
+        hires_steps=hires_steps,
+        old_scheduling=text.old_scheduling,
+        comments=False,
+    )
 
 
 def _images(
@@ -118,23 +152,36 @@ def _images(
     images: list[ImagePlan] = []
     for index, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True)):
         own_seed = seed if fixed else seed + index
-        done = prepare(
-            _expanded(prompt, shelf, own_seed),
-            _expanded(negative, shelf, own_seed),
-            styles=styles,
-            steps=request.sampling.steps,
-            comments=settings.sd.enable_prompt_comments,
-        )
+
+        def finished(positive: str, negative: str, own_seed: int = own_seed) -> tuple[str, str]:
+            done = prepare(
+                _expanded(positive, shelf, own_seed),
+                _expanded(negative, shelf, own_seed),
+                styles=styles,
+                steps=request.sampling.steps,
+                comments=settings.sd.enable_prompt_comments,
+            )
+            return done.prompt, done.negative_prompt
+
+        first = finished(prompt, negative)
+        second = finished(*_hires_texts(request.hires, prompt, negative)) if request.hires else ("", "")
         images.append(
             ImagePlan(
                 index=index,
-                prompt=done.prompt,
-                negative_prompt=done.negative_prompt,
+                prompt=first[0],
+                negative_prompt=first[1],
                 seed=own_seed,
                 subseed=subseed + index,
+                hires_prompt=second[0],
+                hires_negative_prompt=second[1],
             )
         )
     return tuple(images)
+
+
+def _hires_texts(hires: HiresSpec, prompt: str, negative: str) -> tuple[str, str]:
+    """Return the prompts of the second pass as typed; an empty one means that of the first."""
+    return hires.prompt or prompt, hires.negative_prompt or negative
 
 
 def _texts(request: Generation) -> tuple[Sequence[str], Sequence[str]]:
@@ -172,18 +219,8 @@ def resolve_model(request: Generation, settings: Snapshot, shelf: Shelf) -> tupl
         UnsupportedCheckpoint: there is no checkpoint at all.
     """
     entry, notes = _checkpoint(request.model.checkpoint, settings.sd.sd_model_checkpoint, shelf.catalog)
-    entry = shelf.catalog.hash(entry)
-    chosen = shelf.choose_vae(request.model.vae, entry.path, settings)
-    if chosen.missing:
-        notes.append(Note(text=f"VAE {chosen.missing!r} not found, the checkpoint's own is used"))
-    model = ResolvedModel(
-        checkpoint=entry.path,
-        name=entry.base,
-        short_hash=entry.short_hash or None,
-        vae=chosen.path,
-        vae_hash=shelf.short_hash(chosen.path) if chosen.path else None,
-    )
-    return model, notes
+    model, more = shelf.resolved(entry, request.model.vae, settings)
+    return model, [*notes, *more]
 
 
 def _checkpoint(asked: str | None, configured: str | None, catalog: Catalog[Any]) -> tuple[CheckpointEntry, list[Note]]:

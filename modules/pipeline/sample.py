@@ -1,4 +1,4 @@
-"""One batch through the sampler: prompts to conditioning, noise to latent."""
+"""The sampler's part of a batch: prompts and noise to a latent, once or, with a hires pass, twice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,24 +8,26 @@ from torch import Tensor
 from modules.domain.events import Progressed, Stage
 from modules.domain.plan import BatchPlan, Plan
 from modules.domain.request import Size
-from modules.hooks.context import JobContext
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
-from modules.pipeline.clock import Clock
-from modules.pipeline.plan import prepared
-from modules.pipeline.preview import Previewer
+from modules.pipeline.begin import INPAINTING, Begin, for_batch
+from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
+from modules.pipeline.hires import enlarged
+from modules.pipeline.session import Session
 from modules.residency.model import Model
-from modules.sampling.catalogue import Controls, Sampler, sampler_named
-from modules.sampling.guidance import GuidanceFacts, Guided
+from modules.sampling.catalogue import Controls
 from modules.sampling.noise import ImageNoise
-from modules.sampling.prediction import (
-    Prediction,
-    SigmaTable,
-    downcast_alphas,
-    rescale_zero_terminal_snr,
-)
+from modules.sampling.prediction import SigmaTable
 from modules.sampling.schedules import schedule_named
-from modules.sampling.start import Course, course_from_noise, noise_source, noised_from_nothing
-from modules.sampling.types import Step, Timeline
+from modules.sampling.start import (
+    Course,
+    course_from_image,
+    course_from_noise,
+    image_steps,
+    noise_source,
+    noised_from_nothing,
+    noised_image,
+)
+from modules.sampling.types import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,94 +41,124 @@ class Sampled:
     """Infotext keys that only became known while sampling."""
 
 
-def sample(model: Model, plan: Plan, batch: BatchPlan, ctx: JobContext, clock: Clock, previewer: Previewer) -> Sampled:
-    """Run the sampler over one batch, telling progress, until it ends or is asked to."""
-    sampler = sampler_named(plan.main.sampler)
-    calls = sampler.calls(plan.main.steps)
-    ctx.emit(Stage(job_id=ctx.job_id, text="encoding prompt"))
-    with clock("encode"):
-        positives, negatives = _encode(model, plan, batch, calls)
-        empty = model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None
-    prediction = sampler.adapt(_prediction(model.components.prediction, plan))
-    ctx.emit(Stage(job_id=ctx.job_id, text="sampling"))
-    with clock("sample"), model.network(tiling=plan.tiling, note=ctx.note) as network:
-        guided = Guided(
-            network,
-            prediction,
-            positives,
-            negatives,
-            plan.guidance,
-            total_calls=calls,
-            empty_chunk=empty,
-            cfg_factor=sampler.cfg_factor,
-            needs_uncond=sampler.needs_uncond,
-            timesteps=sampler.timesteps,
-        )
-        run = _Run(model=model, plan=plan, batch=batch, ctx=ctx, previewer=previewer, sampler=sampler)
-        x, complete = run(guided, prediction.table)
-    x = ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
-    return Sampled(x=x, complete=complete, facts=_told(guided.facts, plan))
+def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Sampled:
+    """Run the passes of one batch, telling progress, until they end or are asked to.
+
+    Args:
+        session: lends the models.
+        plan: of the job.
+        batch: the pictures.
+        begin: a clean latent to start from, None for noise alone.
+    """
+    first_leg = Leg(
+        number=0,
+        run=plan.main,
+        options=plan.sampler,
+        strength=plan.request.init.denoising_strength if plan.request.init else 1.0,
+        begin=for_batch(begin, batch) if begin else None,
+        fix_steps=plan.image.fix_steps,
+        noise_multiplier=plan.image.noise_multiplier,
+    )
+    session.use(plan.model)
+    first = walk(session, plan, batch, first_leg)
+    if plan.hires is None or not first.complete:
+        return first
+    hires = plan.hires
+    leg = Leg(
+        number=1, run=hires.run, options=hires.options, strength=hires.denoising_strength, fix_steps=True
+    )  # fmt: skip
+    leg = replace(leg, prompts=encoded_prompts(session, plan, batch, leg)) if hires.first_pass_texts else leg
+    second = walk(session, plan, batch, replace(leg, begin=enlarged(session, plan, hires, first.x)))
+    return replace(second, facts={**first.facts, **second.facts})
+
+
+def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
+    """Run the sampler once with the model in use."""
+    session.ctx.emit(Stage(job_id=session.ctx.job_id, text="sampling"))
+    seen = (
+        {"Conditional mask weight": plan.image.mask_weight}
+        if session.model.components.match.variant == INPAINTING
+        else {}
+    )
+    guide = Guide(session, plan, batch, leg, total_calls=leg.sampler.calls(_steps_run(leg)))
+    with guide, session.clock("sample"):
+        x, complete = _Walk(session=session, plan=plan, batch=batch, leg=leg)(guide)
+        facts = {**guide.facts(), **seen}
+    x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
+    if leg.begin and plan.image.extra_noise:
+        facts["Extra noise"] = plan.image.extra_noise
+    return Sampled(x=x, complete=complete, facts=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Run:
+class _Walk:
     """The loop over a sampler's steps and everything that looks at them."""
 
-    model: Model
+    session: Session
     plan: Plan
     batch: BatchPlan
-    ctx: JobContext
-    previewer: Previewer
-    sampler: Sampler
+    leg: Leg
 
-    def __call__(self, guided: Guided, table: SigmaTable) -> tuple[Tensor, bool]:
+    def __call__(self, guide: Guide) -> tuple[Tensor, bool]:
         """Return the latent [B, C, h, w] and whether all steps ran."""
-        plan, batch, ctx = self.plan, self.batch, self.ctx
-        noise = image_noise(self.model, plan, batch)
-        course = course_of(plan, self.sampler, table)
-        x = noised_from_nothing(
-            self.sampler, noise.initial(), course, sgm_noise_multiplier=plan.schedule.sgm_noise_multiplier
-        )
-        denoise = ctx.hooks.run(WrapDenoise(plan=plan, batch=batch, denoise=guided)).denoise
+        plan, batch, ctx, leg = self.plan, self.batch, self.session.ctx, self.leg
+        mask = leg.begin.mask if leg.begin else None
+        denoiser = Kept(guide, mask, before=leg.sampler.timesteps) if mask else guide
+        noise = image_noise(self.session.model, plan, batch, leg)
+        course = course_of(plan, leg, guide.table)
+        x = self._noised(noise.initial(), course)
+        denoise = ctx.hooks.run(WrapDenoise(plan=plan, batch=batch, denoise=denoiser)).denoise
         begin = ctx.hooks.run(BeforeSampling(plan=plan, batch=batch, x=x, sigmas=course.sigmas))
         controls = Controls(
-            noise=noise_source(self.sampler, noise, replace(course, sigmas=begin.sigmas), plan.noise),
-            options=plan.sampler,
-            unconditional=guided.unconditional,
+            noise=noise_source(leg.sampler, noise, replace(course, sigmas=begin.sigmas), plan.noise),
+            options=leg.options,
+            unconditional=denoiser.unconditional,
         )
-        x, total = begin.x, len(begin.sigmas) - 1
-        for step in self.sampler.run(denoise, x, begin.sigmas, controls):
+        x, complete, total = begin.x, True, len(begin.sigmas) - 1
+        for step in leg.sampler.run(denoise, x, begin.sigmas, controls):
             x = step.x
             self._tell(step, total)
             if ctx.cancel.ends_batch:
-                return step.denoised, False
-        return x, True
+                x, complete = step.denoised, False
+                break
+        return (mask.over(x) if mask else x), complete
+
+    def _noised(self, noise: Tensor, course: Course) -> Tensor:
+        leg, plan = self.leg, self.plan
+        if leg.begin is None:
+            return noised_from_nothing(
+                leg.sampler, noise, course, sgm_noise_multiplier=plan.schedule.sgm_noise_multiplier
+            )
+        scaled = noise * leg.noise_multiplier
+        return noised_image(leg.sampler, leg.begin.latent, scaled, course, extra=plan.image.extra_noise)
 
     def _tell(self, step: Step, total: int) -> None:
-        ctx = self.ctx
+        ctx, plan = self.session.ctx, self.plan
         if ctx.hooks.has(AfterStep):
-            ctx.hooks.run(AfterStep(plan=self.plan, batch=self.batch, step=step))
+            ctx.hooks.run(AfterStep(plan=plan, batch=self.batch, step=step))
         done = step.index + 1
+        runs = 2 if plan.hires else 1
         ctx.emit(
             Progressed(
                 job_id=ctx.job_id,
-                batch=self.batch.number,
-                num_batches=self.plan.num_batches,
+                batch=self.batch.number * runs + self.leg.number,
+                num_batches=plan.num_runs,
                 step=min(done, total),
                 num_steps=max(total, 1),
             )
         )
         if ctx.wants_preview(done):
-            self.previewer.show(self.model, step.denoised)
+            self.session.previewer.show(self.session.model, step.denoised)
 
 
-def image_noise(model: Model, plan: Plan, batch: BatchPlan) -> ImageNoise:
+def image_noise(model: Model, plan: Plan, batch: BatchPlan, leg: Leg) -> ImageNoise:
     """Return the noise of the pictures of a batch, each from its own seed."""
     latent, spec = model.components.latent, plan.request.seed
     resized = spec.resize_from_width > 0 and spec.resize_from_height > 0
+    height, width = leg.begin.latent.shape[-2:] if leg.begin else latent_size(leg.run.size, latent.downscale)
     return ImageNoise(
         [image.seed for image in batch.images],
-        (latent.channels, *latent_size(plan.main.size, latent.downscale)),
+        (latent.channels, height, width),
         model.device,
         source=plan.noise.source,
         subseeds=[image.subseed for image in batch.images],
@@ -143,55 +175,25 @@ def latent_size(size: Size, downscale: int) -> tuple[int, int]:
     return size.height // downscale, size.width // downscale
 
 
-def course_of(plan: Plan, sampler: Sampler, table: SigmaTable) -> Course:
-    """Return the levels that a plan walks from pure noise."""
-    return course_from_noise(
-        schedule_named(plan.main.scheduler),
-        sampler,
-        plan.main.steps,
+def course_of(plan: Plan, leg: Leg, table: SigmaTable) -> Course:
+    """Return the levels that a pass walks."""
+    schedule, run = schedule_named(leg.run.scheduler), leg.run
+    if leg.begin is None:
+        return course_from_noise(schedule, leg.sampler, run.steps, table, plan.schedule, sampler_options=leg.options)
+    return course_from_image(
+        schedule,
+        leg.sampler,
+        run.steps,
+        leg.strength,
         table,
         plan.schedule,
-        sampler_options=plan.sampler,
+        fix_steps=leg.fix_steps,
+        sampler_options=leg.options,
     )
 
 
-def _encode(
-    model: Model, plan: Plan, batch: BatchPlan, calls: int
-) -> tuple[list[tuple[Timeline, ...]], list[Timeline]]:
-    """Encode the prompts of a batch; equal timelines are encoded once."""
-
-    def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0) -> Timeline:
-        ends, texts = zip(*entries, strict=True)
-        return Timeline(ends=ends, conditioning=model.condition(texts, plan.text), weight=weight)
-
-    prompts = [prepared(image, calls, plan.text) for image in batch.images]
-    positives = [tuple(line(part.timeline, part.weight) for part in prompt.parts) for prompt in prompts]
-    return positives, [line(prompt.negative_timeline) for prompt in prompts]
-
-
-def _prediction(trained: Prediction, plan: Plan) -> Prediction:
-    """Change the trained noise levels as the plan's compatibility settings ask."""
-    options = plan.schedule
-    if not (options.zero_terminal_snr or options.downcast_alphas or options.quantize_timesteps):
-        return trained
-    alphas = trained.table.alphas_cumprod
-    if options.downcast_alphas:
-        alphas = downcast_alphas(alphas)
-    if options.zero_terminal_snr:
-        alphas = rescale_zero_terminal_snr(alphas)
-    table = SigmaTable.from_alphas(alphas, quantize=options.quantize_timesteps)
-    return replace(trained, table=table)
-
-
-def _told(facts: GuidanceFacts, plan: Plan) -> dict[str, str | int | float | bool]:
-    """Write what guidance did as infotext keys."""
-    found: dict[str, str | int | float | bool] = {}
-    if facts.skipped_early:
-        found["Skip Early CFG"] = plan.guidance.skip_early
-    if facts.ngms:
-        found["NGMS"] = plan.guidance.s_min_uncond
-        if plan.guidance.s_min_uncond_all:
-            found["NGMS all steps"] = True
-    if facts.padded:
-        found["Pad conds v0" if plan.guidance.pad_cond_uncond_v0 else "Pad conds"] = True
-    return found
+def _steps_run(leg: Leg) -> int:
+    """Return the steps that switches by steps count."""
+    if leg.begin is None:
+        return leg.run.steps
+    return image_steps(leg.run.steps, leg.strength, fix_steps=leg.fix_steps)[1] + 1

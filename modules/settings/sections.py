@@ -90,15 +90,25 @@ class Paths:
         label="Output directory for txt2img images",
         help="Folder for pictures made from text.",
     )
+    outdir_img2img_samples: str = param(
+        "outputs/img2img-images",
+        label="Output directory for img2img images",
+        help="Folder for pictures made from pictures.",
+    )
     outdir_grids: str = param(
         "",
         label="Output directory for grids",
-        help="One folder for all grids made in the browser; empty uses the next one.",
+        help="One folder for all grids made in the browser; empty uses the next ones.",
     )
     outdir_txt2img_grids: str = param(
         "outputs/txt2img-grids",
         label="Output directory for txt2img grids",
         help="Folder for grids of pictures made from text.",
+    )
+    outdir_img2img_grids: str = param(
+        "outputs/img2img-grids",
+        label="Output directory for img2img grids",
+        help="Folder for grids of pictures made from pictures.",
     )
 
 
@@ -187,6 +197,10 @@ class Sd:
     enable_prompt_comments: bool = param(
         True, label="Enable comments", help="Leave out of the prompt what follows a # until the end of the line."
     )
+    hires_fix_refiner_pass: str = param(
+        "second pass", label="Hires fix: which pass to enable refiner for", infotext="Hires refiner",
+        choices=("first pass", "second pass", "both passes"), help="Where the refiner takes over in a hires run.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +222,49 @@ class Vae:
     auto_vae_precision_bfloat16: bool = param(
         False, label="Automatically convert VAE to bfloat16", help="Try bfloat16 first when half precision overflows."
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Img2img:
+    """Runs that start from a picture."""
+
+    inpainting_mask_weight: float = param(
+        1.0, label="Inpainting conditioning mask strength", infotext="Conditional mask weight", ge=0, le=1,
+        slider=(0, 1), step=0.01, help="How much of the masked part inpainting models do not get to see.",
+    )  # fmt: skip
+    initial_noise_multiplier: float = param(
+        1.0, label="Noise multiplier for img2img", infotext="Noise multiplier", ge=0, le=100, slider=(0, 1.5),
+        step=0.001, help="Factor on the noise that a run on a picture starts with.",
+    )  # fmt: skip
+    img2img_extra_noise: float = param(
+        0.0, label="Extra noise multiplier for img2img and hires fix", infotext="Extra noise", ge=0, le=100,
+        slider=(0, 1), step=0.01, help="Noise added on top of what the denoising strength asks for.",
+    )  # fmt: skip
+    img2img_color_correction: bool = param(
+        False, label="Apply color correction to img2img results to match original colors",
+        help="Give the result the distribution of colours of the picture it started from.",
+    )  # fmt: skip
+    img2img_fix_steps: bool = param(
+        False, label="With img2img, do exactly the amount of steps the slider specifies",
+        help="Off runs only the share of the steps that the denoising strength asks for.",
+    )  # fmt: skip
+    img2img_background_color: str = param(
+        "#ffffff", label="With img2img, fill transparent parts of the input image with this color",
+        help="A colour name or #rrggbb.",
+    )  # fmt: skip
+    return_mask: bool = param(
+        False,
+        label="For inpainting, include the greyscale mask in results for web",
+        help="Add the mask to the results.",
+    )
+    return_mask_composite: bool = param(
+        False, label="For inpainting, include masked composite in results for web",
+        help="Add what was painted, cut out by the mask, to the results.",
+    )  # fmt: skip
+    overlay_inpaint: bool = param(
+        True, label="Overlay original for inpaint",
+        help="Put the original pixels back over the result where nothing was to be repainted.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +321,18 @@ class Compatibility:
     use_downcasted_alpha_bar: bool = param(
         False, label="Downcast model alphas_cumprod to fp16 before sampling", infotext="Downcast alphas_cumprod",
         help="Round the noise table to half precision, as versions before 1.7 did.",
+    )  # fmt: skip
+    use_old_hires_fix_width_height: bool = param(
+        False, label="For hires fix, use width/height sliders to set final resolution rather than first pass",
+        help="Width and height are those of the finished picture; the first pass is made smaller.",
+    )  # fmt: skip
+    hires_fix_use_firstpass_conds: bool = param(
+        False, label="For hires fix, calculate conds of second pass using extra networks of first pass",
+        help="Encode the prompts of both passes with the model of the first.",
+    )  # fmt: skip
+    refiner_switch_by_sample_steps: bool = param(
+        False, label="Switch to refiner by sampling steps instead of model timesteps",
+        infotext="Refiner switch by sampling steps", help="Count steps, as versions before 1.8 did, not noise levels.",
     )  # fmt: skip
 
 
@@ -461,6 +530,7 @@ SECTIONS = (
     Section(name="paths", cls=Paths, id="saving-paths", title="Paths for saving", category="Saving images"),
     Section(name="sd", cls=Sd, id="sd", title="Stable Diffusion", category="Stable Diffusion"),
     Section(name="vae", cls=Vae, id="vae", title="VAE", category="Stable Diffusion"),
+    Section(name="img2img", cls=Img2img, id="img2img", title="img2img", category="Stable Diffusion"),
     Section(name="sampler", cls=Sampler, id="sampler-params", title="Sampler parameters", category="Stable Diffusion"),
     Section(
         name="optimizations", cls=Optimizations, id="optimizations", title="Optimizations", category="Stable Diffusion"

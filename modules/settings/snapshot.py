@@ -14,6 +14,7 @@ from modules.settings.known import ELSEWHERE, IGNORED, RESTRICTED_ELSEWHERE, UNS
 from modules.settings.sections import (
     Api,
     Compatibility,
+    Img2img,
     Infotext,
     Optimizations,
     Paths,
@@ -38,6 +39,7 @@ class Snapshot:
     paths: Paths = field(default_factory=Paths)
     sd: Sd = field(default_factory=Sd)
     vae: Vae = field(default_factory=Vae)
+    img2img: Img2img = field(default_factory=Img2img)
     sampler: Sampler = field(default_factory=Sampler)
     optimizations: Optimizations = field(default_factory=Optimizations)
     compatibility: Compatibility = field(default_factory=Compatibility)

@@ -29,7 +29,8 @@ def test_every_endpoint_is_served_absent_or_switched_off(shared_dir: Path, house
     listed = {(one["method"], one["path"]) for one in endpoints(shared_dir)}
     assert absent <= listed
     for method, path in sorted(listed):
-        body = {"image": base64.b64encode(png(8, 8, "x")).decode()} if path.endswith("png-info") else {}
+        sent = base64.b64encode(png(8, 8, "x")).decode()
+        body = {"image": sent, "init_images": [sent]} if path.endswith(("png-info", "img2img")) else {}
         answer = house.client.request(method, path, json=body if method == "POST" else None)
         if path in SWITCHED_OFF:
             assert answer.status_code == 404, path

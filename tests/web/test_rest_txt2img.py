@@ -12,7 +12,7 @@ from PIL import Image
 
 from modules.domain.param import walk_params
 from modules.domain.plan import Note
-from modules.domain.request import Generation
+from modules.domain.request import Generation, HiresSpec, RefinerSpec
 from modules.web.rest.schema import A1111_FIELDS, params, txt2img_model
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -196,8 +196,6 @@ def test_an_overridden_format_does_not_change_the_answer(house: RestHouse) -> No
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"enable_hr": True}, "enable_hr"),
-        ({"refiner_checkpoint": "toy"}, "refiner_checkpoint"),
         ({"restore_faces": True}, "restore_faces"),
         ({"firstpass_image": "x"}, "firstpass_image"),
         (
@@ -205,7 +203,6 @@ def test_an_overridden_format_does_not_change_the_answer(house: RestHouse) -> No
             "override_settings_restore_afterwards",
         ),
         ({"override_settings": {"token_merging_ratio": 0.5}}, "token_merging_ratio"),
-        ({"infotext": "a\nSteps: 2, Sampler: Euler, Seed: 1, Denoising strength: 0.5, Hires upscale: 2"}, "enable_hr"),
     ],
 )
 def test_what_is_not_there_yet_is_named(house: RestHouse, body: dict[str, Any], field: str) -> None:
@@ -213,6 +210,42 @@ def test_what_is_not_there_yet_is_named(house: RestHouse, body: dict[str, Any], 
     assert answer.status_code == 501
     assert answer.json()["error"] == "UnsupportedFeature"
     assert field in answer.json()["detail"]
+
+
+def test_hires_and_refiner_reach_the_request(house: RestHouse) -> None:
+    house.txt2img(
+        enable_hr=True, denoising_strength=0.6, hr_scale=1.5, hr_upscaler="Lanczos", hr_second_pass_steps=3,
+        hr_checkpoint_name="toy", hr_sampler_name="Euler", hr_prompt="b", refiner_checkpoint="toy",
+        refiner_switch_at=0.5, firstphase_width=32, firstphase_height=40,
+    )  # fmt: skip
+    request = house.runner.seen[-1]
+    assert request.hires == HiresSpec(
+        denoising_strength=0.6, scale=1.5, upscaler="Lanczos", steps=3, checkpoint="toy", sampler="Euler", prompt="b"
+    )
+    assert request.refiner == RefinerSpec(checkpoint="toy", switch_at=0.5)
+    assert (request.size.width, request.size.height) == (32, 40)
+    text = "a\nSteps: 2, Sampler: Euler, Seed: 1, Denoising strength: 0.5, Hires upscale: 1.5, Hires steps: 4"
+    house.txt2img(infotext=text)
+    assert house.runner.seen[-1].hires == HiresSpec(
+        denoising_strength=0.5, scale=1.5, steps=4, checkpoint="Use same checkpoint", sampler="Use same sampler",
+        scheduler="Use same scheduler",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"enable_hr": True}, "denoising_strength"),
+        ({"enable_hr": True, "denoising_strength": 0.5, "hr_checkpoint_name": "none such"}, "hr_checkpoint_name"),
+        ({"enable_hr": True, "denoising_strength": 0.5, "hr_scale": 500}, "hr_scale"),
+        ({"enable_hr": True, "denoising_strength": 0.5, "hr_scale": 0.05}, "hr_scale"),
+        ({"refiner_checkpoint": "none such"}, "refiner_checkpoint"),
+    ],
+)
+def test_bad_second_passes_are_refused(house: RestHouse, body: dict[str, Any], field: str) -> None:
+    answer = house.txt2img(**body)
+    assert answer.status_code == 422
+    assert field in answer.text
 
 
 def test_neutral_values_of_missing_features_pass(house: RestHouse) -> None:

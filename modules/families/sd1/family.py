@@ -127,6 +127,16 @@ class StableDiffusion1:
         with circular_padding(convolutions(model.vae) if tiling else ()):
             return cast(VAE, model.vae).decode(latent)
 
+    def encode(self, model: Components, picture: Tensor, tiling: bool) -> Tensor:
+        """Encode pictures [B, 3, H, W] in -1..1 to the means of their latents [B, 4, h, w], sampler scale.
+
+        Differs from A1111, which draws from the posterior: its spread is tiny, and the mean can be repeated.
+        """
+        device, dtype = _place(model.vae)
+        with circular_padding(convolutions(model.vae) if tiling else ()):
+            mean, _ = cast(VAE, model.vae).encode(picture.to(device, dtype))
+        return (mean.float() - model.latent.shift) * model.latent.scale
+
 
 def _place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Return where a network is now and its number format; both may change between calls."""

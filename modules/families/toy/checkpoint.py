@@ -33,7 +33,7 @@ def make_toy_checkpoint(path: Path, seed: int = 0) -> Path:
         for part, module in parts.items()
         for name, tensor in module.state_dict().items()
     }
-    save_file(tensors, path, metadata={"format": "pt", "modelspec.architecture": ARCHITECTURE})
+    save_file(tensors, path, metadata={"modelspec.architecture": ARCHITECTURE})
     return path
 
 

@@ -100,6 +100,11 @@ class Toy:
         with circular_padding(convolutions(model.vae) if tiling else ()):
             return cast(ToyVAE, model.vae).decode(x.to(weight.device, weight.dtype) / LATENT.scale)
 
+    def encode(self, model: Components, picture: Tensor, tiling: bool) -> Tensor:
+        """Encode pictures [B, 3, 8 h, 8 w] in -1..1 to latents [B, 4, h, w]."""
+        weight = next(model.vae.parameters())
+        return cast(ToyVAE, model.vae).encode(picture.to(weight.device, weight.dtype)).float() * LATENT.scale
+
 
 def _load(file: Tensors, part: str, make: Callable[[], nn.Module], build: Build, dtype: torch.dtype) -> nn.Module:
     prefix = PREFIXES[part]

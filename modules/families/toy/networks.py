@@ -66,6 +66,11 @@ class ToyVAE(nn.Module):
         self.conv_in = ops.Conv2d(LATENT_CHANNELS, WIDTH, 3, padding=1)
         self.conv_mid = ops.Conv2d(WIDTH, 3, 1)
         self.conv_out = ops.Conv2d(3, 3, 3, padding=1)
+        self.encoder = ops.Conv2d(3, LATENT_CHANNELS, DOWNSCALE, stride=DOWNSCALE)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """[B, 3, 8 h, 8 w] -> [B, 4, h, w]."""
+        return self.encoder(picture)
 
     def decode(self, z: Tensor) -> Tensor:
         """[B, 4, h, w] -> [B, 3, 8 h, 8 w], between -1 and 1."""

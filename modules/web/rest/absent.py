@@ -8,7 +8,6 @@ from modules.domain.errors import UnsupportedFeature
 from modules.web.rest.requests import StrictRoute
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
-    ("POST", "/sdapi/v1/img2img", "img2img"),
     ("POST", "/sdapi/v1/extra-single-image", "Upscaling in Extras"),
     ("POST", "/sdapi/v1/extra-batch-images", "Upscaling in Extras"),
     ("POST", "/sdapi/v1/interrogate", "Interrogating pictures"),

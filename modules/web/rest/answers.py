@@ -1,4 +1,4 @@
-"""What `/sdapi/v1/txt2img` gives back."""
+"""What `/sdapi/v1/txt2img` and `/img2img` give back."""
 
 import base64
 import json
@@ -7,12 +7,13 @@ from typing import Any
 
 from modules.domain.plan import Plan
 from modules.domain.result import Outcome, Produced
+from modules.imaging.infotext import hires_entries
 from modules.settings.snapshot import Snapshot
-from modules.web.rest.schema import Txt2ImgBase
+from modules.web.rest.schema import MakeBody
 
 
-def txt2img_answer(
-    body: Txt2ImgBase, outcome: Outcome, settings: Snapshot, *, version: str, warnings: Sequence[str] = ()
+def made_answer(
+    body: MakeBody, outcome: Outcome, settings: Snapshot, *, version: str, warnings: Sequence[str] = ()
 ) -> bytes:
     """Encode the whole answer; the pictures' bytes are those that were saved, so nothing is encoded twice.
 
@@ -27,8 +28,14 @@ def txt2img_answer(
     pictures = shown_pictures(outcome, with_grid=settings.ui.return_grid and asked["save_images"])
     images = [base64.b64encode(picture.data).decode("ascii") for picture in pictures] if asked["send_images"] else []
     info = info_of(outcome, pictures, asked, version=version, warnings=warnings)
-    answer = {"images": images, "parameters": asked, "info": json.dumps(info, ensure_ascii=False)}
+    answer = {"images": images, "parameters": echo_of(asked), "info": json.dumps(info, ensure_ascii=False)}
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def echo_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request as it is sent back: without the pictures it brought, unless it wants them."""
+    kept = asked.get("include_init_images", True)
+    return {key: None if key in ("init_images", "mask") and not kept else value for key, value in asked.items()}
 
 
 def shown_pictures(outcome: Outcome, *, with_grid: bool) -> list[Produced]:
@@ -70,11 +77,11 @@ def info_of(
         "denoising_strength": asked["denoising_strength"],
         "extra_generation_params": extra_params(plan),
         "index_of_first_image": sum(picture.plan is None for picture in pictures[:1]),
-        "infotexts": [picture.infotext for picture in pictures],
+        "infotexts": [picture.infotext for picture in pictures if not picture.extra],
         "styles": list(request.styles),
         "job_timestamp": plan.created.strftime("%Y%m%d%H%M%S"),
         "clip_skip": plan.text.clip_skip,
-        "is_using_inpainting_conditioning": False,
+        "is_using_inpainting_conditioning": "Conditional mask weight" in plan.infotext_extra,
         "version": version,
         "warnings": [*warnings, *(note.text for note in outcome.notes)],
         **({"save_error": outcome.save_error} if outcome.save_error else {}),
@@ -84,4 +91,9 @@ def info_of(
 def extra_params(plan: Plan) -> dict[str, Any]:
     """Return the infotext keys beyond the core ones; the schedule counts among them unless it is Automatic."""
     label = plan.main.schedule_label
-    return {**({} if label == "Automatic" else {"Schedule type": label}), **plan.infotext_extra}
+    return {
+        **({} if label == "Automatic" else {"Schedule type": label}),
+        **({} if plan.strength is None else {"Denoising strength": plan.strength}),
+        **{key: value for key, value in hires_entries(plan, plan.images[0]).items() if value is not None},
+        **plan.infotext_extra,
+    }

@@ -1,4 +1,4 @@
-"""The body of `/sdapi/v1/txt2img`, derived from the parameters of a request plus A1111's fields without one here."""
+"""The bodies of `/sdapi/v1/txt2img` and `/img2img`: the parameters of a request plus A1111's fields without one here."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,45 +9,32 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from modules.domain.limits import COUNTS
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation
+from modules.domain.request import Generation, HiresSpec, InitSpec, MaskSpec, RefinerSpec
 
-API_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {"steps": 50, "sampler_name": None, "scheduler": None, "styles": None}
-)
+API_DEFAULTS: Mapping[str, Any] = MappingProxyType({
+    "steps": 50, "sampler_name": None, "scheduler": None, "styles": None, "refiner_checkpoint": None,
+    "inpainting_fill": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0,
+})  # fmt: skip
 """Where A1111's API starts from another value than its interface; None is settled in translation."""
 
 MAX_SCRIPT_ARGS = 1000
+MAX_PICTURES = 64
 _INT64 = 2**63 - 1
 _Count = Annotated[int, Field(ge=0, le=_INT64)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Scale = Annotated[float, Field(gt=0, le=1e12)]
+_Pictures = Annotated[list[str], Field(max_length=MAX_PICTURES)]
+_Blur = Annotated[int, Field(ge=0, le=1024)]
 _Args = Annotated[list[Any], Field(max_length=MAX_SCRIPT_ARGS)]
 _Json = dict[str, Any]
 
 A1111_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
     "do_not_save_samples": (bool, False),
     "do_not_save_grid": (bool, False),
-    "denoising_strength": (_Share | None, None),
     "override_settings": (_Json | None, None),
     "override_settings_restore_afterwards": (bool, True),
-    "refiner_checkpoint": (str | None, None),
-    "refiner_switch_at": (_Share | None, None),
     "disable_extra_networks": (bool, False),
     "firstpass_image": (str | None, None),
     "comments": (_Json | None, None),
-    "enable_hr": (bool, False),
-    "firstphase_width": (_Count, 0),
-    "firstphase_height": (_Count, 0),
-    "hr_scale": (_Scale, 2.0),
-    "hr_upscaler": (str | None, None),
-    "hr_second_pass_steps": (_Count, 0),
-    "hr_resize_x": (_Count, 0),
-    "hr_resize_y": (_Count, 0),
-    "hr_checkpoint_name": (str | None, None),
-    "hr_sampler_name": (str | None, None),
-    "hr_scheduler": (str | None, None),
-    "hr_prompt": (str, ""),
-    "hr_negative_prompt": (str, ""),
     "sampler_index": (str, "Euler"),
     "script_name": (str | None, None),
     "script_args": (_Args, []),
@@ -57,11 +44,28 @@ A1111_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
     "force_task_id": (str | None, None),
     "infotext": (str | None, None),
 })  # fmt: skip
-"""Fields of A1111's body that are not parameters of a request: type and default."""
+"""Fields of both of A1111's bodies that are not parameters of a request: type and default."""
+
+TXT2IMG_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
+    "denoising_strength": (_Share | None, None),
+    "enable_hr": (bool, False),
+    "firstphase_width": (_Count, 0),
+    "firstphase_height": (_Count, 0),
+})  # fmt: skip
+"""Further fields of txt2img."""
+
+IMG2IMG_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
+    "init_images": (_Pictures | None, None),
+    "mask": (str | None, None),
+    "mask_blur": (_Blur | None, None),
+    "latent_mask": (str | None, None),
+    "include_init_images": (bool, False),
+})  # fmt: skip
+"""Further fields of img2img."""
 
 
-class Txt2ImgBase(BaseModel):
-    """Accepts null for every field, ignores unknown ones, and refuses numbers that are not finite."""
+class MakeBody(BaseModel):
+    """The body of a request for pictures: accepts null for every field, ignores unknown ones, and refuses numbers that are not finite."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, hide_input_in_errors=False)
 
@@ -84,12 +88,22 @@ def params() -> Mapping[str, ParamPath]:
 
 
 @cache
-def txt2img_model() -> type[Txt2ImgBase]:
-    """Build the model of the request body."""
-    fields: dict[str, Any] = {name: _field(item) for name, item in params().items()}
-    for name, (kind, default) in A1111_FIELDS.items():
-        fields[name] = (kind, Field(default_factory=type(default)) if isinstance(default, list | dict) else default)
-    return create_model("Txt2ImgRequest", __base__=Txt2ImgBase, **fields)
+def txt2img_model() -> type[MakeBody]:
+    """Build the model of the body of txt2img."""
+    return _model("Txt2ImgRequest", (Generation, HiresSpec, RefinerSpec), TXT2IMG_FIELDS)
+
+
+@cache
+def img2img_model() -> type[MakeBody]:
+    """Build the model of the body of img2img."""
+    return _model("Img2ImgRequest", (Generation, InitSpec, MaskSpec, RefinerSpec), IMG2IMG_FIELDS)
+
+
+def _model(name: str, parts: tuple[type, ...], more: Mapping[str, tuple[Any, Any]]) -> type[MakeBody]:
+    fields: dict[str, Any] = {item.name: _field(item) for part in parts for item in walk_params(part) if item.name}
+    for key, (kind, default) in {**A1111_FIELDS, **more}.items():
+        fields[key] = (kind, Field(default_factory=type(default)) if isinstance(default, list | dict) else default)
+    return create_model(name, __base__=MakeBody, **fields)
 
 
 def _field(item: ParamPath) -> tuple[Any, Any]:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from modules.engine.job import JobHandle
 from modules.hooks.cancel import CancelReason
-from modules.web.rest.answers import txt2img_answer
+from modules.web.rest.answers import made_answer
 from modules.web.rest.requests import StrictRoute, ended_or_gone, owner_of, services_of
-from modules.web.rest.schema import Txt2ImgBase, txt2img_model
+from modules.web.rest.schema import MakeBody, img2img_model, txt2img_model
 from modules.web.rest.translate import Understood, understand
 from modules.web.services import Services
 
@@ -25,26 +25,25 @@ Needs = Annotated[Services, Depends(services_of)]
 def sdapi_router() -> APIRouter:
     """Make the routes of this file."""
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
-    router.add_api_route("/txt2img", _txt2img_endpoint(), methods=["POST"])
+    router.add_api_route("/txt2img", _endpoint("txt2img", txt2img_model()), methods=["POST"], name="txt2img")
+    router.add_api_route("/img2img", _endpoint("img2img", img2img_model()), methods=["POST"], name="img2img")
     router.add_api_route("/progress", progress, methods=["GET"])
     router.add_api_route("/interrupt", interrupt, methods=["POST"])
     router.add_api_route("/skip", skip, methods=["POST"])
     return router
 
 
-def _txt2img_endpoint() -> Any:
-    model = txt2img_model()
+def _endpoint(kind: str, model: type[MakeBody]) -> Any:
+    async def make(request: Request, services: Needs, body: Annotated[Any, Body()]) -> Response:
+        return await _make(request, services, body, kind)
 
-    async def txt2img(request: Request, services: Needs, body: Annotated[Any, Body()]) -> Response:
-        return await _make(request, services, body)
-
-    txt2img.__annotations__["body"] = model
-    return txt2img
+    make.__annotations__["body"] = model
+    return make
 
 
-async def _make(request: Request, services: Services, body: Txt2ImgBase) -> Response:
+async def _make(request: Request, services: Services, body: MakeBody, kind: str) -> Response:
     """Queue a request and answer when its job has ended; a client that leaves takes its job with it."""
-    handle, understood = await run_in_threadpool(_accept, request, services, body)
+    handle, understood = await run_in_threadpool(_accept, request, services, body, kind)
     if await ended_or_gone(handle, request.receive):
         if services.settings.snapshot().api.api_cancel_on_disconnect:
             services.desk.cancel(handle.id)
@@ -53,17 +52,17 @@ async def _make(request: Request, services: Services, body: Txt2ImgBase) -> Resp
     return Response(raw, media_type="application/json")
 
 
-def _accept(request: Request, services: Services, body: Txt2ImgBase) -> tuple[JobHandle, Understood]:
+def _accept(request: Request, services: Services, body: MakeBody, kind: str) -> tuple[JobHandle, Understood]:
     owner = owner_of(request)
     understood = understand(body, services, owner.user)
     task_id = understood.body.model_dump()["force_task_id"] or None
-    return services.desk.accept(understood.generation, owner, task_id), understood
+    return services.desk.accept(understood.generation, owner, task_id, kind=kind), understood
 
 
 def _encode(services: Services, handle: JobHandle, understood: Understood) -> bytes:
     outcome = handle.result()
     settings = services.settings.snapshot().with_overrides(understood.generation.overrides)
-    return txt2img_answer(understood.body, outcome, settings, version=services.version, warnings=understood.warnings)
+    return made_answer(understood.body, outcome, settings, version=services.version, warnings=understood.warnings)
 
 
 def progress(services: Needs, skip_current_image: bool = False) -> dict[str, Any]:

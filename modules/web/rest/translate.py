@@ -1,22 +1,22 @@
 """A1111's request into ours. Each of its habits has one function here, and none gets further."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeature
-from modules.domain.param import param_of
 from modules.domain.request import Generation
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
-from modules.web.rest.schema import Txt2ImgBase, params, txt2img_model
+from modules.web.rest.build import build
+from modules.web.rest.parts import parts_of
+from modules.web.rest.schema import MakeBody, params
 from modules.web.services import SamplerChoice, Services
 
 INERT_SCRIPTS = frozenset({"sampler", "seed", "refiner"})
@@ -24,10 +24,9 @@ INERT_SCRIPTS = frozenset({"sampler", "seed", "refiner"})
 
 _Asked = Mapping[str, Any]
 UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
-    ("enable_hr", "Hires. fix", lambda asked: asked["enable_hr"]),
-    ("refiner_checkpoint", "The refiner", lambda asked: asked["refiner_checkpoint"] not in (None, "", "None")),
     ("restore_faces", "Face restoration", lambda asked: bool(asked["restore_faces"])),
     ("firstpass_image", "A given first-pass image", lambda asked: bool(asked["firstpass_image"])),
+    ("latent_mask", "A mask of its own for the latent", lambda asked: bool(asked.get("latent_mask"))),
     (
         "override_settings_restore_afterwards", "Keeping overridden settings after the request",
         lambda asked: not asked["override_settings_restore_afterwards"] and bool(asked["override_settings"]),
@@ -47,6 +46,7 @@ _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
     "Hires upscaler": "hr_upscaler",
     "Hires checkpoint": "hr_checkpoint_name",
     "Hires sampler": "hr_sampler_name",
+    "Hires schedule type": "hr_scheduler",
     "Hires prompt": "hr_prompt",
     "Hires negative prompt": "hr_negative_prompt",
     "Hires steps": "hr_second_pass_steps",
@@ -61,13 +61,13 @@ _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
 class Understood:
     """A body, and what was made of it."""
 
-    body: Txt2ImgBase
+    body: MakeBody
     """With the fields that `infotext` filled in; the answer echoes it."""
     generation: Generation
     warnings: tuple[str, ...]
 
 
-def understand(body: Txt2ImgBase, services: Services, user: str | None) -> Understood:
+def understand(body: MakeBody, services: Services, user: str | None) -> Understood:
     """Turn a body into a request.
 
     Raises:
@@ -93,38 +93,19 @@ def understand(body: Txt2ImgBase, services: Services, user: str | None) -> Under
     more = {
         "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
         "output": {"save_images": save, "save_grid": save, "user": user},
+        **parts_of(asked, settings, services.knows_checkpoint),
     }
+    values.update(first_pass_size(asked))
     return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
 
 
-def build(cls: type, values: Mapping[str, Any], more: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """Make a dataclass of declared parameters from flat API names.
-
-    Args:
-        cls: the dataclass.
-        values: flat name -> value.
-        more: values of fields that are not parameters, by field name; a mapping fills a nested dataclass.
-    """
-    hints, found = _hints(cls), dict[str, Any]()
-    for item in fields(cls):
-        about, kind = param_of(item), hints[item.name]
-        if about is not None:
-            name = item.name if about.api is None else about.api
-            if name in values:
-                found[item.name] = values[name]
-        elif isinstance(kind, type) and is_dataclass(kind):
-            found[item.name] = kind(**more[item.name]) if item.name in more else build(kind, values)
-        elif item.name in more:
-            found[item.name] = more[item.name]
-    return cls(**found)
+def first_pass_size(asked: _Asked) -> dict[str, int]:
+    """Read the size of the first pass from its old fields, which A1111 obeys with and without a hires pass."""
+    old = {"width": asked.get("firstphase_width", 0), "height": asked.get("firstphase_height", 0)}
+    return old if any(old.values()) else {}
 
 
-@cache
-def _hints(cls: type) -> Mapping[str, Any]:
-    return MappingProxyType(get_type_hints(cls))
-
-
-def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[StyleTexts]) -> Txt2ImgBase:
+def with_infotext(body: MakeBody, settings: Snapshot, styles: Sequence[StyleTexts]) -> MakeBody:
     """Fill the fields that the request left out from its `infotext`; settings in it become overrides.
 
     Raises:
@@ -140,13 +121,14 @@ def with_infotext(body: Txt2ImgBase, settings: Snapshot, styles: Sequence[StyleT
         text, styles=styles, styles_mode=rules.infotext_styles, skip=rules.infotext_skip_pasting,
         backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip
-    keys = {api: key for key, api in infotext_fields().items() if key in parsed and api not in given}
+    known = type(body).model_fields
+    keys = {api: key for key, api in infotext_fields().items() if key in parsed and api in known and api not in given}
     pasted = {api: parsed[key] for api, key in keys.items()}
-    if asks_for_hires(parsed) and "enable_hr" not in given:
+    if asks_for_hires(parsed) and "enable_hr" in known and "enable_hr" not in given:
         pasted["enable_hr"] = True
     overrides = {**settings_in_infotext(parsed, settings), **given.get("override_settings", {})}
     try:
-        return txt2img_model().model_validate({**pasted, **given, "override_settings": overrides or None})
+        return type(body).model_validate({**pasted, **given, "override_settings": overrides or None})
     except ValidationError as error:
         first = error.errors()[0]
         key = keys.get(str(first["loc"][0]), str(first["loc"][0]))

@@ -11,7 +11,8 @@ from modules.domain.request import Generation
 from modules.settings.coerce import coerce
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.snapshot import Snapshot, declarations
-from modules.web.rest.translate import build, check_checkpoint, without_controls
+from modules.web.rest.build import build
+from modules.web.rest.translate import check_checkpoint, without_controls
 from modules.web.services import Services
 
 PROMPTS = ("prompt", "negative_prompt")

@@ -1,0 +1,148 @@
+"""What a run on a picture starts from, as tensors: the clean latent, what of it is kept, what the network sees of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from modules.domain.plan import BatchPlan, Plan
+from modules.imaging.resize import LATENT
+from modules.pipeline.canvas import LATENT_NOISE, LATENT_NOTHING, Canvas
+from modules.pipeline.session import Session
+from modules.residency.model import Model
+from modules.sampling.noise import ImageNoise
+
+INPAINTING, EDITING = "inpainting", "pix2pix"
+"""Variants of a model whose network sees the picture besides the latent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatentMask:
+    """Which part of a latent stays as it was."""
+
+    clean: Tensor
+    """[B, C, h, w]: the latent that is kept where nothing is repainted."""
+    repaint: Tensor
+    """[1, 1, h, w]: 1 where the latent is repainted, 0 where it is kept."""
+
+    def over(self, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
+        """Put the kept part over x [B, C, h, w]; `scale` multiplies the kept latent."""
+        return x * self.repaint + self.clean * (1 - self.repaint) * scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Begin:
+    """A clean latent to start from."""
+
+    latent: Tensor
+    """[B, C, h, w] on the sampler's scale."""
+    mask: LatentMask | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
+    """Further inputs of the network, each [B, ...]."""
+
+
+def begin_on(session: Session, plan: Plan, canvas: Canvas) -> Begin:
+    """Encode the pictures of a canvas with the model in use; made once and shared by all batches."""
+    with session.clock("encode"):
+        pictures = [to_tensor(image) for image in canvas.pictures]
+        latent = torch.cat([encoded(session, picture, plan) for picture in pictures])
+        if plan.request.init and plan.request.init.resize_mode == LATENT:
+            latent = F.interpolate(latent, size=latent_size(session.model, plan), mode="bilinear")
+        extras = seen_of(session, plan, pictures, canvas.mask, latent.shape[-2:])
+        size = plan.request.batch.size
+        latent, extras = repeated(latent, size), {name: repeated(value, size) for name, value in extras.items()}
+        return _masked(session.model, plan, canvas, latent, extras)
+
+
+def encoded(session: Session, picture: Tensor, plan: Plan) -> Tensor:
+    """Encode one picture [1, 3, H, W] in -1..1 with the model in use; float32 [1, C, h, w] on the device."""
+    return session.model.encode(picture, tiling=plan.tiling, note=session.ctx.note)
+
+
+def seen_of(
+    session: Session, plan: Plan, pictures: list[Tensor], mask: Image.Image | None, size: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Return what the network of the model in use sees besides the latent.
+
+    Args:
+        session: knows the model.
+        plan: has the weight of the mask.
+        pictures: each [1, 3, H, W] in -1..1.
+        mask: of the pictures' size; None masks everything.
+        size: (h, w) of the latent.
+    """
+    variant = session.model.components.match.variant
+    if variant == EDITING:
+        spec = session.model.components.latent
+        return {"concat": torch.cat([encoded(session, one, plan) / spec.scale + spec.shift for one in pictures])}
+    if variant != INPAINTING:
+        return {}
+    hidden = _hidden(mask, pictures[0], plan)
+    shown = [encoded(session, one * (1 - hidden * plan.image.mask_weight), plan) for one in pictures]
+    small = F.interpolate(hidden, size=tuple(size)).to(shown[0])
+    return {"concat": torch.cat([torch.cat([small, latent], dim=1) for latent in shown])}
+
+
+def latent_size(model: Model, plan: Plan) -> tuple[int, int]:
+    """Return (height, width) of the latent of the first pass, rounded down."""
+    down = model.components.latent.downscale
+    return plan.main.size.height // down, plan.main.size.width // down
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Return an RGB picture as [1, 3, H, W] in -1..1."""
+    values = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
+    return values.permute(2, 0, 1)[None] * 2 - 1
+
+
+def repeated(value: Tensor, count: int) -> Tensor:
+    """Repeat a single row for a whole batch."""
+    return value if value.shape[0] == count else value.expand(count, *value.shape[1:])
+
+
+def for_batch(begin: Begin, batch: BatchPlan) -> Begin:
+    """Cut a start down to the pictures of the last, smaller batch."""
+    count = len(batch.images)
+    if begin.latent.shape[0] == count:
+        return begin
+    mask = begin.mask
+    return Begin(
+        latent=begin.latent[:count],
+        mask=LatentMask(clean=mask.clean[:count], repaint=mask.repaint) if mask else None,
+        extras={name: value[:count] for name, value in begin.extras.items()},
+    )
+
+
+def _masked(model: Model, plan: Plan, canvas: Canvas, latent: Tensor, extras: Mapping[str, Tensor]) -> Begin:
+    spec = plan.request.mask
+    if canvas.mask is None or spec is None:
+        return Begin(latent=latent, extras=extras)
+    small = canvas.mask.convert("RGB").resize((latent.shape[3], latent.shape[2])).getchannel(0)
+    repaint = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255)[None, None].to(latent)
+    repaint = repaint.round() if spec.rounded else repaint
+    if spec.fill == LATENT_NOISE:
+        latent = latent * (1 - repaint) + _noise(model, plan, latent) * repaint
+    elif spec.fill == LATENT_NOTHING:
+        latent = latent * (1 - repaint)
+    return Begin(latent=latent, mask=LatentMask(clean=latent, repaint=repaint), extras=extras)
+
+
+def _noise(model: Model, plan: Plan, latent: Tensor) -> Tensor:
+    """Draw what stands under the mask from the seeds of the first pictures, whatever the batch."""
+    seeds = [image.seed for image in plan.images[: latent.shape[0]]]
+    shape = (latent.shape[1], latent.shape[2], latent.shape[3])
+    drawn = ImageNoise(seeds, shape, model.device, source=plan.noise.source).initial()
+    return drawn if len(drawn) == len(latent) else drawn[:1].expand_as(latent)
+
+
+def _hidden(mask: Image.Image | None, picture: Tensor, plan: Plan) -> Tensor:
+    """Return [1, 1, H, W], 1 where an inpainting model must not look."""
+    if mask is None:
+        return torch.ones_like(picture[:, :1])
+    values = torch.from_numpy(np.asarray(mask.convert("L"), dtype=np.float32) / 255)[None, None]
+    return values.round() if plan.request.mask is None or plan.request.mask.rounded else values

@@ -1,0 +1,159 @@
+"""The pictures a run starts from, made ready: sized, cropped, masked, filled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from PIL import Image
+
+from modules.domain.errors import InvalidRequest
+from modules.domain.plan import Plan
+from modules.domain.request import ImageRef, InitSpec, MaskSpec, Size
+from modules.imaging import mask as masks
+from modules.imaging.colour import with_colours_of
+from modules.imaging.open import ImageLimits, open_image
+from modules.imaging.resize import FILL, LATENT, Box, flatten, paste_back, resize
+
+BLUR_FILL, ORIGINAL, LATENT_NOISE, LATENT_NOTHING = range(4)
+CONTENT = {BLUR_FILL: "fill", LATENT_NOISE: "latent noise", LATENT_NOTHING: "latent nothing"}
+BLANK_MASK = "The mask is blank, so there is no masked area to work on; the whole picture is used instead."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Canvas:
+    """What img2img works on. Lists have one entry per init image."""
+
+    pictures: tuple[Image.Image, ...]
+    """RGB; at the size of the run unless the latent is resized."""
+    mask: Image.Image | None = None
+    """Mode L or RGB, of the run's size; white is repainted."""
+    overlays: tuple[Image.Image, ...] = ()
+    """RGBA: what is laid over the results."""
+    shown_mask: Image.Image | None = None
+    """The mask at the size of the finished picture."""
+    box: Box | None = None
+    """Where a result is put back."""
+    match_colours: bool = False
+    facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
+    """Infotext keys."""
+    notes: tuple[str, ...] = ()
+
+    def finish(self, image: Image.Image, position: int) -> Image.Image:
+        """Bring the colours back that the init image had."""
+        return with_colours_of(image, self.pictures[position % len(self.pictures)]) if self.match_colours else image
+
+    def placed(self, image: Image.Image, position: int) -> Image.Image:
+        """Put a result back where it was cropped from."""
+        if self.box is None or not self.overlays:
+            return image
+        return paste_back(image, self.overlays[position % len(self.overlays)].size, self.box)
+
+    def overlaid(self, image: Image.Image, position: int) -> Image.Image:
+        """Lay the untouched part of the original over a placed result."""
+        return masks.overlaid(image, self.overlays[position % len(self.overlays)])
+
+
+def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
+    """Make the pictures of a request ready; None when it starts from noise alone.
+
+    Raises:
+        InvalidImage: a picture cannot be read.
+        InvalidRequest: more init images than pictures in a batch, or a background that is no colour.
+    """
+    init = plan.request.init
+    if init is None:
+        return None
+    if not init.images:
+        raise InvalidRequest("Init image not found", field="init_images")
+    if len(init.images) not in (1, plan.request.batch.size):
+        raise InvalidRequest(
+            f"{len(init.images)} init images for a batch of {plan.request.batch.size}", field="init_images"
+        )
+    opened = [_open(ref, limits, "init_images") for ref in init.images]
+    try:
+        pictures = [flatten(image, plan.image.background) for image in opened]
+    except ValueError as error:
+        raise InvalidRequest(f"{plan.image.background!r} is not a colour", field="img2img_background_color") from error
+    spec = plan.request.mask
+    if spec is None:
+        return _plain(pictures, init, plan)
+    mask = _mask(_open(spec.image, limits, "mask"), spec)
+    if spec.only_masked:
+        mask = resize(mask, *pictures[0].size) if mask.size != pictures[0].size else mask
+        box = masks.region(mask, spec.padding)
+        if box is None:
+            return _plain(pictures, init, plan, notes=(BLANK_MASK,))
+        return _part(pictures, mask, box, spec, plan)
+    return _whole(pictures, mask, init, spec, plan)
+
+
+def _open(ref: ImageRef, limits: ImageLimits, name: str) -> Image.Image:
+    if ref.data is None:
+        raise InvalidRequest("the picture of this request was not kept", field=name)
+    return open_image(ref.data, limits, field=name)
+
+
+def _mask(image: Image.Image, spec: MaskSpec) -> Image.Image:
+    mask = masks.mask_of(image, rounded=spec.rounded)
+    return masks.blurred(masks.inverted(mask) if spec.invert else mask, spec.blur_x, spec.blur_y)
+
+
+def _plain(pictures: list[Image.Image], init: InitSpec, plan: Plan, notes: tuple[str, ...] = ()) -> Canvas:
+    sized = tuple(_sized(image, init, plan.main.size) for image in pictures)
+    return Canvas(pictures=sized, match_colours=plan.image.color_correction, notes=notes)
+
+
+def _whole(pictures: list[Image.Image], mask: Image.Image, init: InitSpec, spec: MaskSpec, plan: Plan) -> Canvas:
+    """Work on the whole picture."""
+    size = plan.main.size
+    mask = resize(mask, size.width, size.height, 0 if init.resize_mode == LATENT else init.resize_mode).convert("L")
+    shown, sized = masks.widened(mask), [_sized(image, init, size) for image in pictures]
+    first = sized[0]
+    if shown.size != first.size:
+        shown = resize(shown, first.width, first.height).convert("L")
+    return Canvas(
+        pictures=_filled(sized, mask if mask.size == first.size else shown, spec),
+        mask=mask,
+        overlays=tuple(masks.outside(image, shown) for image in sized) if plan.image.overlay else (),
+        shown_mask=shown,
+        match_colours=plan.image.color_correction,
+        facts=_facts(spec),
+    )
+
+
+def _part(pictures: list[Image.Image], mask: Image.Image, box: Box, spec: MaskSpec, plan: Plan) -> Canvas:
+    """Work on the surroundings of the mask at the size of the run."""
+    size, same = plan.main.size, [resize(image, *mask.size) for image in pictures]
+    box = masks.in_proportion(box, (size.width, size.height), mask.size)
+    close = resize(mask.crop(box), size.width, size.height, FILL).convert("L")
+    crops = [resize(image.crop(box), size.width, size.height, FILL) for image in same]
+    facts = {**_facts(spec), "Inpaint area": "Only masked", "Masked area padding": spec.padding}
+    content = facts.pop("Masked content", None)
+    return Canvas(
+        pictures=_filled(crops, close, spec),
+        mask=close,
+        overlays=tuple(masks.outside(image, mask) for image in same) if plan.image.overlay else (),
+        shown_mask=mask,
+        box=box,
+        match_colours=plan.image.color_correction,
+        facts={**facts, **({"Masked content": content} if content else {})},
+    )
+
+
+def _sized(image: Image.Image, init: InitSpec, size: Size) -> Image.Image:
+    return image if init.resize_mode == LATENT else resize(image, size.width, size.height, init.resize_mode)
+
+
+def _filled(pictures: list[Image.Image], mask: Image.Image, spec: MaskSpec) -> tuple[Image.Image, ...]:
+    return tuple(pictures if spec.fill == ORIGINAL else (masks.filled(image, mask) for image in pictures))
+
+
+def _facts(spec: MaskSpec) -> dict[str, str | int | float | bool]:
+    found: dict[str, str | int | float | bool] = {}
+    if spec.invert:
+        found["Mask mode"] = "Inpaint not masked"
+    if spec.blur_x == spec.blur_y and spec.blur_x > 0:
+        found["Mask blur"] = spec.blur_x
+    if spec.fill in CONTENT:
+        found["Masked content"] = CONTENT[spec.fill]
+    return found

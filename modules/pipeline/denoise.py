@@ -1,0 +1,236 @@
+"""The denoiser of one pass: guidance over the network in use, a refiner that takes over, parts that are kept."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from modules.domain.plan import BatchPlan, ImagePlan, Pass, Plan, RefinerPlan, SamplerOptions
+from modules.pipeline.begin import Begin, LatentMask
+from modules.pipeline.plan import prepared
+from modules.pipeline.session import Session
+from modules.sampling.catalogue import Sampler, sampler_named
+from modules.sampling.guidance import GuidanceFacts, Guided
+from modules.sampling.prediction import Prediction, SigmaTable, downcast_alphas, rescale_zero_terminal_snr
+from modules.sampling.types import Conditioning, Timeline
+
+Facts = dict[str, str | int | float | bool]
+Encode = Callable[[tuple[str, ...]], Conditioning]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Leg:
+    """One walk of the sampler for a batch: the first pass or the hires pass."""
+
+    number: int
+    """0 or 1."""
+    run: Pass
+    options: SamplerOptions
+    strength: float = 1.0
+    """Denoising strength; only with `begin`."""
+    begin: Begin | None = None
+    """None starts from noise alone."""
+    fix_steps: bool = False
+    noise_multiplier: float = 1.0
+    prompts: "Prompts | None" = None
+    """Prompts that were encoded before; None encodes them with the model in use."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """The integrator."""
+        return sampler_named(self.run.sampler)
+
+    def calls_before(self, plan: Plan) -> int | None:
+        """Return how many calls the pass before counted, None for the first one."""
+        return sampler_named(plan.main.sampler).calls(plan.main.steps) if self.number else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prompts:
+    """The encoded prompts of a batch."""
+
+    positives: list[tuple[Timeline, ...]]
+    negatives: list[Timeline]
+    empty_chunk: Tensor | None = None
+
+
+def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Prompts:
+    """Encode the prompts of a batch with the model in use; equal timelines are encoded once."""
+    model, before = session.model, leg.calls_before(plan)
+    calls = leg.sampler.calls(leg.run.steps)
+
+    def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0) -> Timeline:
+        ends, texts = zip(*entries, strict=True)
+        return Timeline(ends=ends, conditioning=model.condition(texts, plan.text), weight=weight)
+
+    images = [_second(image) if leg.number else image for image in batch.images]
+    found = [
+        prepared(image, before or calls, plan.text, hires_steps=calls if before is not None else None)
+        for image in images
+    ]
+    with session.clock("encode"):
+        return Prompts(
+            positives=[tuple(line(part.timeline, part.weight) for part in prompt.parts) for prompt in found],
+            negatives=[line(prompt.negative_timeline) for prompt in found],
+            empty_chunk=model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None,
+        )
+
+
+class Guide:
+    """The guided denoiser over the model in use. Use it as a context: the network is on the device inside."""
+
+    def __init__(self, session: Session, plan: Plan, batch: BatchPlan, leg: Leg, *, total_calls: int) -> None:
+        """Prepare; `total_calls` is what the run counts, for switches by steps."""
+        self._session, self._plan, self._batch, self._leg = session, plan, batch, leg
+        self._total_calls = total_calls
+        self._network = ExitStack()
+        self._refiner = plan.refiner if _refines(plan, leg) else None
+        self._told: Facts = {}
+        self._guided = self._open(leg.prompts, first_call=0)
+
+    def __enter__(self) -> "Guide":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._network.close()
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
+        if self._refiner is not None and self._due(self._refiner, sigma):
+            self._switch(self._refiner)
+        return self._guided(x, sigma)
+
+    @property
+    def table(self) -> SigmaTable:
+        """The noise levels that the sampler's schedule is made of."""
+        return self._prediction.table
+
+    def unconditional(self) -> Tensor:
+        """Return the estimate without the prompt from the latest call, [B, C, h, w]."""
+        return self._guided.unconditional()
+
+    def facts(self) -> Facts:
+        """Return the infotext keys that only became known while sampling."""
+        return {**self._told, **_told(self._guided.facts, self._plan)}
+
+    def _open(self, prompts: Prompts | None, *, first_call: int) -> Guided:
+        session, plan, leg = self._session, self._plan, self._leg
+        prompts = prompts or encoded_prompts(session, plan, self._batch, leg)
+        sampler, begin = leg.sampler, leg.begin
+        self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
+        network = self._network.enter_context(session.model.network(tiling=plan.tiling, note=session.ctx.note))
+        return Guided(
+            network,
+            self._prediction,
+            prompts.positives,
+            prompts.negatives,
+            plan.guidance,
+            total_calls=self._total_calls,
+            empty_chunk=prompts.empty_chunk,
+            image_extras=begin.extras if begin else MappingProxyType({}),
+            cfg_factor=sampler.cfg_factor,
+            needs_uncond=sampler.needs_uncond,
+            timesteps=sampler.timesteps,
+            first_call=first_call,
+        )
+
+    def _due(self, refiner: RefinerPlan, sigma: Tensor) -> bool:
+        """Tell whether the refiner takes over at this level.
+
+        Source: the share of the run is that of the trained timesteps already passed, 999 being the first.
+        """
+        if refiner.by_steps:
+            self._told["Refiner switch by sampling steps"] = True
+        if refiner.switch_at is None:
+            return True
+        if refiner.by_steps:
+            return self._guided.calls / self._total_calls >= refiner.switch_at
+        level, table = sigma.max().cpu(), self._prediction.table
+        if self._leg.sampler.timesteps:
+            timestep = int(self._prediction.timestep(level[None]))
+        else:
+            timestep = int((table.sigmas.cpu() - level).abs().argmin())
+        return (len(table) - 1 - timestep) / len(table) >= refiner.switch_at
+
+    def _switch(self, refiner: RefinerPlan) -> None:
+        """Go on with the refiner's network and its reading of the prompts."""
+        calls = self._guided.calls
+        self._told.update(self.facts())
+        self._told["Refiner"] = refiner.model.title
+        if refiner.switch_at is not None:
+            self._told["Refiner switch at"] = refiner.switch_at
+        if self._plan.hires and refiner.passes != "second pass":
+            self._told["Hires refiner"] = refiner.passes
+        self._refiner = None
+        del self._guided
+        self._network.close()
+        self._session.use(refiner.model)
+        self._guided = self._open(None, first_call=calls)
+
+
+class Kept:
+    """A denoiser that leaves a part of the latent as it was.
+
+    The timestep family sees the clean part in its input; the others get it put over the estimate.
+    """
+
+    def __init__(self, guide: Guide, mask: LatentMask, *, before: bool) -> None:
+        self._guide, self._mask, self._before = guide, mask, before
+        self._shift = torch.zeros(())
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
+        if not self._before:
+            return self._mask.over(self._guide(x, sigma))
+        # The kept latent enters without noise, on the variance-preserving scale; the estimate of the noise is what
+        # the sampler goes on with, so x0 is moved along with the input.
+        scale = (1 + sigma.square()).sqrt().view(-1, 1, 1, 1)
+        seen = self._mask.over(x, scale)
+        self._shift = x - seen
+        return self._guide(seen, sigma) + self._shift
+
+    def unconditional(self) -> Tensor:
+        """Return the estimate without the prompt from the latest call, [B, C, h, w]."""
+        return self._guide.unconditional() + self._shift
+
+
+def _second(image: ImagePlan) -> ImagePlan:
+    return replace(image, prompt=image.hires_prompt, negative_prompt=image.hires_negative_prompt)
+
+
+def _refines(plan: Plan, leg: Leg) -> bool:
+    """Tell whether a pass may hand over to the refiner."""
+    if plan.refiner is None or plan.hires is None:
+        return plan.refiner is not None
+    return plan.refiner.passes in ("both passes", "second pass" if leg.number else "first pass")
+
+
+def _prediction(trained: Prediction, plan: Plan) -> Prediction:
+    """Change the trained noise levels as the plan's compatibility settings ask."""
+    options = plan.schedule
+    if not (options.zero_terminal_snr or options.downcast_alphas or options.quantize_timesteps):
+        return trained
+    alphas = trained.table.alphas_cumprod
+    if options.downcast_alphas:
+        alphas = downcast_alphas(alphas)
+    if options.zero_terminal_snr:
+        alphas = rescale_zero_terminal_snr(alphas)
+    table = SigmaTable.from_alphas(alphas, quantize=options.quantize_timesteps)
+    return replace(trained, table=table)
+
+
+def _told(facts: GuidanceFacts, plan: Plan) -> Facts:
+    """Write what guidance did as infotext keys."""
+    found = Facts()
+    if facts.skipped_early:
+        found["Skip Early CFG"] = plan.guidance.skip_early
+    if facts.ngms:
+        found["NGMS"] = plan.guidance.s_min_uncond
+        if plan.guidance.s_min_uncond_all:
+            found["NGMS all steps"] = True
+    if facts.padded:
+        found["Pad conds v0" if plan.guidance.pad_cond_uncond_v0 else "Pad conds"] = True
+    return found

@@ -1,0 +1,106 @@
+"""Between the two passes of a hires run: the first latent enlarged, ready to be noised again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from modules.domain.errors import UnknownName
+from modules.domain.plan import HiresPlan, Plan
+from modules.imaging.resize import plain
+from modules.pipeline.begin import INPAINTING, Begin, encoded, seen_of, to_tensor
+from modules.pipeline.pixels import to_pil
+from modules.pipeline.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentMode:
+    """How a latent is enlarged without leaving its space."""
+
+    mode: str
+    antialias: bool = False
+
+
+LATENT_MODES: Mapping[str, LatentMode] = MappingProxyType({
+    "Latent": LatentMode(mode="bilinear"),
+    "Latent (antialiased)": LatentMode(mode="bilinear", antialias=True),
+    "Latent (bicubic)": LatentMode(mode="bicubic"),
+    "Latent (bicubic antialiased)": LatentMode(mode="bicubic", antialias=True),
+    "Latent (nearest)": LatentMode(mode="nearest"),
+    "Latent (nearest-exact)": LatentMode(mode="nearest-exact"),
+})  # fmt: skip
+"""In the order of the list of choices."""
+PLAIN_UPSCALERS = ("None", "Lanczos", "Nearest")
+"""Resize the decoded picture without a network; None means Lanczos."""
+
+
+def check_upscaler(name: str) -> None:
+    """Refuse a name that is neither a latent mode nor an upscaler.
+
+    Raises:
+        UnknownName: lists what there is.
+    """
+    if name not in LATENT_MODES and name not in PLAIN_UPSCALERS:
+        raise UnknownName("Upscaler", name, [*LATENT_MODES, *PLAIN_UPSCALERS], field="hr_upscaler")
+
+
+def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor) -> Begin:
+    """Enlarge the latent of the first pass and make the model of the second pass the one in use.
+
+    Args:
+        session: has the first pass's model in use.
+        plan: of the job.
+        hires: sizes, upscaler and model.
+        x: [B, C, h, w].
+
+    Returns:
+        The start of the second pass, cut to the wanted size.
+    """
+    mode = LATENT_MODES.get(hires.upscaler)
+    pictures = None if mode else [_resized(session, plan, hires, row[None]) for row in x]
+    session.use(hires.model)
+    latent = _latent(session, hires, mode, x) if mode else _encoded(session, plan, pictures or [])
+    extras = _extras(session, plan, latent, pictures)
+    cut = {name: _cut(value, hires, session) for name, value in extras.items()}
+    return Begin(latent=_cut(latent, hires, session), extras=cut)
+
+
+def _latent(session: Session, hires: HiresPlan, mode: LatentMode, x: Tensor) -> Tensor:
+    down = session.model.components.latent.downscale
+    size = (hires.upscaled.height // down, hires.upscaled.width // down)
+    return F.interpolate(x, size=size, mode=mode.mode, antialias=mode.antialias)
+
+
+def _resized(session: Session, plan: Plan, hires: HiresPlan, x: Tensor) -> Tensor:
+    """Decode one latent and resize the picture; [1, 3, H, W] in -1..1."""
+    with session.clock("decode"):
+        decoded = session.model.decode(x, tiling=plan.tiling, fallback=None, note=session.ctx.note)
+    return to_tensor(plain(to_pil(decoded), hires.upscaled.width, hires.upscaled.height, hires.upscaler))
+
+
+def _encoded(session: Session, plan: Plan, pictures: list[Tensor]) -> Tensor:
+    with session.clock("encode"):
+        return torch.cat([encoded(session, picture, plan) for picture in pictures])
+
+
+def _extras(session: Session, plan: Plan, latent: Tensor, pictures: list[Tensor] | None) -> dict[str, Tensor]:
+    """Return what an inpainting model sees; with the whole picture hidden its own blank does."""
+    if session.model.components.match.variant != INPAINTING or plan.image.mask_weight >= 1:
+        return {}
+    if pictures is None:
+        note = session.ctx.note
+        rows = [session.model.decode(row[None], tiling=plan.tiling, fallback=None, note=note) for row in latent]
+        pictures = [row[None].clamp(-1, 1) for row in rows]
+    return seen_of(session, plan, pictures, None, latent.shape[-2:])
+
+
+def _cut(value: Tensor, hires: HiresPlan, session: Session) -> Tensor:
+    """Cut what sticks out beyond the wanted size from both sides."""
+    down = session.model.components.latent.downscale
+    rows = (hires.upscaled.height - hires.run.size.height) // down
+    columns = (hires.upscaled.width - hires.run.size.width) // down
+    height, width = value.shape[-2:]
+    return value[..., rows // 2 : height - (rows + 1) // 2, columns // 2 : width - (columns + 1) // 2]

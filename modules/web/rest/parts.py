@@ -1,0 +1,100 @@
+"""The optional parts of a request: init images, mask, hires pass, refiner. Each is there only if the body asks for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from modules.domain.errors import InvalidRequest, UnknownName
+from modules.domain.request import BatchSpec, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec
+from modules.settings.snapshot import Snapshot
+from modules.web.rest.build import build
+from modules.web.rest.pictures import image_limits, picture_bytes
+
+NOTHING = (None, "", "None", "Use same checkpoint")
+"""What stands for no checkpoint in A1111's choices."""
+
+_Asked = Mapping[str, Any]
+
+
+def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str], bool]) -> dict[str, Any]:
+    """Return the fields `init`, `mask`, `hires`, `refiner` and, where init images decide it, `batch`.
+
+    Raises:
+        InvalidRequest: a value that cannot be used; names the field.
+        InvalidImage: something that is not a picture.
+        HTTPException: no init image, or an address instead of one.
+    """
+    found: dict[str, Any] = {"refiner": refiner_of(asked, knows_checkpoint)}
+    if "init_images" not in asked:
+        return {**found, "hires": hires_of(asked, knows_checkpoint)}
+    images = init_images(asked["init_images"], settings)
+    found["init"] = build(InitSpec, asked, {"images": images})
+    found["mask"] = mask_of(asked, settings)
+    if len(images) > asked["batch_size"]:
+        raise InvalidRequest(f"{len(images)} init images for a batch of {asked['batch_size']}", field="init_images")
+    if len(images) > 1:
+        found["batch"] = BatchSpec(size=len(images), count=asked["n_iter"])
+    return found
+
+
+def init_images(given: Sequence[str] | None, settings: Snapshot) -> tuple[ImageRef, ...]:
+    """Read the init images.
+
+    Raises:
+        HTTPException: there is none, or an address instead of one.
+        InvalidImage: something that is not a picture.
+    """
+    if not given:
+        raise HTTPException(404, "Init image not found")
+    return tuple(picture(text, settings, "init_images") for text in given)
+
+
+def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
+    """Read the mask; `mask_blur` stands for both directions."""
+    if not asked["mask"]:
+        return None
+    both = asked["mask_blur"]
+    blur = {} if both is None else {"mask_blur_x": both, "mask_blur_y": both}
+    return build(MaskSpec, {**asked, **blur}, {"image": picture(asked["mask"], settings, "mask")})
+
+
+def picture(text: str, settings: Snapshot, field: str) -> ImageRef:
+    """Read a picture sent as base64 and look at its header, so that a broken one is refused before it waits."""
+    from modules.imaging.open import open_header
+
+    data = picture_bytes(text, settings)
+    open_header(data, image_limits(settings), field=field)
+    return ImageRef.of(data)
+
+
+def hires_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
+    """Read the hires pass.
+
+    Raises:
+        InvalidRequest: it has no denoising strength.
+        UnknownName: its checkpoint is not there.
+    """
+    if not asked["enable_hr"]:
+        return None
+    if asked["denoising_strength"] is None:
+        raise InvalidRequest("the hires pass needs a denoising strength", field="denoising_strength")
+    _check_checkpoint(asked["hr_checkpoint_name"], "hr_checkpoint_name", knows_checkpoint)
+    return build(HiresSpec, asked)
+
+
+def refiner_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> RefinerSpec | None:
+    """Read the refiner.
+
+    Raises:
+        UnknownName: the checkpoint is not there.
+    """
+    if asked["refiner_checkpoint"] in NOTHING:
+        return None
+    _check_checkpoint(asked["refiner_checkpoint"], "refiner_checkpoint", knows_checkpoint)
+    return build(RefinerSpec, asked)
+
+
+def _check_checkpoint(name: str | None, field: str, knows: Callable[[str], bool]) -> None:
+    if name not in NOTHING and not knows(str(name)):
+        raise UnknownName("Checkpoint", str(name), field=field)

@@ -1,0 +1,85 @@
+"""Asking for pictures made from pictures over A1111's API."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.domain.request import ImageRef
+from modules.web.rest.schema import img2img_model
+from tests.engine.fakes import png
+from tests.web.rest_house import RestHouse, rest_house
+
+PICTURE = png(16, 16, "", colour=(250, 10, 10))
+SENT = base64.b64encode(PICTURE).decode()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
+    with rest_house(tmp_path_factory.mktemp("rest")) as made:
+        yield made
+
+
+def img2img(house: RestHouse, **body: Any) -> Any:
+    return house.post("/img2img", {"steps": 2, "width": 64, "height": 64, "init_images": [SENT], **body})
+
+
+def test_every_field_and_default_of_the_contract(shared_dir: Path, house: RestHouse) -> None:
+    listed = json.loads((shared_dir / "spec/api.json").read_text())["endpoints"]
+    fields = next(one for one in listed if one["path"] == "/sdapi/v1/img2img")["request"]
+    wanted = {name: field["default"] for name, field in fields.items()}
+    assert img2img_model()().model_dump() == wanted
+    assert img2img(house).json()["parameters"] == {**wanted, "steps": 2, "width": 64, "height": 64}
+
+
+def test_pictures_come_back_only_on_request(house: RestHouse) -> None:
+    echoed = img2img(house, include_init_images=True, mask=SENT).json()["parameters"]
+    assert (echoed["init_images"], echoed["mask"]) == ([SENT], SENT)
+    assert img2img(house, mask=SENT).json()["parameters"]["mask"] is None
+
+
+def test_values_reach_the_request(house: RestHouse) -> None:
+    img2img(
+        house, init_images=["data:image/png;base64," + SENT, SENT], batch_size=3, mask=SENT, mask_blur=7,
+        denoising_strength=0.25, resize_mode=2, inpainting_fill=3, inpaint_full_res=False, mask_round=False,
+        inpaint_full_res_padding=12, inpainting_mask_invert=1, initial_noise_multiplier=0.5, image_cfg_scale=1.5,
+    )  # fmt: skip
+    request = house.runner.seen[-1]
+    init, mask = request.init, request.mask
+    assert init is not None
+    assert mask is not None
+    assert init.images == (ImageRef.of(PICTURE),) * 2
+    assert request.batch.size == 2
+    assert (init.denoising_strength, init.resize_mode, init.noise_multiplier, init.image_cfg_scale) == (
+        0.25,
+        2,
+        0.5,
+        1.5,
+    )
+    assert (mask.blur_x, mask.blur_y, mask.fill, mask.only_masked, mask.padding) == (7, 7, 3, False, 12)
+    assert (mask.rounded, mask.invert, mask.image.data) == (False, 1, PICTURE)
+    assert house.services.desk.jobs()[-1].kind == "img2img"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ({"init_images": None}, 404, "Init image not found"),
+        ({"init_images": []}, 404, "Init image not found"),
+        ({"init_images": ["no picture"]}, 422, "Invalid encoded image"),
+        ({"init_images": [base64.b64encode(b"GIF89a").decode()]}, 422, "Invalid encoded image"),
+        ({"init_images": [SENT, SENT]}, 422, "init_images"),
+        ({"init_images": ["https://example.com/a.png"]}, 403, "Requests not allowed"),
+        ({"mask": "no picture"}, 422, "Invalid encoded image"),
+        ({"resize_mode": 9}, 422, "resize_mode"),
+        ({"denoising_strength": 2}, 422, "denoising_strength"),
+        ({"latent_mask": SENT}, 501, "latent_mask"),
+    ],
+)
+def test_bad_bodies_are_refused(house: RestHouse, body: dict[str, Any], status: int, text: str) -> None:
+    answer = img2img(house, **body)
+    assert answer.status_code == status, answer.text
+    assert text in answer.text
