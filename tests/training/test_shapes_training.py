@@ -20,6 +20,7 @@ from modules.training.shapes.loop import Budget, Loop, Plan, Stage, learning_rat
 from modules.training.shapes.render import Look, load, render
 from modules.training.shapes.scenes import sample_scene
 from modules.training.shapes.text_stage import TextStage, table, used_ids
+from modules.training.shapes.train import NAME, Scale, Training
 from modules.training.shapes.unet_stage import UnetStage, emphasise, encode_all, level_weight, timesteps
 from modules.training.shapes.vae_stage import VaeStage, fold_whitening
 
@@ -245,3 +246,19 @@ def test_the_judge_names_every_slot(data: Dataset) -> None:
 
 def test_the_shipped_sizes_stay_below_forty_megabytes() -> None:
     assert 30e6 < num_bytes(SHIPPED) < 39.5e6
+
+
+def test_a_finished_checkpoint_can_be_trained_further(tmp_path: Path) -> None:
+    scale = Scale(scenes=32, captions=1, others=0, text_batch=4, unet_batch=4, text_learns=False)
+    made, path = networks(), tmp_path / "toy-shapes.safetensors"
+    export(made, TOY, path)
+    training = Training(TOY, Plan(folder=tmp_path / "further", device=CPU, warmup_steps=1), scale)
+    training.start_from(path)
+    before = load(path, CPU)
+    assert training.run({"unet": Budget(steps=3)}, resume=False)
+    after = load(tmp_path / "further" / NAME, CPU)
+    same = before.vae.state_dict(), before.text.state_dict()
+    for kept, now in zip(same, (after.vae.state_dict(), after.text.state_dict()), strict=True):
+        assert all(torch.equal(kept[name], now[name]) for name in kept)
+    moved = [not torch.equal(a, b) for a, b in zip(before.unet.parameters(), after.unet.parameters(), strict=True)]
+    assert any(moved)

@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     train.add_argument("--resume", action="store_true", help="go on from the states in the folder")
+    train.add_argument("--start-from", type=Path, help="a finished checkpoint whose weights are trained further")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--batch", type=int, help="samples per step of the UNet")
     train.add_argument("--compile", action="store_true", help="compile the UNet")
@@ -85,6 +86,8 @@ def _train(args: argparse.Namespace, began: float) -> int:
         scale = Scale(**{**{f: getattr(scale, f) for f in scale.__slots__}, "unet_batch": args.batch})
     plan = Plan(folder=args.out, device=device, seed=args.seed, deadline=began + 60 * args.stop_after)
     training = Training(TOY if args.toy else SHIPPED, plan, scale, compiled=args.compile)
+    if args.start_from:
+        training.start_from(args.start_from)
     done = training.run(budgets, resume=args.resume)
     logger.info(
         "%s after %.1f min", "finished" if done else "stopped; go on with --resume", (time.monotonic() - began) / 60

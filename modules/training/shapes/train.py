@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from modules.training.shapes.dataset import Dataset, make_dataset
 from modules.training.shapes.drawing import draw
 from modules.training.shapes.export import export
 from modules.training.shapes.loop import Budget, Loop, Plan, Stage
+from modules.training.shapes.render import load
 from modules.training.shapes.sheet import save_sheet
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Training:
         for module in (networks.vae, networks.text, networks.unet):
             module.to(plan.device)
         self.networks = networks
+        self._trained = False
         self._data: Dataset | None = None
 
     @property
@@ -86,6 +89,22 @@ class Training:
             self._data = made.to(self.plan.device)
             logger.info("data: %d scenes in %.1f s", len(made), time.monotonic() - began)
         return self._data
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Take the weights of a finished checkpoint, to train a stage further without the states of its run.
+
+        Raises:
+            ModelError: the file cannot be used.
+            RuntimeError: its networks have other sizes.
+        """
+        given = load(checkpoint, self.plan.device)
+        for ours, theirs in (
+            (self.networks.vae, given.vae),
+            (self.networks.text, given.text),
+            (self.networks.unet, given.unet),
+        ):
+            ours.load_state_dict(theirs.state_dict())
+        self._trained = True
 
     def run(self, budgets: Mapping[str, Budget], *, resume: bool) -> bool:
         """Train the stages that have a budget, in order; a stage without one must have been trained before.
@@ -99,7 +118,7 @@ class Training:
             if name in budgets:
                 done = self._stage(name, budgets[name], resume)
             else:
-                done = self._take_up(name)
+                done = self._trained or self._take_up(name)
             if not done and name != "unet":
                 return False
         self.write()
