@@ -38,6 +38,20 @@ def choose_sampler(sampler_name: str, scheduler: str) -> SamplerChoice:
     )
 
 
+def upscaler_names() -> list[str]:
+    """List what enlarges a picture."""
+    from modules.pipeline.hires import PLAIN_UPSCALERS
+
+    return [*PLAIN_UPSCALERS]
+
+
+def latent_modes() -> list[str]:
+    """List the ways of enlarging a latent."""
+    from modules.pipeline.hires import LATENT_MODES
+
+    return [*LATENT_MODES]
+
+
 def checkpoint_infos(entries: Iterable[CheckpointEntry]) -> list[CheckpointInfo]:
     """List the checkpoints."""
     return [

@@ -11,8 +11,6 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("POST", "/sdapi/v1/extra-single-image", "Upscaling in Extras"),
     ("POST", "/sdapi/v1/extra-batch-images", "Upscaling in Extras"),
     ("POST", "/sdapi/v1/interrogate", "Interrogating pictures"),
-    ("GET", "/sdapi/v1/upscalers", "Upscaling"),
-    ("GET", "/sdapi/v1/latent-upscale-modes", "Hires. fix"),
     ("GET", "/sdapi/v1/hypernetworks", "Hypernetworks"),
     ("GET", "/sdapi/v1/face-restorers", "Face restoration"),
     ("GET", "/sdapi/v1/realesrgan-models", "Upscaling"),

@@ -17,7 +17,8 @@ def listings_router() -> APIRouter:
     for path, call in (
         ("/samplers", samplers), ("/schedulers", schedulers), ("/sd-models", sd_models), ("/sd-vae", sd_vae),
         ("/prompt-styles", prompt_styles), ("/scripts", scripts), ("/script-info", script_info),
-        ("/cmd-flags", cmd_flags), ("/memory", memory),
+        ("/cmd-flags", cmd_flags), ("/memory", memory), ("/upscalers", upscalers),
+        ("/latent-upscale-modes", latent_upscale_modes),
     ):  # fmt: skip
         router.add_api_route(path, call, methods=["GET"])
     router.add_api_route("/refresh-checkpoints", refresh_checkpoints, methods=["POST"])
@@ -30,6 +31,21 @@ def samplers(services: Needs) -> list[dict[str, Any]]:
     return [
         {"name": one.name, "aliases": list(one.aliases), "options": dict(one.options)} for one in services.samplers()
     ]
+
+
+def upscalers() -> list[dict[str, Any]]:
+    """List what enlarges a picture."""
+    from modules.web.adapters import upscaler_names
+
+    plain = {"model_name": None, "model_path": None, "model_url": None, "scale": 4}
+    return [{"name": name, **plain} for name in upscaler_names()]
+
+
+def latent_upscale_modes() -> list[dict[str, str]]:
+    """List the ways of enlarging a latent."""
+    from modules.web.adapters import latent_modes
+
+    return [{"name": name} for name in latent_modes()]
 
 
 def schedulers(services: Needs) -> list[dict[str, Any]]:
