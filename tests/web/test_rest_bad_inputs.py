@@ -64,7 +64,7 @@ def kind_of(answer: Any) -> str:
         ("prompt", "a\x00\x07", ""), ("prompt", "<script>alert(1)</script>", ""),
         ("prompt", "py:__import__('os') {{7*7}}", ""), ("styles", "a", "FIELD"), ("styles", ["no such"], ""),
         ("styles", ["a"] * 100_000, "LIMIT"), ("hr_scale", -2, "FIELD"), ("hr_second_pass_steps", -3, "FIELD"),
-        ("refiner_switch_at", 7, "FIELD"), ("enable_hr", True, "ABSENT"), ("refiner_checkpoint", "x", "ABSENT"),
+        ("refiner_switch_at", 7, "FIELD"), ("enable_hr", True, "FIELD"), ("refiner_checkpoint", "x", "NAME"),
         ("script_name", "x", "NAME"), ("script_name", "Custom code", "NAME"), ("script_args", "abc", "FIELD"),
         ("script_args", {}, "FIELD"), ("script_args", [0] * 1001, "FIELD"),
         ("alwayson_scripts", {"x": {"args": []}}, "NAME"), ("alwayson_scripts", [], "FIELD"),
