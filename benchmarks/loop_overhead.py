@@ -14,7 +14,8 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
-from functools import cache
+from contextlib import nullcontext
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ SAMPLERS = {
 }
 """Ours -> diffusers' scheduler and k-diffusion's function of the same method."""
 
+PEERS = ("diffusers", "k_diffusion")
+
 Loop = Callable[[int], object]
 """Runs that many steps."""
 
@@ -41,13 +44,14 @@ def ours(sampler: str) -> Loop:
     from modules.domain.request import Generation, SamplingSpec
     from modules.engine.job import Job, JobHandle, Owner
     from modules.hooks.context import JobContext
-    from modules.pipeline.clock import Clock
+    from modules.nn.attention.sdpa import SDPA
     from modules.pipeline.plan import make_plan
-    from modules.pipeline.preview import Previewer
     from modules.pipeline.sample import sample
+    from modules.pipeline.session import Session
     from modules.settings.snapshot import Snapshot
 
     model, shelf, settings = _free_model(), _shelf(), Snapshot()
+    pool: Any = types.SimpleNamespace(lease=lambda wanted, attention: nullcontext(model))
 
     def run(steps: int) -> object:
         request = Generation(
@@ -60,8 +64,8 @@ def ours(sampler: str) -> Loop:
         )
         ctx = JobContext(job_id=handle.id, settings=settings, emit=handle.add)
         plan: Plan = make_plan(request, settings, shelf)
-        with torch.inference_mode():
-            return sample(model, plan, next(plan.batches()), ctx, Clock(), Previewer(ctx)).x
+        with torch.inference_mode(), Session(pool, SDPA, ctx) as session:
+            return sample(session, plan, next(plan.batches()), None).x
 
     return run
 
@@ -193,16 +197,17 @@ def _load_k_diffusion() -> tuple[Any, Any] | str:
     return importlib.import_module("k_diffusion.sampling"), importlib.import_module("k_diffusion.external")
 
 
-def measure(rounds: int, steps: int) -> Result:
+def measure(rounds: int, steps: int, programs: list[str]) -> Result:
     """Time every sampler in every program."""
     one_thread()
     result: Result = {"goal_us_per_step": GOAL_US}
     for sampler, (scheduler, function) in SAMPLERS.items():
-        loops = {
-            "ours": ours(sampler),
-            "diffusers": diffusers_loop(scheduler),
-            "k_diffusion": k_diffusion_loop(function),
+        makers = {
+            "ours": partial(ours, sampler),
+            "diffusers": partial(diffusers_loop, scheduler),
+            "k_diffusion": partial(k_diffusion_loop, function),
         }
+        loops = {name: makers[name]() for name in programs}
         missing = {name: why for name, why in loops.items() if isinstance(why, str)}
         result[sampler] = _compare({n: loop for n, loop in loops.items() if callable(loop)}, rounds, steps) | missing
     return result
@@ -230,9 +235,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=120, help="difference in steps between the short and the long run")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
-    show(measure(asked.rounds, asked.steps))
+    show(measure(asked.rounds, asked.steps, ["ours", *asked.peers]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""The benchmarks run at their smallest setting and tell what they promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ("run", "cold_start", "load_time", "loop_overhead", "request_overhead", "unet_step")
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, "-W", "ignore", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
+def measured(name: str, *options: str) -> dict[str, Any]:
+    return json.loads(run("-m", f"benchmarks.{name}", *options))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_does(name: str):
+    assert "usage:" in run(f"benchmarks/{name}.py" if name in ("run", "cold_start") else "-m", *_module(name), "--help")
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return () if name in ("run", "cold_start") else (f"benchmarks.{name}",)
+
+
+@pytest.mark.slow
+def test_the_loop_is_cheaper_than_that_of_k_diffusion():
+    found = measured("loop_overhead", "--rounds", "3", "--steps", "40", "--peers", "k_diffusion")["DPM++ 2M"]
+    assert found["ours"]["us_per_step"]["min"] > 0
+    assert found.get("ours/k_diffusion", {"median": 0.0})["median"] < 1, found
+
+
+@pytest.mark.slow
+def test_a_request_and_a_png_are_measured():
+    found = measured("request_overhead", "--requests", "2", "--side", "64", "--rounds", "1", "--port", "17897")
+    assert found["txt2img_ms"]["min"] > 0
+    assert found["png"]["size_ours/pillow"] < 1.5
+
+
+def test_an_unknown_section_is_named():
+    command = [sys.executable, "benchmarks/run.py", "speed"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert "no section speed" in ended.stderr
