@@ -4,6 +4,7 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,7 +198,7 @@ def test_bad_second_passes_are_refused(studio: Studio) -> None:
 
 @pytest.mark.parametrize("by_steps", [False, True])
 def test_a_refiner_takes_over_on_the_way(studio: Studio, by_steps: bool) -> None:
-    settings = {"refiner_switch_by_sample_steps": by_steps}
+    settings: dict[str, Any] = {"refiner_switch_by_sample_steps": by_steps}
     made = studio.make(request(refiner=RefinerSpec(checkpoint="zebra", switch_at=0.5)), **settings)
     assert told(made)["Refiner"].startswith("zebra")
     assert told(made)["Refiner switch at"] == "0.5"
