@@ -1,4 +1,4 @@
-"""Run the benchmarks and print what they found, as JSON and as a short table.
+"""Run the benchmarks and print what they found: a short table, section by section, and everything as JSON at the end.
 
     python benchmarks/run.py [unet loop load start request] [--quick] [--latent 32] [--json FILE]
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+LABEL_WIDTH = 60
 Row = tuple[str, Any, str]
 """Measure, value, goal."""
 
@@ -104,10 +105,9 @@ def measure(section: str, options: list[str]) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-def table(rows: list[Row]) -> str:
+def table(title: str, rows: list[Row]) -> str:
     """Lay rows out as text."""
-    width = max(len(label) for label, _, _ in rows)
-    return "\n".join(f"{label:<{width}}  {value!s:>18}  {goal}" for label, value, goal in rows)
+    return "\n".join([title, *(f"  {label:<{LABEL_WIDTH}}{value!s:>18}  {goal}" for label, value, goal in rows)])
 
 
 def main() -> None:
@@ -120,20 +120,19 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    found, rows = {}, []
+    found: dict[str, Any] = {}
     for section in asked.sections or SECTIONS:
         _, tell, quick = SECTIONS[section]
         options = [*quick] if asked.quick else []
         if section == "unet" and asked.latent:
             options += ["--latent", str(asked.latent)]
         found[section] = measure(section, options)
-        rows += tell(found[section])
+        print(table(section, tell(found[section])), end="\n\n", flush=True)
     text = json.dumps({"machine": {"cpus": os.cpu_count(), "python": sys.version.split()[0]}, **found}, indent=2)
     if asked.json:
         asked.json.write_text(text + "\n", encoding="utf-8")
     else:
         print(text)
-    print(table(rows))
 
 
 if __name__ == "__main__":
