@@ -111,7 +111,9 @@ def test_a_failed_step_is_named_and_only_what_is_missing_is_done_again(project: 
 
 def test_an_interrupted_install_goes_on_at_the_next_start(project: Project):
     command = {"cwd": project.folder, "env": project.environ(PIP_HANGS="packages"), "text": True}
-    with subprocess.Popen(["./webui.sh"], stderr=subprocess.PIPE, start_new_session=True, **command) as running:
+    # A test run in the background is started with the signal ignored, and so would its children be.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "start_new_session": True}
+    with subprocess.Popen(["./webui.sh"], stderr=subprocess.PIPE, **listening, **command) as running:
         mark = Path(f"{project.log}.hangs")
         for _ in range(300):
             if mark.exists():
