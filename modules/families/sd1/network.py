@@ -172,6 +172,10 @@ class UNet(nn.Module):
         Returns:
             [B, out channels, h, w].
         """
+        return self.out(self.features(x, t, context))
+
+    def features(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        """Run all but the last layer, which reads the prediction off: [B, model channels, h, w]."""
         emb = self.time_embed(timestep_embedding(t, self.config.model_channels).to(x.dtype))
         skips = []
         for stage in self.input_blocks:
@@ -180,7 +184,7 @@ class UNet(nn.Module):
         x = self.middle_block(x, emb, context)
         for stage in self.output_blocks:
             x = stage(_join(x, skips.pop()), emb, context)
-        return self.out(x)
+        return x
 
 
 def _join(x: Tensor, skip: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from modules.families.sd1.keys import TextConfig
 from modules.families.sd1.network import UNet, UNetConfig
 from modules.families.sd1.text import TextEncoder
 from modules.families.sd1.vae import VAE, VAEConfig
+from modules.nn.ops import PLAIN_OPS
+from modules.training.shapes.precision import attend
 
 VOCABULARY = 49408
 POSITIONS = 77
@@ -85,7 +87,9 @@ def build(config: ShapesConfig) -> Networks:
         vocabulary=VOCABULARY,
         positions=POSITIONS,
     )
-    return Networks(vae=VAE(config.vae), text=TextEncoder(text), unet=UNet(config.unet))
+    return Networks(
+        vae=VAE(config.vae, PLAIN_OPS, attend), text=TextEncoder(text), unet=UNet(config.unet, PLAIN_OPS, attend)
+    )
 
 
 def num_bytes(config: ShapesConfig) -> int:

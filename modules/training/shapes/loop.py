@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from modules.training.shapes.precision import mixed_precision
+
 logger = logging.getLogger(__name__)
 
 
@@ -186,7 +188,7 @@ class Loop:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * learning_rate(progress, self.step, self.plan)
         chance = chance_of(self.plan.seed, self.stage.name, self.step, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with mixed_precision(device):
             loss, figures = self.stage.loss(self.step, progress, chance)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -134,7 +134,7 @@ def is_held_out(shape: str, colour: str, ground: str) -> bool:
     return index % 10 == 0
 
 
-def sample_scene(rng: random.Random, *, held_out: bool = False, emphasis: float = 0.3) -> Scene:
+def sample_scene(rng: random.Random, *, held_out: bool = False, emphasis: float = 0.2) -> Scene:
     """Draw the content of a picture.
 
     Args:
@@ -144,7 +144,7 @@ def sample_scene(rng: random.Random, *, held_out: bool = False, emphasis: float 
     """
     while True:
         ground = _sample_ground(rng)
-        scene = _single(rng, ground) if held_out or rng.random() < 0.7 else _two(rng, ground)
+        scene = _single(rng, ground) if held_out or rng.random() < 0.78 else _two(rng, ground)
         thing = scene.things[0]
         if len(scene.things) == 2 or is_held_out(thing.shape, thing.colour, ground.first) == held_out:
             break
@@ -152,7 +152,7 @@ def sample_scene(rng: random.Random, *, held_out: bool = False, emphasis: float 
 
 
 def _sample_ground(rng: random.Random) -> Ground:
-    kind = rng.choices(GROUNDS, (60, 10, 10, 10, 10))[0]
+    kind = rng.choices(GROUNDS, (68, 8, 8, 8, 8))[0]
     first, second = rng.sample(tuple(COLOURS), 2)
     direction = {"gradient": rng.choice((1, 1, 0)), "striped": rng.randrange(4)}.get(kind, 0)
     return Ground(kind=kind, first=first, second=second, direction=direction, phase=rng.random(), tint=_tint(rng))
@@ -166,7 +166,7 @@ def _sample_thing(rng: random.Random, ground: Ground, sizes: dict[str, int], x: 
     taken = {ground.first} if ground.kind == "plain" else {ground.first, ground.second}
     shape = rng.choice(tuple(SHAPES))
     # An outlined ring is two rings and reads as nothing in particular.
-    style = rng.choices(tuple(STYLES), (58, 0 if shape == "ring" else 14, 14, 14))[0]
+    style = rng.choices(tuple(STYLES), (70, 0 if shape == "ring" else 10, 10, 10))[0]
     return Thing(
         shape=shape,
         colour=rng.choice([colour for colour in COLOURS if colour not in taken]),

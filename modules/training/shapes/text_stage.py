@@ -14,10 +14,17 @@ from modules.training.shapes.vocabulary import SLOTS, choices
 
 COMMON_MODE = 0.25
 """Mean of the encoded text. Emphasis divides by it, so it must never come near zero."""
+PADDING_READ = 2
+"""Random places in the padding that the scene is read off, beside the end token."""
+EARLY_STATES = 0.1
+"""Share of captions read off the states before the last layer, as with clip skip 2."""
 
 
 class TextStage:
-    """Read every slot of the scene off the state of the first end token.
+    """Read every slot of the scene off the end token and off the padding behind it.
+
+    Padding is most of the text. A fresh denoising network attends to all positions alike, so it hears of the scene at
+    all only if most of them speak of it.
 
     Args:
         text: initialised by `prepare`.
@@ -47,10 +54,17 @@ class TextStage:
         rows = torch.randint(len(self.data), (self.batch,), generator=chance, device=device)
         captions = torch.randint(self.data.ids.shape[1], (self.batch,), generator=chance, device=device)
         ids, labels = self.data.ids[rows, captions].long(), self.data.labels[rows, captions]
-        states = self.text(ids).float()
-        end = states[torch.arange(len(ids), device=device), first_end(ids)]  # [B, D]
-        logits = [head(end).float() for head in self.heads]
-        loss = sum((F.cross_entropy(x, y) for x, y in zip(logits, labels.unbind(1), strict=True)), end.new_zeros(()))
+        out = self.text.model(input_ids=ids, output_hidden_states=True)
+        early = torch.rand(self.batch, 1, 1, generator=chance, device=device) < EARLY_STATES
+        states = torch.where(early, final_norm(self.text)(out.hidden_states[-2]), out.last_hidden_state).float()
+        end = first_end(ids)[:, None]
+        far = torch.rand(self.batch, 1 + PADDING_READ, generator=chance, device=device)
+        far[:, 0] = 0.0
+        places = end + (far * (ids.shape[1] - end)).long()  # [B, P]: the end token, then places in the padding
+        read = states.gather(1, places[..., None].expand(-1, -1, states.shape[2])).flatten(0, 1)  # [B P, D]
+        labels = labels.repeat_interleave(places.shape[1], 0)
+        logits = [head(read).float() for head in self.heads]
+        loss = sum((F.cross_entropy(x, y) for x, y in zip(logits, labels.unbind(1), strict=True)), read.new_zeros(()))
         right = torch.stack([(x.argmax(1) == y).float().mean() for x, y in zip(logits, labels.unbind(1), strict=True)])
         common = (states.mean((1, 2)) - COMMON_MODE).square().mean()
         return loss + common, {"right": right.mean(), "worst": right.min()}

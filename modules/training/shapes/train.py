@@ -11,12 +11,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from modules.families.sd1.network import UNet
 from modules.training.shapes import text_stage, unet_stage, vae_stage
 from modules.training.shapes.config import ShapesConfig, build
 from modules.training.shapes.dataset import Dataset, make_dataset
 from modules.training.shapes.drawing import draw
 from modules.training.shapes.export import export
 from modules.training.shapes.loop import Budget, Loop, Plan, Stage
+from modules.training.shapes.precision import mixed_precision
 from modules.training.shapes.render import load
 from modules.training.shapes.sheet import save_sheet
 
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 Call = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A denoising network as it is called: x, t, context."""
+"""The last features of a denoising network: x, t, context -> [B, C, h, w]."""
 
 STAGES = ("vae", "text", "unet")
 SIZES = ((128, 128), (192, 128), (128, 192), (192, 192), (256, 256))
@@ -51,7 +53,7 @@ class Scale:
 
 
 CPU_SCALE = Scale(
-    scenes=12_288, captions=4, others=0, vae_pixels=16_384, text_batch=64, unet_batch=16, lr=1.2e-3, text_learns=False
+    scenes=20_480, captions=4, others=0, vae_pixels=16_384, text_batch=64, unet_batch=32, lr=1.4e-3, text_learns=False
 )
 TOY_SCALE = Scale(scenes=512, captions=2, others=64, vae_pixels=8192, text_batch=16, unet_batch=8)
 
@@ -163,7 +165,7 @@ class Training:
         networks.vae.eval()
         encoded = unet_stage.encode_all(networks.vae, self.data, SIZES if scale.others else SIZES[:1], scale.others)
         logger.info("encoded %d scenes in %.1f s", len(self.data), time.monotonic() - began)
-        call = compiled_unet(unet, self.plan.device, scale.unet_batch, self.config) if self.compiled else None
+        call = compiled_features(unet, self.plan.device, scale.unet_batch, self.config) if self.compiled else None
         return unet_stage.UnetStage(
             unet, networks.text, self.data, encoded, scale.unet_batch, scale.lr, call, scale.text_learns
         )
@@ -201,7 +203,7 @@ def channels_last(module: M) -> M:
     return module
 
 
-def compiled_unet(unet: nn.Module, device: torch.device, batch: int, config: ShapesConfig) -> Call | None:
+def compiled_features(unet: UNet, device: torch.device, batch: int, config: ShapesConfig) -> Call | None:
     """Compile the network; None, with the reason logged, where that fails or brings nothing."""
     x = torch.randn(batch, 4, 16, 16, device=device)
     context = torch.randn(batch, 77, config.text_width, device=device, requires_grad=True)
@@ -210,18 +212,18 @@ def compiled_unet(unet: nn.Module, device: torch.device, batch: int, config: Sha
     def seconds(call: Call, times: int = 5) -> float:
         began = time.monotonic()
         for _ in range(times):
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with mixed_precision(device):
                 loss = call(x, t, context).float().mean()
             loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return (time.monotonic() - began) / times
 
-    compiled: Call = torch.compile(unet, dynamic=False)
+    compiled: Call = torch.compile(unet.features, dynamic=False)
     try:
         first = seconds(compiled, 1)
-        seconds(unet, 1)
-        plain, fast = seconds(unet), seconds(compiled)
+        seconds(unet.features, 1)
+        plain, fast = seconds(unet.features), seconds(compiled)
     except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and training can go on without one
         logger.warning("slower because the network could not be compiled: %s", str(error)[:500])
         return None

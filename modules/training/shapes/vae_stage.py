@@ -13,6 +13,7 @@ from modules.families.sd1.vae import VAE, Downsample, ResnetBlock, Upsample
 from modules.training.shapes.config import SCALE
 from modules.training.shapes.dataset import Dataset
 from modules.training.shapes.drawing import draw
+from modules.training.shapes.precision import mixed_precision
 
 WINDOWS = ((0.0, 48, 128), (0.3, 64, 128), (0.6, 128, 128), (0.65, 128, 192), (0.7, 128, 128))
 """From this share of the stage on: side of the window, side of the picture it is cut from, pixels.
@@ -123,7 +124,7 @@ def encode_scenes(vae: VAE, numbers: Tensor, width: int, height: int, batch: int
     means = []
     for part in numbers.split(max(batch * 128 * 128 // (width * height), 1)):
         pictures = draw(part, width, height).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with mixed_precision(device):
             mean, _ = vae.encode(pictures)
         means.append(mean.float().contiguous())
     return torch.cat(means)

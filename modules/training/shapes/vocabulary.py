@@ -35,7 +35,7 @@ COLOURS = MappingProxyType(
 SIZES = MappingProxyType(
     {"small": ("small", "tiny", "little"), "medium": ("medium", "medium sized"), "large": ("large", "big", "huge")}
 )
-RADIUS = MappingProxyType({"small": 0.155, "medium": 0.2, "large": 0.25})
+RADIUS = MappingProxyType({"small": 0.16, "medium": 0.21, "large": 0.265})
 """Fraction of the shorter side of the picture."""
 
 STYLES = MappingProxyType(
