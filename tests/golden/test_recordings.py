@@ -32,9 +32,12 @@ SINGLE = (
     "19_models/inpaint_model_img2img",
     "19_models/inpaint_model_mask_weight_0.5",
     "19_models/inpaint_model_txt2img",
+    "19_models/vpred__unipc",
+    "19_models/vpred_ztsnr",
 )
 """Further cases, of groups that are not there as a whole."""
-CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1b": ("tiny-v1", 2, "9c44465d5b"),
+CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-v1", 1, "8e89532a71"),
+               "tiny-v1b": ("tiny-v1", 2, "9c44465d5b"),
                "tiny-v1-inpainting": ("tiny-v1-inpainting", 4, "318108d50d")}  # fmt: skip
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
