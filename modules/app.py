@@ -233,9 +233,11 @@ class House:
 
         try:
             settings = self.settings.snapshot()
-            model, _ = resolve_model(Generation(), settings, self._shelf())
+            shelf = self._shelf()
+            model, _ = resolve_model(Generation(), settings, shelf)
             with shop.pool.lease(model, shop.attention(settings)):
                 pass
+            shelf.hashed(model)
         except ModelError as error:
             logger.warning("%s", error)
 

@@ -24,10 +24,10 @@ class ResolvedModel:
     checkpoint: Path
     name: str
     """Base name without extension, as infotext prints it."""
-    short_hash: str | None
-    """First ten hex digits of the file's SHA-256, None while hashing is off."""
+    short_hash: str | None = field(compare=False)
+    """First ten hex digits of the file's SHA-256, None while it is not known."""
     vae: Path | None = None
-    vae_hash: str | None = None
+    vae_hash: str | None = field(default=None, compare=False)
 
     @property
     def title(self) -> str:

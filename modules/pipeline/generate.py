@@ -1,5 +1,7 @@
 """The whole story of a generation, from plan to pictures."""
 
+from collections.abc import Callable
+
 import torch
 
 from modules.domain.events import Started
@@ -15,8 +17,12 @@ from modules.pipeline.services import Workshop
 from modules.pipeline.session import Session
 
 
-def generate(plan: Plan, canvas: Canvas | None, ctx: JobContext, shop: Workshop, finisher: Finisher) -> Outcome:
+def generate(
+    plan: Plan, canvas: Canvas | None, ctx: JobContext, shop: Workshop, finisher: Callable[[], Finisher]
+) -> Outcome:
     """Make the pictures of a plan. An interrupt ends it early and keeps what there is.
+
+    `finisher` is asked for when the first latent is ready: it waits for what the infotext needs.
 
     Raises:
         ModelError: the checkpoint cannot be used.
@@ -34,7 +40,7 @@ def generate(plan: Plan, canvas: Canvas | None, ctx: JobContext, shop: Workshop,
             batch = ctx.hooks.run(BeforeConditioning(plan=plan, batch=batch)).batch
             sampled = sample(session, plan, batch, begin)
             with session.clock("decode"):
-                done += finisher.batch(session.model, batch, sampled)
+                done += finisher().batch(session.model, batch, sampled)
             ctx.cancel.clear_skip()
     with session.clock("save"):
-        return finisher.outcome(done, session.clock.seconds, interrupted=ctx.cancel.ends_job)
+        return finisher().outcome(done, session.clock.seconds, interrupted=ctx.cancel.ends_job)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from modules.domain.errors import InvalidRequest, UnsupportedCheckpoint
 from modules.domain.plan import ImagePlan, Note, Plan, ResolvedModel, TextOptions
 from modules.domain.request import MAX_SEED, Generation, HiresSpec
 from modules.library.catalog import Catalog, CheckpointEntry
-from modules.library.hashes import HashCache
+from modules.library.hashes import Cancelled, HashCache
 from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
 from modules.pipeline.options import (
@@ -56,8 +56,7 @@ class Shelf:
         return vae_for(checkpoint, self.vaes, setting=setting, setting_overrides=overrides, forced=self.forced_vae)
 
     def resolved(self, entry: CheckpointEntry, vae: str | None, settings: Snapshot) -> tuple[ResolvedModel, list[Note]]:
-        """Find the files that go with a checkpoint, and say what had to be replaced."""
-        entry = self.catalog.hash(entry)
+        """Find the files that go with a checkpoint, and say what had to be replaced. Hashes may still be missing."""
         chosen = self.choose_vae(vae, entry.path, settings)
         missing = f"VAE {chosen.missing!r} not found, the checkpoint's own is used" if chosen.missing else None
         model = ResolvedModel(
@@ -65,13 +64,21 @@ class Shelf:
             name=entry.base,
             short_hash=entry.short_hash or None,
             vae=chosen.path,
-            vae_hash=self.short_hash(chosen.path) if chosen.path else None,
         )
         return model, [Note(text=missing)] if missing else []
 
-    def short_hash(self, path: Path) -> str | None:
-        """Return the ten digits that infotext prints for a file, None while hashing is off."""
-        return self.hashes.short_hash(path) if self.hashes else None
+    def hashed(self, model: ResolvedModel, cancelled: Cancelled = lambda: False) -> ResolvedModel:
+        """Hash the files of a model, seconds per gigabyte for new ones; unchanged while hashing is off.
+
+        Raises:
+            BrokenFile: a file cannot be read.
+        """
+        entry = next((entry for entry in self.catalog.entries if entry.path == model.checkpoint), None)
+        if self.hashes is None or entry is None:
+            return model
+        entry = self.catalog.hash(entry, cancelled)
+        vae_hash = self.hashes.short_hash(model.vae, cancelled) if model.vae else None
+        return replace(model, short_hash=entry.short_hash or None, vae_hash=vae_hash)
 
 
 def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawSeed = draw_seed) -> Plan:
@@ -91,7 +98,8 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     model, model_notes = resolve_model(request, settings, shelf)
 
     def find(name: str, field: str) -> ResolvedModel:
-        return shelf.resolved(shelf.catalog.get(name, field=field), request.model.vae, settings)[0]
+        # Their titles are written into the infotext by what follows, so their hashes are needed at once.
+        return shelf.hashed(shelf.resolved(shelf.catalog.get(name, field=field), request.model.vae, settings)[0])
 
     images = _images(request, settings, shelf, styles, draw)
     main = pass_of(chosen, request.size, request.sampling.steps)

@@ -1,7 +1,9 @@
 """Carry out one request: decide, then make."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from threading import Event
 
 from modules.domain.errors import StorageFault
 from modules.domain.plan import ImagePlan, Note, Plan
@@ -12,7 +14,8 @@ from modules.hooks.context import JobContext
 from modules.hooks.points import PlanMade
 from modules.imaging.infotext import infotext
 from modules.imaging.open import ImageLimits
-from modules.pipeline.canvas import canvas_of
+from modules.library.hashes import Cancelled
+from modules.pipeline.canvas import Canvas, canvas_of
 from modules.pipeline.finish import Finisher
 from modules.pipeline.generate import generate
 from modules.pipeline.plan import make_plan
@@ -36,12 +39,15 @@ def run(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
         plan = replace(plan, infotext_extra={**canvas.facts, **plan.infotext_extra}, notes=notes)
     for note in plan.notes:
         ctx.note(note.text)
-    describe = partial(_describe, shop, ctx)
-    _remember(shop, ctx, describe(plan, plan.images[0]))
-    finisher = Finisher(
-        plan=plan, ctx=ctx, output=shop.output, describe=describe, check_nan=shop.check_nan, canvas=canvas
-    )
-    return generate(plan, canvas, ctx, shop, finisher)
+    ended = Event()
+    # Hashing reads whole files, so it runs beside loading and sampling; the first finished picture waits for it.
+    with ThreadPoolExecutor(1, thread_name_prefix="describe") as beside:
+        described = beside.submit(_described, shop, ctx, plan, ended.is_set)
+        finisher = partial(_finisher, shop, ctx, canvas, described)
+        try:
+            return generate(plan, canvas, ctx, shop, cache(finisher))
+        finally:
+            ended.set()
 
 
 def image_limits(api: Api) -> ImageLimits:
@@ -53,11 +59,22 @@ def _describe(shop: Workshop, ctx: JobContext, plan: Plan, image: ImagePlan) -> 
     return infotext(plan, image, ctx.settings.infotext, version=shop.version)
 
 
-def _remember(shop: Workshop, ctx: JobContext, text: str) -> None:
-    """Keep the text of this run for the paste button; a full disk must not stop the job."""
-    if shop.last_prompt is None:
-        return
+def _described(shop: Workshop, ctx: JobContext, plan: Plan, cancelled: Cancelled) -> tuple[Plan, StorageFault | None]:
+    """Complete a plan with the hash of its model and keep its text for the paste button; a full disk is no error here."""
+    plan = replace(plan, model=shop.shelf().hashed(plan.model, cancelled))
     try:
-        write(shop.last_prompt, text)
+        if shop.last_prompt is not None:
+            write(shop.last_prompt, _describe(shop, ctx, plan, plan.images[0]))
     except StorageFault as fault:
+        return plan, fault
+    return plan, None
+
+
+def _finisher(
+    shop: Workshop, ctx: JobContext, canvas: Canvas | None, described: Future[tuple[Plan, StorageFault | None]]
+) -> Finisher:
+    plan, fault = described.result()
+    if fault is not None:
         ctx.note(str(fault))
+    describe = partial(_describe, shop, ctx)
+    return Finisher(plan=plan, ctx=ctx, output=shop.output, describe=describe, check_nan=shop.check_nan, canvas=canvas)

@@ -1,9 +1,11 @@
 """From request to pictures on the toy family: the same pictures again, ends on request, faults that leave no trace."""
 
+import hashlib
 import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from modules.hooks.dispatch import Handler, Hooks
 from modules.hooks.points import AfterDecode, AfterStep, BeforeConditioning, WrapDenoise
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.read_info import read_picture_info
+from modules.library.hashes import file_sha256
 
 sys.path.insert(0, str(Path(__file__).parent))
 from workshop import Studio, open_studio
@@ -196,6 +199,31 @@ def test_another_checkpoint_gives_another_picture_and_is_named(studio: Studio) -
     assert "Model: zebra" in second.images[0].infotext
     assert not np.array_equal(pixels(first)[0], pixels(second)[0])
     assert studio.make(request()).images[0].data == first.images[0].data
+
+
+def test_a_new_file_is_hashed_while_its_picture_is_sampled(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    (studio.models / "new.safetensors").write_bytes((studio.models / "zebra.safetensors").read_bytes())
+    catalog = studio.shop.shelf().catalog
+    catalog.refresh()
+    sampled, in_time = Event(), list[bool]()
+
+    def slow(path: Path, **_: object) -> str | None:
+        in_time.append(sampled.wait(timeout=60))
+        return file_sha256(path)
+
+    def last(payload: AfterStep) -> None:
+        if payload.step.index == 3:
+            sampled.set()
+
+    monkeypatch.setattr("modules.library.hashes.file_sha256", slow)
+    hooks = Hooks([Handler(name="tells", hook=AfterStep, call=last)])
+    made = studio.make(request(model=ModelChoice(checkpoint="new")), hooks=hooks)
+    assert in_time == [True]
+    digest = hashlib.sha256((studio.models / "new.safetensors").read_bytes()).hexdigest()
+    assert f"Model hash: {digest[:10]}" in made.images[0].infotext
+    assert catalog.get("new").title.endswith("]")
+    (studio.models / "new.safetensors").unlink()
+    catalog.refresh()
 
 
 def test_a_broken_checkpoint_leaves_the_loaded_one_usable(studio: Studio) -> None:
