@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from modules.domain.errors import UnsupportedFeature
 from modules.domain.plan import BatchPlan, Plan
 from modules.imaging.resize import LATENT
 from modules.pipeline.canvas import LATENT_NOISE, LATENT_NOTHING, Canvas
@@ -76,13 +75,9 @@ def seen_of(
         pictures: each [1, 3, H, W] in -1..1.
         mask: of the pictures' size; None masks everything.
         size: (h, w) of the latent.
-
-    Raises:
-        UnsupportedFeature: an editing model with a scale of its own for the picture.
     """
     variant = session.model.components.match.variant
     if variant == EDITING:
-        _refuse_image_scale(plan)
         spec = session.model.components.latent
         return {"concat": torch.cat([encoded(session, one, plan) / spec.scale + spec.shift for one in pictures])}
     if variant != INPAINTING:
@@ -93,11 +88,12 @@ def seen_of(
     return {"concat": torch.cat([torch.cat([small, latent], dim=1) for latent in shown])}
 
 
-def _refuse_image_scale(plan: Plan) -> None:
-    """Refuse what would silently be left out: a scale of its own for the picture of an editing model."""
+def image_scale(model: Model, plan: Plan) -> float:
+    """Return how strongly the picture leads an editing model; 1, also for other models, asks for nothing special."""
     init = plan.request.init
-    if init is not None and init.image_cfg_scale not in (None, 1):
-        raise UnsupportedFeature("Image CFG scale other than 1", field="image_cfg_scale")
+    if model.components.match.variant != EDITING or init is None or init.image_cfg_scale is None:
+        return 1.0
+    return init.image_cfg_scale
 
 
 def latent_size(model: Model, plan: Plan) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.plan import BatchPlan, ImagePlan, Pass, Plan, RefinerPlan, SamplerOptions
-from modules.pipeline.begin import Begin, LatentMask
+from modules.pipeline.begin import Begin, LatentMask, image_scale
 from modules.pipeline.plan import prepared
 from modules.pipeline.session import Session
 from modules.sampling.catalogue import Sampler, sampler_named
@@ -131,6 +131,7 @@ class Guide:
             total_calls=self._total_calls,
             empty_chunk=prompts.empty_chunk,
             image_extras=begin.extras if begin else MappingProxyType({}),
+            image_scale=image_scale(session.model, plan),
             cfg_factor=sampler.cfg_factor,
             needs_uncond=sampler.needs_uncond,
             timesteps=sampler.timesteps,

@@ -9,7 +9,7 @@ from modules.domain.events import Progressed, Stage
 from modules.domain.plan import BatchPlan, Plan
 from modules.domain.request import Size
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
-from modules.pipeline.begin import INPAINTING, Begin, for_batch
+from modules.pipeline.begin import EDITING, INPAINTING, Begin, for_batch
 from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
 from modules.pipeline.hires import enlarged
 from modules.pipeline.session import Session
@@ -75,11 +75,7 @@ def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
 def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
     """Run the sampler once with the model in use."""
     session.ctx.emit(Stage(job_id=session.ctx.job_id, text="sampling"))
-    seen = (
-        {"Conditional mask weight": plan.image.mask_weight}
-        if session.model.components.match.variant == INPAINTING
-        else {}
-    )
+    seen = _seen(session.model, plan)
     guide = Guide(session, plan, batch, leg, total_calls=leg.sampler.calls(_steps_run(leg)))
     with guide, session.clock("sample"):
         x, complete = _Walk(session=session, plan=plan, batch=batch, leg=leg)(guide)
@@ -190,6 +186,14 @@ def course_of(plan: Plan, leg: Leg, table: SigmaTable) -> Course:
         fix_steps=leg.fix_steps,
         sampler_options=leg.options,
     )
+
+
+def _seen(model: Model, plan: Plan) -> dict[str, str | int | float | bool]:
+    """Tell what the network sees besides the latent."""
+    if model.components.match.variant == INPAINTING:
+        return {"Conditional mask weight": plan.image.mask_weight}
+    scale = plan.request.init.image_cfg_scale if plan.request.init else None
+    return {"Image CFG scale": scale} if model.components.match.variant == EDITING and scale is not None else {}
 
 
 def _steps_run(leg: Leg) -> int:

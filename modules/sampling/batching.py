@@ -75,22 +75,14 @@ def padded(
     return positive, negative, False
 
 
-def calls_for(
-    positive: Rows,
-    negative: Rows | None,
-    *,
-    together: bool,
-    num_images: int,
-) -> list[Rows]:
-    """Split rows into network calls, positive rows first.
+def calls_for(sides: Sequence[Rows], *, together: bool, num_images: int) -> list[Rows]:
+    """Split rows into network calls, in the order of the sides.
 
     Args:
-        positive: rows of all parts of all prompts.
-        negative: rows of the negative prompts, or None while they are skipped.
-        together: both sides may share a call if their lengths agree, and a call may hold all rows of a side.
+        sides: rows of all parts of all prompts, then those of the negative prompts unless they are skipped.
+        together: all sides may share a call if their lengths agree, and a call may hold rows of two sides otherwise.
         num_images: rows per call otherwise.
     """
-    sides = [positive] if negative is None else [positive, negative]
     if together and len({side.conditioning.tokens.shape[1] for side in sides}) == 1:
         return [
             Rows(
@@ -123,3 +115,9 @@ def with_image_extras(rows: Rows, extras: Mapping[str, Tensor]) -> Rows:
         return rows
     per_row = {name: value.index_select(0, rows.owners.to(value.device)) for name, value in extras.items()}
     return replace(rows, conditioning=replace(rows.conditioning, extras={**rows.conditioning.extras, **per_row}))
+
+
+def without_picture(rows: Rows, extras: Mapping[str, Tensor]) -> Rows:
+    """Return the rows with nothing to see in those inputs."""
+    blank = {name: torch.zeros_like(rows.conditioning.extras[name]) for name in extras}
+    return replace(rows, conditioning=replace(rows.conditioning, extras={**rows.conditioning.extras, **blank}))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.plan import GuidanceOptions
-from modules.sampling.batching import Rows, calls_for, padded, pick, stack, with_image_extras
+from modules.sampling.batching import Rows, calls_for, padded, pick, stack, with_image_extras, without_picture
 from modules.sampling.prediction import Prediction, predict
 from modules.sampling.types import Network, Timeline
 
@@ -38,7 +38,8 @@ class _Layout:
 class Guided:
     """Denoiser with the prompts built in. It counts its calls, since prompts may change along the way.
 
-    Source: Ho and Salimans 2022, arXiv:2207.12598; Liu et al. 2022, arXiv:2206.01714, for several weighted prompts.
+    Source: Ho and Salimans 2022, arXiv:2207.12598; Liu et al. 2022, arXiv:2206.01714, for several weighted prompts;
+    Brooks et al. 2022, arXiv:2211.09800, equation 3, for a scale of the picture's own.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Guided:
         total_calls: int,
         empty_chunk: Tensor | None = None,
         image_extras: Mapping[str, Tensor] = MappingProxyType({}),
+        image_scale: float = 1.0,
         cfg_factor: float = 1.0,
         needs_uncond: bool = False,
         timesteps: bool = False,
@@ -68,16 +70,25 @@ class Guided:
             total_calls: how many calls the run counts (`Sampler.calls`), for the early skip.
             empty_chunk: encoded empty prompt [1, 77, D], for `pad_cond_uncond`.
             image_extras: further network inputs per picture by argument name, each [B, ...].
+            image_scale: how strongly the result is led by those inputs. Other than 1 it takes a third evaluation,
+                with neither prompt nor picture, in every call.
             cfg_factor: multiplies the scale (`Sampler.cfg_factor`).
             needs_uncond: evaluate the negative prompt even where guidance would not use it.
             timesteps: compare the timestep instead of sigma with `s_min_uncond`, as the timestep family always did.
             first_call: where the count starts, when this continues a run.
 
         Raises:
-            InvalidRequest: a picture without a prompt, or counts that differ.
+            InvalidRequest: a picture without a prompt, counts that differ, or several prompts for a picture with
+                `image_scale`.
         """
         if len(positives) != len(negatives) or not all(positives):
             raise InvalidRequest("every picture needs a prompt and a negative prompt", field="prompt")
+        self._image_scale = image_scale
+        self._leads_by_picture = image_scale != 1 and bool(image_extras)
+        if self._leads_by_picture and any(len(parts) > 1 for parts in positives):
+            raise InvalidRequest(
+                "AND joins no prompts for this editing checkpoint unless the image CFG scale is 1", field="prompt"
+            )
         self._predict = predict(network, prediction)
         self._prediction = prediction
         self._positives = tuple(tuple(parts) for parts in positives)
@@ -90,7 +101,7 @@ class Guided:
         self._needs_uncond = needs_uncond
         self._timesteps = timesteps
         # With a total weight of 1 the negative prompt cancels out, so it need not be evaluated.
-        self._unused = not needs_uncond and all(
+        self._unused = not (needs_uncond or self._leads_by_picture) and all(
             self._scale * sum(part.weight for part in parts) == 1 for parts in self._positives
         )
         self._num_rows = sum(len(parts) for parts in self._positives)
@@ -117,6 +128,8 @@ class Guided:
             negative = positive[self._first_rows]
         elif self._unused:
             negative = torch.zeros_like(x)
+        elif self._leads_by_picture:
+            return self._led_by_picture(positive, *outputs[self._num_rows :].chunk(2))
         else:
             negative = outputs[self._num_rows :]
         self._uncond = negative
@@ -138,7 +151,7 @@ class Guided:
         if o.skip_early and self.calls / self._total_calls <= o.skip_early:
             self.facts = replace(self.facts, skipped_early=True)
             return True
-        if o.s_min_uncond <= 0 or not (self.calls % 2 or o.s_min_uncond_all):
+        if o.s_min_uncond <= 0 or self._leads_by_picture or not (self.calls % 2 or o.s_min_uncond_all):
             return False
         # Only this option has to know the level on the host, so only it waits for the device.
         level = float(self._prediction.timestep(sigma[:1].cpu()) if self._timesteps else sigma[0])
@@ -174,15 +187,14 @@ class Guided:
         positive, negative, changed = padded(stack(picked), stack(negatives), self._options, self._empty_chunk)
         if changed:
             self.facts = replace(self.facts, padded=True)
-        calls = calls_for(
-            Rows(conditioning=positive, owners=torch.tensor(owners, device=device)),
-            None
-            if without_negative
-            else Rows(conditioning=negative, owners=torch.arange(len(negatives), device=device)),
-            together=self._options.batch_cond_uncond,
-            num_images=len(negatives),
-        )
-        return tuple(with_image_extras(rows, self._image_extras) for rows in calls)
+        extras, everyone = self._image_extras, torch.arange(len(negatives), device=device)
+        owned = torch.tensor(owners, device=device)
+        sides = [with_image_extras(Rows(conditioning=positive, owners=owned), extras)]
+        if not without_negative:
+            sides.append(with_image_extras(Rows(conditioning=negative, owners=everyone), extras))
+            if self._leads_by_picture:
+                sides.append(without_picture(sides[-1], extras))
+        return tuple(calls_for(sides, together=self._options.batch_cond_uncond, num_images=len(negatives)))
 
     def _evaluate(self, rows: Rows, x: Tensor, sigma: Tensor) -> Tensor:
         """Run one network call; returns an estimate per row."""
@@ -203,3 +215,9 @@ class Guided:
                 row += 1
             combined.append(total)
         return torch.stack(combined)
+
+    def _led_by_picture(self, positive: Tensor, shown: Tensor, blank: Tensor) -> Tensor:
+        """Combine estimates of picture and prompt, of the picture alone, and of neither; each [B, C, h, w]."""
+        self._uncond = blank
+        # What the picture's scale adds to ordinary guidance between the first two.
+        return self._combine(positive, shown, self._scale) + (self._image_scale - 1) * (shown - blank)

@@ -33,7 +33,7 @@ class Recorder:
 
 
 def guided(positives, negatives, network=None, total=10, **options):
-    known = {"empty_chunk", "image_extras", "cfg_factor", "needs_uncond", "timesteps", "first_call"}
+    known = {"empty_chunk", "image_extras", "cfg_factor", "needs_uncond", "timesteps", "first_call", "image_scale"}
     arguments = {name: options.pop(name) for name in known & set(options)}
     options.setdefault("cfg_scale", 7.0)
     guidance = GuidanceOptions(**options)
@@ -193,3 +193,67 @@ def test_pooled_and_image_inputs_follow_their_rows():
 def test_every_picture_needs_prompts():
     with pytest.raises(InvalidRequest, match="prompt"):
         guided([[line(1.0)], []], [line(0.0)] * 2)
+
+
+class Editor:
+    """Network that answers the mean of its tokens, three times the picture it is shown, and their product."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, x, t, conditioning):
+        self.sizes.append(len(x))
+        text, seen = conditioning.tokens.mean(dim=(1, 2)), conditioning.extras["concat"].mean(dim=(1, 2, 3))
+        return (text + 3 * seen + text * seen).view(-1, 1, 1, 1).expand_as(x)
+
+
+def answer(text, picture):
+    return text + 3 * picture + text * picture
+
+
+@pytest.mark.parametrize(
+    ("length", "together", "sizes"), [(77, True, [6]), (154, True, [2, 2, 2]), (77, False, [2] * 3)]
+)
+def test_a_scale_for_the_picture_of_its_own(length, together, sizes):
+    """Brooks et al. 2022, arXiv:2211.09800, equation 3, written out."""
+    network, pictures, prompts, negatives = Editor(), (5.0, -1.0), (2.0, 4.0), (0.5, 1.0)
+    denoise = guided(
+        [[line(value, length=length)] for value in prompts],
+        [line(value) for value in negatives],
+        network,
+        cfg_scale=7.5,
+        batch_cond_uncond=together,
+        image_extras={"concat": torch.tensor(pictures).view(2, 1, 1, 1).expand(2, 4, 2, 2)},
+        image_scale=1.5,
+    )
+    wanted = [
+        answer(negative, 0)
+        + 1.5 * (answer(negative, picture) - answer(negative, 0))
+        + 7.5 * (answer(prompt, picture) - answer(negative, picture))
+        for prompt, negative, picture in zip(prompts, negatives, pictures, strict=True)
+    ]
+    assert values(denoise(X, SIGMA)) == wanted
+    assert network.sizes == sizes
+    assert values(denoise.unconditional()) == [answer(negative, 0) for negative in negatives]
+
+
+def test_a_picture_without_a_scale_of_its_own_is_seen_by_both_sides():
+    network = Editor()
+    extras = {"concat": torch.full((2, 4, 2, 2), 5.0)}
+    denoise = guided([[line(2.0)]] * 2, [line(0.5)] * 2, network, image_extras=extras)
+    shown = answer(0.5, 5)
+    assert values(denoise(X, SIGMA)) == [shown + 7 * (answer(2, 5) - shown)] * 2
+    assert network.sizes == [4]
+
+
+def test_the_picture_counts_where_the_negative_prompt_would_cancel_out():
+    extras = {"concat": torch.full((1, 4, 2, 2), 5.0)}
+    denoise = guided([[line(2.0)]], [line(0.5)], Editor(), cfg_scale=1.0, image_extras=extras, image_scale=2.0)
+    assert values(denoise(X[:1], SIGMA[:1])) == [answer(2, 5) + answer(0.5, 5) - answer(0.5, 0)]
+
+
+def test_composed_prompts_have_no_scale_for_the_picture():
+    extras = {"concat": torch.zeros(1, 4, 2, 2)}
+    with pytest.raises(InvalidRequest, match="unless the image CFG scale is 1"):
+        guided([[line(2.0), line(3.0)]], [line(0.5)], image_extras=extras, image_scale=1.5)
+    guided([[line(2.0), line(3.0)]], [line(0.5)], image_extras=extras)
