@@ -75,7 +75,7 @@ def test_page_is_small(config: dict[str, Any]):
 
 
 def test_controls_offer_what_declarations_say(config: dict[str, Any]):
-    steps, wanted = props(config, "txt2img_steps"), parameters()["steps"]
+    steps, wanted = props(config, "txt2img_steps"), parameters("txt2img")["steps"]
     assert wanted.param.slider is not None
     assert (steps["minimum"], steps["maximum"]) == wanted.param.slider
     assert (steps["value"], steps["label"]) == (wanted.default, wanted.param.label)

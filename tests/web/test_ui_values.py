@@ -11,6 +11,7 @@ from modules.web.ui.pasting import last_text, paste, seeds_of
 from modules.web.ui.values import generation_of, override_entries, read_overrides
 from tests.web.rest_house import RestHouse, rest_house
 
+TAB = "txt2img"
 TEXT = """a (red:1.2) fox in ink
 Negative prompt: blur
 Steps: 31, Sampler: Euler a, Schedule type: Karras, CFG scale: 4.5, Seed: 77, Size: 640x384, Variation seed: 5, \
@@ -35,7 +36,10 @@ def controls(**changed: Any) -> dict[str, Any]:
 
 def test_values_become_a_request(house: RestHouse):
     made = generation_of(
-        controls(prompt="a fox", styles=["ink"], steps="7", width=640, cfg_scale=4, seed=12.0), house.services, "ann"
+        TAB,
+        controls(prompt="a fox", styles=["ink"], steps="7", width=640, cfg_scale=4, seed=12.0),
+        house.services,
+        "ann",
     )
     assert (made.prompt, made.styles, made.sampling.steps, made.size.width) == ("a fox", ("ink",), 7, 640)
     assert (made.guidance.cfg_scale, made.seed.seed, made.output.user) == (4.0, 12, "ann")
@@ -44,13 +48,13 @@ def test_values_become_a_request(house: RestHouse):
 
 
 def test_extra_seed_counts_only_while_its_box_is_ticked(house: RestHouse):
-    assert generation_of(controls(), house.services, None).seed.subseed_strength == 0
-    ticked = generation_of(controls(subseed_show=True), house.services, None).seed
+    assert generation_of(TAB, controls(), house.services, None).seed.subseed_strength == 0
+    ticked = generation_of(TAB, controls(subseed_show=True), house.services, None).seed
     assert (ticked.subseed, ticked.subseed_strength, ticked.resize_from_width) == (9, 0.5, 64)
 
 
 def test_empty_number_fields_mean_their_default(house: RestHouse):
-    made = generation_of(controls(seed=None, steps=None), house.services, None)
+    made = generation_of(TAB, controls(seed=None, steps=None), house.services, None)
     assert (made.seed.seed, made.sampling.steps) == (-1, 20)
 
 
@@ -71,12 +75,12 @@ def test_empty_number_fields_mean_their_default(house: RestHouse):
 )
 def test_wrong_values_are_refused_by_name(house: RestHouse, changed: dict[str, Any], field: str, kind: type):
     with pytest.raises(kind) as refused:
-        generation_of(controls(**changed), house.services, None)
+        generation_of(TAB, controls(**changed), house.services, None)
     assert getattr(refused.value, "field", None) == field
 
 
 def test_control_characters_do_not_reach_the_prompt(house: RestHouse):
-    assert generation_of(controls(prompt="a\x00b\r\nc\td"), house.services, None).prompt == "ab\nc\td"
+    assert generation_of(TAB, controls(prompt="a\x00b\r\nc\td"), house.services, None).prompt == "ab\nc\td"
 
 
 def test_overrides_round_trip():
@@ -85,7 +89,7 @@ def test_overrides_round_trip():
 
 
 def test_a_parameters_text_fills_controls(house: RestHouse):
-    found = paste(TEXT, house.services).values
+    found = paste(TAB, TEXT, house.services).values
     assert {name: found[name] for name in ("prompt", "negative_prompt", "steps", "sampler_name", "scheduler")} == {
         "prompt": "a (red:1.2) fox in ink", "negative_prompt": "blur", "steps": 31, "sampler_name": "Euler a",
         "scheduler": "Karras",
@@ -96,7 +100,7 @@ def test_a_parameters_text_fills_controls(house: RestHouse):
 
 
 def test_what_a_text_does_not_say_stays(house: RestHouse):
-    found = paste("a cat\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 1", house.services).values
+    found = paste(TAB, "a cat\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 1", house.services).values
     assert "width" not in found
     assert "subseed" not in found
     assert found["subseed_show"] is False
@@ -104,28 +108,60 @@ def test_what_a_text_does_not_say_stays(house: RestHouse):
 
 
 def test_a_plain_prompt_changes_nothing_but_prompts(house: RestHouse):
-    assert paste("just words", house.services).values.keys() <= {"prompt", "negative_prompt", "styles"}
+    assert paste(TAB, "just words", house.services).values.keys() <= {"prompt", "negative_prompt", "styles"}
 
 
 def test_old_sampler_names_hold_a_schedule(house: RestHouse):
-    found = paste("a\nSteps: 5, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1", house.services).values
+    found = paste(TAB, "a\nSteps: 5, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 1", house.services).values
     assert (found["sampler_name"], found["scheduler"]) == ("DPM++ 2M", "Karras")
 
 
 def test_unknown_choices_and_bad_numbers_leave_controls_alone(house: RestHouse):
     text = "a\nSteps: lots, Sampler: Nope, Schedule type: Odd, CFG scale: high, Seed: 5, Size: 64x64"
-    found = paste(text, house.services).values
+    found = paste(TAB, text, house.services).values
     assert found.keys().isdisjoint({"steps", "sampler_name", "scheduler", "cfg_scale"})
     assert (found["seed"], found["width"]) == (5, 64)
 
 
-def test_a_hires_pass_is_named_as_missing(house: RestHouse):
-    text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Denoising strength: 0.7, Hires upscale: 2"
-    assert "hires" in paste(text, house.services).notes[0]
+HIRES = """a
+Steps: 5, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 64x96, Denoising strength: 0.4, Hires upscale: 1.5, \
+Hires steps: 3, Hires upscaler: Latent (nearest), Hires prompt: "b, c", Refiner: toy [0123456789], \
+Refiner switch at: 0.5"""
+
+
+def test_a_text_fills_the_hires_pass_and_the_refiner(house: RestHouse):
+    found = paste(TAB, HIRES, house.services)
+    assert found.notes == ()
+    made = generation_of(TAB, controls(**{**found.values, "refiner_checkpoint": "toy"}), house.services, None)
+    hires, refiner = made.hires, made.refiner
+    assert hires is not None
+    assert refiner is not None
+    assert (hires.scale, hires.steps, hires.upscaler, hires.prompt) == (1.5, 3, "Latent (nearest)", "b, c")
+    assert (hires.denoising_strength, refiner.switch_at) == (0.4, 0.5)
+    assert found.values["refiner_checkpoint"] == "toy [0123456789]"
+
+
+def test_a_text_without_them_turns_them_off(house: RestHouse):
+    found = paste(TAB, TEXT, house.services).values
+    assert (found["enable_hr"], found["enable_refiner"]) == (False, False)
+    assert found.keys().isdisjoint({"hr_scale", "denoising_strength"})
+
+
+def test_what_is_switched_off_does_not_count(house: RestHouse):
+    made = generation_of(
+        TAB, controls(enable_hr=False, hr_scale="nonsense", enable_refiner=False), house.services, None
+    )
+    assert (made.hires, made.refiner) == (None, None)
+
+
+def test_an_unknown_refiner_is_told(house: RestHouse):
+    found = paste(TAB, HIRES.replace("toy [0123456789]", "elsewhere"), house.services)
+    assert "elsewhere" in found.notes[0]
+    assert found.values["refiner_checkpoint"] == "None"
 
 
 def test_pasted_controls_make_the_request_of_the_text(house: RestHouse):
-    made = generation_of(controls(**paste(TEXT, house.services).values), house.services, None)
+    made = generation_of(TAB, controls(**paste(TAB, TEXT, house.services).values), house.services, None)
     assert (made.sampling.steps, made.seed.seed, made.seed.subseed, made.size.height) == (31, 77, 5, 384)
     assert dict(made.overrides) == {"CLIP_stop_at_last_layers": 2}
 

@@ -20,6 +20,7 @@ from modules.domain.errors import WebuiError
 from modules.settings.snapshot import declarations
 from modules.web.rest.errors import render
 from modules.web.ui import html, settings_form
+from modules.web.ui.choices import checkpoint_named
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
 from modules.web.ui.page import Page
@@ -170,8 +171,7 @@ def current(key: str, context: UiContext) -> Any:
     if key != "sd_model_checkpoint":
         return value
     checkpoints = context.services.checkpoints()
-    named = (one for one in checkpoints if value in (one.title, one.model_name, one.hash, one.sha256, one.filename))
-    found = next(named, None) or (None if value else next(iter(checkpoints), None))
+    found = checkpoint_named(value, checkpoints) if value else next(iter(checkpoints), None)
     return found.title if found is not None else value
 
 

@@ -8,8 +8,9 @@ from gradio.components import Component
 
 from modules.domain.param import ParamPath
 from modules.web.services import Services
+from modules.web.ui.choices import WORDS
 from modules.web.ui.settings_form import choices_of, describe_one
-from modules.web.ui.values import parameters
+from modules.web.ui.values import PROMPTS, parameters
 
 
 class Controls:
@@ -32,7 +33,7 @@ class Controls:
 
     def add(self, name: str, **more: Any) -> Component:
         """Make the control of a parameter here, that is, in gradio's current row or column."""
-        item = parameters()[name]
+        item = parameters(self.tab)[name]
         return self.keep(name, parameter_control(item, self.tab, self._choices, **more))
 
     def keep(self, name: str, component: Component) -> Component:
@@ -45,23 +46,39 @@ class Controls:
 
 
 def parameter_control(item: ParamPath, tab: str, lists: Mapping[str, Sequence[str]], **more: Any) -> Component:
-    """Make the gradio component that suits a parameter of a request."""
-    about = item.param
-    common: dict[str, Any] = {"label": about.label, "elem_id": f"{tab}{about.elem_id or '_' + item.name}"} | more
-    if item.name in ("prompt", "negative_prompt"):
+    """Make the gradio component that suits a parameter of a request.
+
+    Args:
+        item: the parameter.
+        tab: begins the element id where the declaration has only its end.
+        lists: names of lists, or of parameters -> entries.
+        **more: for the component; `value` replaces the declared default.
+    """
+    about, value = item.param, more.pop("value", item.default)
+    suffix = about.elem_id or f"_{item.name}"
+    common: dict[str, Any] = {
+        "label": about.label, "elem_id": tab + suffix if suffix.startswith("_") else suffix, **more,
+    }  # fmt: skip
+    if item.name in PROMPTS:
         return gr.Textbox(value="", **common)
-    if item.name == "styles":
-        return gr.Dropdown(choices=list(lists.get("styles", ())), value=[], multiselect=True, **common)
+    if item.name in WORDS:
+        values = [bool(at) if item.annotation is bool else at for at in range(len(WORDS[item.name]))]
+        return gr.Radio(list(zip(WORDS[item.name], values, strict=True)), value=value, **common)
+    offered = lists.get(item.name) or _offered(about.choices, lists)
+    if item.annotation == tuple[str, ...]:
+        return gr.Dropdown(choices=list(offered), value=[], multiselect=True, **common)
     if item.annotation is bool:
-        return gr.Checkbox(value=bool(item.default), **common)
+        return gr.Checkbox(value=bool(value), **common)
     if about.slider is not None:
         low, high = about.slider
-        return gr.Slider(low, high, value=max(low, item.default), step=about.step or 0.01, **common)
-    if about.choices is not None:
-        known = list(lists[about.choices] if isinstance(about.choices, str) else about.choices)
-        value = item.default if item.default in known else next(iter(known), None)
-        return gr.Dropdown(choices=known, value=value, **common)
-    return gr.Number(value=item.default, precision=0 if item.annotation is int else None, **common)
+        return gr.Slider(low, high, value=max(low, value), step=about.step or 0.01, **common)
+    if offered:
+        return gr.Dropdown(choices=list(offered), value=value if value in offered else offered[0], **common)
+    return gr.Number(value=value, precision=0 if item.annotation is int else None, **common)
+
+
+def _offered(choices: str | tuple[str, ...] | None, lists: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    return lists[choices] if isinstance(choices, str) else choices or ()
 
 
 def setting_control(item: ParamPath, value: Any, services: Services) -> Component:

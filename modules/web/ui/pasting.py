@@ -1,5 +1,6 @@
 """From a parameters text to new values of controls."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,12 +8,27 @@ from types import MappingProxyType
 from typing import Any
 
 from modules.domain.errors import InvalidRequest
+from modules.domain.request import HiresSpec
 from modules.imaging.infotext_parse import MAX_CHARS, parse_infotext
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.web.rest.translate import asks_for_hires, infotext_fields
 from modules.web.services import Services
-from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, override_entries, parameters, typed_value
+from modules.web.ui.choices import NO_CHECKPOINT, SAME_CHECKPOINT, SAME_SAMPLER, WORDS, checkpoint_named, lists_of
+from modules.web.ui.values import (
+    ENABLE_HIRES,
+    ENABLE_REFINER,
+    IMG2IMG,
+    MASK_BLUR,
+    OVERRIDES,
+    SUBSEED_SHOW,
+    TXT2IMG,
+    names_of,
+    override_entries,
+    parameters,
+    typed_value,
+)
 
+FIRST_PROMPTS = ("prompt", "negative_prompt")
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -26,8 +42,8 @@ class Pasted:
     """What the text asks for and cannot be done, in sentences."""
 
 
-def paste(text: str, services: Services) -> Pasted:
-    """Read a parameters text for the page; a value that its control cannot take leaves the control as it is.
+def paste(tab: str, text: str, services: Services) -> Pasted:
+    """Read a parameters text for a tab; a value that its control cannot take leaves the control as it is.
 
     Raises:
         LimitExceeded: the text is too long.
@@ -37,22 +53,27 @@ def paste(text: str, services: Services) -> Pasted:
         text, styles=services.styles(), styles_mode=settings.infotext.infotext_styles,
         skip=settings.infotext.infotext_skip_pasting, backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip
-    values: dict[str, Any] = {}
-    for key, name in infotext_fields().items():
-        if key in parsed and name in parameters():
-            try:
-                values[name] = typed_value(name, parsed[key])
-            except InvalidRequest:
-                continue
+    values = _plain_values(tab, parsed)
     if "Steps" not in parsed:
         # Without a parameters line the text is a plain prompt, and defaults of absent keys say nothing.
-        values = {name: value for name, value in values.items() if name in ("prompt", "negative_prompt", "styles")}
-    else:
-        _settle_sampler(values, services)
-        values[SUBSEED_SHOW] = any(key in parsed for key in ("Variation seed", "Seed resize from-1"))
-        values[OVERRIDES] = override_entries(settings_in_infotext(parsed, settings))
-    notes = ("The text has a hires pass, which is not supported yet.",) if asks_for_hires(parsed) else ()
+        return Pasted(values={name: values[name] for name in (*FIRST_PROMPTS, "styles") if name in values})
+    _settle_sampler(values, services)
+    notes = _settle_passes(values, parsed, services) if tab == TXT2IMG else _settle_mask(values, parsed)
+    notes += _settle_refiner(values, parsed, services)
+    values[SUBSEED_SHOW] = any(key in parsed for key in ("Variation seed", "Seed resize from-1"))
+    values[OVERRIDES] = override_entries(settings_in_infotext(parsed, settings))
     return Pasted(values=values, notes=notes)
+
+
+def _plain_values(tab: str, parsed: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, name in infotext_fields().items():
+        if key in parsed and name in parameters(tab):
+            try:
+                values[name] = typed_value(tab, name, parsed[key])
+            except InvalidRequest:
+                continue
+    return values
 
 
 def _settle_sampler(values: dict[str, Any], services: Services) -> None:
@@ -72,6 +93,67 @@ def _settle_sampler(values: dict[str, Any], services: Services) -> None:
         values.pop("scheduler", None)
 
 
+def _settle_passes(values: dict[str, Any], parsed: Mapping[str, Any], services: Services) -> tuple[str, ...]:
+    """Fill the hires pass, or leave all of it alone when the text has none."""
+    values[ENABLE_HIRES] = asks_for_hires(parsed)
+    if not values[ENABLE_HIRES]:
+        for name in names_of(HiresSpec):
+            values.pop(name, None)
+        return ()
+    lists = lists_of(services)
+    for name, offered in (("hr_upscaler", lists["hires_upscalers"]), ("hr_scheduler", lists["hr_scheduler"])):
+        if values.get(name) not in offered:
+            values.pop(name, None)
+    _settle_hires_sampler(values, services)
+    return _settle_checkpoint(values, "hr_checkpoint_name", SAME_CHECKPOINT, services)
+
+
+def _settle_hires_sampler(values: dict[str, Any], services: Services) -> None:
+    named = values.get("hr_sampler_name", SAME_SAMPLER)
+    if named == SAME_SAMPLER:
+        return
+    choice = services.choose_sampler(named, "Automatic")
+    if not choice.known:
+        del values["hr_sampler_name"]
+    elif named != choice.sampler:
+        values.update(hr_sampler_name=choice.sampler, hr_scheduler=choice.scheduler)
+
+
+def _settle_refiner(values: dict[str, Any], parsed: Mapping[str, Any], services: Services) -> tuple[str, ...]:
+    values[ENABLE_REFINER] = "Refiner" in parsed
+    return _settle_checkpoint(values, "refiner_checkpoint", NO_CHECKPOINT, services)
+
+
+def _settle_checkpoint(values: dict[str, Any], name: str, none: str, services: Services) -> tuple[str, ...]:
+    """Find a further checkpoint by what the text calls it; says so when it is not there."""
+    named = values.get(name, none)
+    if named == none:
+        return ()
+    found = checkpoint_named(named, services.checkpoints())
+    values[name] = none if found is None else found.title
+    return () if found else (f"The text asks for the checkpoint {named}, which is not here.",)
+
+
+def _settle_mask(values: dict[str, Any], parsed: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read what a text says in words about a mask."""
+    for key, name in (
+        ("Mask mode", "inpainting_mask_invert"),
+        ("Masked content", "inpainting_fill"),
+        ("Inpaint area", "inpaint_full_res"),
+    ):
+        if parsed.get(key) in WORDS[name]:
+            at = WORDS[name].index(parsed[key])
+            values[name] = bool(at) if name == "inpaint_full_res" else at
+    for key, name, declared in (
+        ("Mask blur", MASK_BLUR, "mask_blur_x"),
+        ("Masked area padding", "inpaint_full_res_padding", "inpaint_full_res_padding"),
+    ):
+        with contextlib.suppress(InvalidRequest):
+            if key in parsed:
+                values[name] = typed_value(IMG2IMG, declared, parsed[key])
+    return ()
+
+
 def last_text(path: Path | None) -> str:
     """Return the parameters text of the last run, empty when there is none."""
     if path is None or not path.is_file():
@@ -88,6 +170,6 @@ def seeds_of(infotext: str) -> tuple[int, int]:
 
 def _number(text: Any) -> int:
     try:
-        return int(typed_value("seed", text)) if text is not None else -1
+        return int(typed_value(TXT2IMG, "seed", text)) if text is not None else -1
     except InvalidRequest:
         return -1

@@ -1,59 +1,139 @@
 """From the values of controls to a request. Values travel by the flat name they have in the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation
+from modules.domain.request import Generation, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec
 from modules.settings.coerce import coerce
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.snapshot import Snapshot, declarations
 from modules.web.rest.build import build
+from modules.web.rest.parts import hires_of, refiner_of
 from modules.web.rest.translate import check_checkpoint, without_controls
 from modules.web.services import Services
 
-PROMPTS = ("prompt", "negative_prompt")
-EXTRA_SEED = ("subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h")
-"""Controls that count only while the Extra box is ticked."""
-SUBSEED_SHOW = "subseed_show"
+TXT2IMG, IMG2IMG = "txt2img", "img2img"
+PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType({
+    TXT2IMG: (Generation, HiresSpec, RefinerSpec),
+    IMG2IMG: (Generation, InitSpec, MaskSpec, RefinerSpec),
+})  # fmt: skip
+"""Of which dataclasses the controls of a tab are."""
+PROMPTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
+SUBSEED_SHOW, ENABLE_HIRES, ENABLE_REFINER = "subseed_show", "enable_hr", "enable_refiner"
 OVERRIDES = "override_settings"
+MASK_BLUR = "mask_blur"
+"""One control for both directions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenPictures:
+    """The pictures that a run of img2img starts from."""
+
+    images: tuple[ImageRef, ...]
+    mask: ImageRef | None = None
+    size: tuple[int, int] | None = None
+    """Width and height of the result where the controls do not say it; pixels."""
 
 
 @cache
-def parameters() -> Mapping[str, ParamPath]:
-    """Return flat name -> declaration of every parameter of a request."""
-    return MappingProxyType({item.name: item for item in walk_params(Generation)})
+def parameters(tab: str) -> Mapping[str, ParamPath]:
+    """Return flat name -> declaration of every parameter that a tab may offer."""
+    return MappingProxyType({item.name: item for part in PARTS[tab] for item in walk_params(part) if item.name})
 
 
-def generation_of(values: Mapping[str, Any], services: Services, user: str | None) -> Generation:
+@cache
+def names_of(part: type) -> frozenset[str]:
+    """Return the flat names of the parameters of one dataclass."""
+    return frozenset(item.name for item in walk_params(part))
+
+
+EXTRA_SEED = frozenset({"subseed", "subseed_strength", "seed_resize_from_w", "seed_resize_from_h"})
+
+
+def switched_off(values: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the controls that do not count because the box above them is not ticked."""
+    switches = (
+        (SUBSEED_SHOW, EXTRA_SEED),
+        (ENABLE_HIRES, names_of(HiresSpec) if ENABLE_HIRES in values else frozenset[str]()),
+        (ENABLE_REFINER, names_of(RefinerSpec)),
+    )
+    return frozenset(name for switch, names in switches if not values.get(switch) for name in names)
+
+
+def generation_of(
+    tab: str, values: Mapping[str, Any], services: Services, user: str | None, pictures: GivenPictures | None = None
+) -> Generation:
     """Turn the values of controls into a request.
 
     Args:
+        tab: whose controls they are.
         values: flat name -> what the browser sent, which may be anything.
         services: names are looked up here.
         user: login name, written to the request.
+        pictures: what img2img starts from.
 
     Raises:
         InvalidRequest: a value that cannot be used; names the field.
     """
     settings = services.settings.snapshot()
-    hidden = () if values.get(SUBSEED_SHOW) else EXTRA_SEED
-    typed = {
-        name: typed_value(name, value)
-        for name, value in values.items()
-        if name in parameters() and name not in hidden and value is not None
-    }
+    typed = typed_values(tab, values)
     overrides = read_overrides(values.get(OVERRIDES) or ())
     check_checkpoint(overrides, services.knows_checkpoint)
     output = {"save_images": settings.saving.samples_save, "save_grid": settings.saving.grid_save, "user": user}
-    more = {"overrides": MappingProxyType(overrides), "output": output}
+    more: dict[str, Any] = {"overrides": MappingProxyType(overrides), "output": output}
+    more["hires"] = _hires(typed, services) if values.get(ENABLE_HIRES) else None
+    more["refiner"] = _refiner(typed, services) if values.get(ENABLE_REFINER) else None
+    if pictures is not None:
+        more |= started_from(pictures, typed, values)
+        typed |= {} if pictures.size is None else dict(zip(("width", "height"), pictures.size, strict=True))
     return build(Generation, typed, more)
 
 
-def typed_value(name: str, value: Any) -> Any:
+def typed_values(tab: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the values of the parameters among those of controls; empty ones are left out.
+
+    Raises:
+        InvalidRequest: a value that cannot be used; names the field.
+    """
+    known, off = parameters(tab), switched_off(values)
+    return {
+        name: typed_value(tab, name, value)
+        for name, value in values.items()
+        if name in known and name not in off and value is not None
+    }
+
+
+def started_from(pictures: GivenPictures, typed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the parts of a request that only img2img has.
+
+    Raises:
+        InvalidRequest: a blur that cannot be used.
+    """
+    parts: dict[str, Any] = {"init": build(InitSpec, typed, {"images": pictures.images})}
+    if pictures.mask is not None:
+        blur = values.get(MASK_BLUR)
+        both = (
+            {} if blur is None else {name: typed_value(IMG2IMG, name, blur) for name in ("mask_blur_x", "mask_blur_y")}
+        )
+        parts["mask"] = build(MaskSpec, {**typed, **both}, {"image": pictures.mask})
+    return parts
+
+
+def _hires(typed: Mapping[str, Any], services: Services) -> HiresSpec | None:
+    defaults = {item.name: item.default for item in walk_params(HiresSpec)}
+    return hires_of({**defaults, **typed, ENABLE_HIRES: True}, services.knows_checkpoint)
+
+
+def _refiner(typed: Mapping[str, Any], services: Services) -> RefinerSpec | None:
+    return refiner_of({"refiner_checkpoint": None, **typed}, services.knows_checkpoint)
+
+
+def typed_value(tab: str, name: str, value: Any) -> Any:
     """Check one value against the declaration of its parameter.
 
     Raises:
@@ -63,7 +143,7 @@ def typed_value(name: str, value: Any) -> Any:
         if not isinstance(value, str):
             raise InvalidRequest(f"expected text, got {type(value).__name__}", field=name)
         return without_controls(value)
-    return coerce(parameters()[name], value)
+    return coerce(parameters(tab)[name], value)
 
 
 def read_overrides(entries: Sequence[Any]) -> dict[str, Any]:
@@ -88,7 +168,7 @@ def override_entries(settings: Mapping[str, Any]) -> list[str]:
     return [f"{declarations()[key].param.infotext or key}: {value}" for key, value in settings.items()]
 
 
-def offered_samplers(settings: Snapshot, names: Sequence[str]) -> list[str]:
+def offered_samplers(settings: Snapshot, names: Iterable[str]) -> list[str]:
     """Return the samplers that the page offers: all but those the owner hides, and all if none were left."""
-    shown = [name for name in names if name not in settings.sampler.hide_samplers]
-    return shown or list(names)
+    every = list(names)
+    return [name for name in every if name not in settings.sampler.hide_samplers] or every

@@ -4,27 +4,40 @@ import { byId } from "./dom.js";
 
 const HINTS = {
   paste: "Read generation parameters from the prompt, or from the last run when it is empty",
-  txt2img_clear_prompt: "Clear both prompts",
-  txt2img_style_apply: "Write the selected styles into the prompts",
-  txt2img_restore_progress: "Show the last result again",
-  txt2img_res_switch_btn: "Swap width and height",
-  txt2img_random_seed: "Set the seed to -1: a new random number each time",
-  txt2img_reuse_seed: "Reuse the seed of the selected picture",
-  txt2img_random_subseed: "Set the variation seed to -1: a new random number each time",
-  txt2img_reuse_subseed: "Reuse the variation seed of the selected picture",
   refresh_sd_model_checkpoint: "Look for checkpoints again",
-  txt2img_token_counter: "Tokens of the prompt, and room before another chunk begins",
-  txt2img_interrupt: "Stop now and keep what is there (Esc)",
-  txt2img_skip: "End this batch and go on with the next (Alt+Enter)",
+};
+const PASTE = HINTS.paste;
+
+// For each tab that makes pictures, by the end of the element's id.
+const TAB_HINTS = {
+  _paste: PASTE,
+  _clear_prompt: "Clear both prompts",
+  _style_apply: "Write the selected styles into the prompts",
+  _restore_progress: "Show the last result again",
+  _res_switch_btn: "Swap width and height",
+  _random_seed: "Set the seed to -1: a new random number each time",
+  _reuse_seed: "Reuse the seed of the selected picture",
+  _random_subseed: "Set the variation seed to -1: a new random number each time",
+  _reuse_subseed: "Reuse the variation seed of the selected picture",
+  _token_counter: "Tokens of the prompt, and room before another chunk begins",
+  _negative_token_counter: "Tokens of the negative prompt, and room before another chunk begins",
+  _interrupt: "Stop now and keep what is there (Esc)",
+  _skip: "End this batch and go on with the next (Alt+Enter)",
 };
 
 // Drop-downs have no placeholder of their own.
-const PLACEHOLDERS = { txt2img_styles: "Styles" };
+const TAB_PLACEHOLDERS = { _styles: "Styles" };
+
+function forTabs(tabs, bySuffix) {
+  return tabs.flatMap((tab) => Object.entries(bySuffix).map(([suffix, text]) => [tab + suffix, text]));
+}
 
 // Parts of the page appear when they are first needed, and gradio may draw them anew.
-export function listen() {
+export function listen(tabs) {
+  const hints = [...Object.entries(HINTS), ...forTabs(tabs, TAB_HINTS)];
+  const words = forTabs(tabs, TAB_PLACEHOLDERS);
   const write = () => {
-    for (const [id, hint] of Object.entries(HINTS)) {
+    for (const [id, hint] of hints) {
       const element = byId(id);
       if (element === null || element.title === hint) continue;
       element.title = hint;
@@ -34,7 +47,7 @@ export function listen() {
     }
   };
   const placeholders = () => {
-    for (const [id, text] of Object.entries(PLACEHOLDERS)) {
+    for (const [id, text] of words) {
       const input = byId(id)?.querySelector("input");
       if (input) input.placeholder = text;
     }

@@ -36,5 +36,5 @@ window.webui = {
 
 keys.listen(TABS, jobs);
 tokens.listen();
-hints.listen();
+hints.listen(TABS);
 for (const tab of TABS) jobs[tab].resume();

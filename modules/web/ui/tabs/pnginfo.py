@@ -13,8 +13,8 @@ from modules.web.rest.pictures import image_limits, printable
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.results import error_line
+from modules.web.ui.tabs.generation_events import Pasting, connect_paste
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
-from modules.web.ui.tabs.txt2img_events import Pasting, connect_paste
 
 MAX_SHOWN = 20_000
 """Characters of one text chunk that are shown."""

@@ -1,6 +1,6 @@
-"""What happens when somebody uses the controls of txt2img."""
+"""What happens when somebody uses the controls that txt2img and img2img have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,39 +14,61 @@ from modules.web.ui.pasting import last_text, paste, seeds_of
 from modules.web.ui.results import Shown, error_line, request_of, show
 from modules.web.ui.tabs.tab import QUIET, page_owner
 from modules.web.ui.tokens import style_texts
-from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, generation_of
+from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, GivenPictures, generation_of
 
 Parts = Mapping[str, Any]
 
 
+ReadPictures = Callable[[Sequence[Any], Mapping[str, Any]], GivenPictures]
+"""Makes the pictures that a run starts from of raw values of picture components and of the controls."""
+
+
 def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
-    """Connect the controls of a generation tab with what they do."""
-    _connect_generate(context, controls, parts)
+    """Connect the controls of a generation tab with what they do, except for beginning a run."""
+    for name in ("interrupt", "skip", "restore"):
+        parts[name].click(None, None, None, js=f'() => window.webui.{name}("{controls.tab}")', **QUIET)
     _connect_results(context, controls, parts)
     _connect_seeds(controls, parts)
     _connect_prompts(context, controls, parts)
 
 
-def _connect_generate(context: UiContext, controls: Controls, parts: Parts) -> None:
+def connect_generate(
+    context: UiContext,
+    controls: Controls,
+    parts: Parts,
+    *,
+    button: str = "generate",
+    pictures: Sequence[Any] = (),
+    read: ReadPictures | None = None,
+) -> None:
+    """Queue what the controls ask for when a button is pressed.
+
+    Args:
+        context: where jobs are accepted.
+        controls: of the tab.
+        parts: has the button, and what shows the job and what goes wrong.
+        button: name of the button among the parts.
+        pictures: components whose values `read` is given.
+        read: makes the pictures that a run starts from.
+    """
     names, inputs, tab = list(controls.made), list(controls.made.values()), controls.tab
 
-    def submit(request: gr.Request, *values: Any) -> tuple[str, str]:
+    def submit(request: gr.Request, *sent: Any) -> tuple[str, str]:
         """Queue what the controls ask for; answer with the id of the job."""
-        owner = page_owner(request)
+        owner, values = page_owner(request), dict(zip(names, sent, strict=False))
         try:
-            generation = generation_of(dict(zip(names, values, strict=True)), context.services, owner.user)
-            return context.services.desk.accept(generation, owner).id, ""
+            given = read(sent[len(names) :], values) if read is not None else None
+            generation = generation_of(tab, values, context.services, owner.user, given)
+            return context.services.desk.accept(generation, owner, kind=tab).id, ""
         except WebuiError as error:
             gr.Warning(html.text(error), title="Not accepted")
             return "", error_line(type(error).__name__, str(error))
 
     # Raw values, because our own reader names the field at fault; gradio's queue, because it carries warnings.
-    parts["generate"].click(
-        submit, inputs, [parts["job"], parts["log"]], preprocess=False, show_progress="hidden",
+    parts[button].click(
+        submit, [*inputs, *pictures], [parts["job"], parts["log"]], preprocess=False, show_progress="hidden",
         api_visibility="private", concurrency_limit=None,
     ).then(None, [parts["job"]], None, js=f'(id) => window.webui.accepted("{tab}", id)', **QUIET)  # fmt: skip
-    for name in ("interrupt", "skip", "restore"):
-        parts[name].click(None, None, None, js=f'() => window.webui.{name}("{tab}")', **QUIET)
 
 
 def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> None:
@@ -168,7 +190,7 @@ def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting, 
     def read(text: str) -> list[Any]:
         """Read the text; what it does not speak about stays."""
         try:
-            found = paste(text.strip() or last_text(context.last_prompt), context.services)
+            found = paste(target.tab, text.strip() or last_text(context.last_prompt), context.services)
         except WebuiError as error:
             return target.updates({}, error_line(type(error).__name__, str(error)))
         notes = [html.element("p", note, class_="note") for note in found.notes]

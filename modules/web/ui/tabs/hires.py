@@ -1,0 +1,79 @@
+"""The hires pass of txt2img: its controls, and the sizes it makes of a picture."""
+
+from typing import Any
+
+import gradio as gr
+
+from modules.domain.errors import InvalidRequest
+from modules.domain.hires import hires_size, old_first_pass
+from modules.domain.request import HiresSpec, Size
+from modules.web.rest.build import build
+from modules.web.ui import html
+from modules.web.ui.context import UiContext
+from modules.web.ui.controls import Controls
+from modules.web.ui.tabs.generation import switched
+from modules.web.ui.tabs.tab import QUIET
+from modules.web.ui.values import ENABLE_HIRES, TXT2IMG, typed_value
+
+SIZES = ("width", "height", "hr_scale", "hr_resize_x", "hr_resize_y")
+
+
+def hires(controls: Controls) -> gr.HTML | None:
+    """Build the accordion.
+
+    Returns:
+        What says from which size to which a picture goes.
+    """
+    with switched(controls, ENABLE_HIRES, "Hires. fix", f"{TXT2IMG}_hr", "txtimg_hr_finalres") as note:
+        with gr.Row(elem_id="txt2img_hires_fix_row1"):
+            controls.add("hr_upscaler", min_width=140)
+            controls.add("hr_second_pass_steps", min_width=140)
+            controls.add("denoising_strength", min_width=140)
+        with gr.Row(elem_id="txt2img_hires_fix_row2"):
+            controls.add("hr_scale", min_width=140)
+            controls.add("hr_resize_x", min_width=140)
+            controls.add("hr_resize_y", min_width=140)
+        with gr.Row(elem_id="txt2img_hires_fix_row3"):
+            controls.add("hr_checkpoint_name", min_width=140)
+            controls.add("hr_sampler_name", min_width=140)
+            controls.add("hr_scheduler", min_width=140)
+        with gr.Row(elem_id="txt2img_hires_fix_row4"):
+            for name, words in (
+                ("hr_prompt", "Prompt of the hires pass.\nLeave empty to use the same prompt as in the first pass."),
+                ("hr_negative_prompt", "Negative prompt of the hires pass.\nLeave empty to use the first one."),
+            ):
+                controls.add(name, lines=3, max_lines=12, placeholder=words)
+    return note
+
+
+def connect_hires(context: UiContext, controls: Controls, note: gr.HTML | None) -> None:
+    """Keep the note about sizes true."""
+
+    def describe(enabled: bool, *numbers: Any) -> str:
+        """Say what size the picture begins and ends with."""
+        old = context.services.settings.snapshot().compatibility.use_old_hires_fix_width_height
+        return sizes_note(dict(zip(SIZES, numbers, strict=True)), old=old) if enabled else ""
+
+    asked = [controls[name] for name in (ENABLE_HIRES, *SIZES)]
+    for control in asked:
+        change: Any = control.change  # pyright: ignore[reportAttributeAccessIssue]
+        change(describe, asked, [note], preprocess=False, trigger_mode="always_last", **QUIET)
+
+
+def sizes_note(values: dict[str, Any], *, old: bool) -> str:
+    """Say from which size to which the hires pass goes; empty while a number cannot be used.
+
+    Args:
+        values: raw values of the controls by name.
+        old: whether width and height are those of the finished picture, as before 1.0.5.
+    """
+    try:
+        typed = {name: typed_value(TXT2IMG, name, value) for name, value in values.items()}
+    except InvalidRequest:
+        return ""
+    first = build(Size, typed)
+    last = first if old else hires_size(first, build(HiresSpec, typed)).target
+    first = old_first_pass(first) if old else first
+    return html.element("span", f"from {first.width}x{first.height} to ") + html.element(
+        "strong", f"{last.width}x{last.height}"
+    )
