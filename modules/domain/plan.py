@@ -73,6 +73,8 @@ class TextOptions:
 
     emphasis: str = "Original"
     """Original, No norm, Ignore or None."""
+    old_emphasis: bool = False
+    """Find brackets among the tokens and cut each text off after one chunk."""
     clip_skip: int = 1
     comma_backtrack: int = 20
     old_scheduling: bool = False

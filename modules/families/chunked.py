@@ -3,7 +3,7 @@
 B rows (texts), T = 77 tokens of a chunk, N chunks, D width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modules.domain.errors import UnknownName
 from modules.domain.plan import TextOptions
-from modules.nn.chunks import Chunk, Embedding, chunk, even_out
+from modules.nn.chunks import Chunk, Embedding, chunk, chunk_by_tokens, even_out
 from modules.prompting.emphasis import parse_emphasis
 
 Placement = tuple[int, int, Tensor]
@@ -31,6 +31,9 @@ class Tokenizer(Protocol):
 
     @property
     def comma_id(self) -> int: ...
+
+    @property
+    def bracket_factors(self) -> Mapping[int, float]: ...
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -57,6 +60,16 @@ def chunks_of(
     """
     if options.emphasis not in EMPHASIS_MODES:
         raise UnknownName("emphasis mode", options.emphasis, EMPHASIS_MODES, field="emphasis")
+    if options.old_emphasis:
+        whole = chunk_by_tokens(
+            tokenizer.encode(text),
+            {} if options.emphasis == "None" else tokenizer.bracket_factors,
+            bos=tokenizer.bos,
+            eos=tokenizer.eos,
+            pad=tokenizer.eos,
+            find_embedding=embeddings.find if embeddings else None,
+        )
+        return [whole]
     return chunk(
         parse_emphasis(text, options.emphasis),
         tokenizer.encode,
@@ -100,7 +113,7 @@ def encode_texts(
         ids = torch.tensor([one.ids for one in column], device=device)
         weights = torch.tensor([one.weights for one in column], device=device)
         placements = [
-            (row, position, embeddings.vectors(key))
+            (row, position, embeddings.vectors(key)[: len(one.ids) - position])
             for row, one in enumerate(column)
             for position, key in one.fixes
             if embeddings is not None

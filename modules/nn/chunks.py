@@ -1,7 +1,7 @@
 """Cutting weighted tokens into the windows of 77 that CLIP text encoders take."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from modules.domain.errors import InvalidRequest
@@ -11,6 +11,8 @@ CAPACITY = 75
 BOS = 49406
 EOS = 49407
 COMMA = 267
+ROUND_FACTOR = 1.1
+"""Weight of a bracket in the way of the first versions."""
 
 Embedding = tuple[int, int, str]
 """An embedding found in the text: (tokens its name takes, vectors it stands for, key)."""
@@ -79,6 +81,62 @@ def chunk(
     return layout.finish()
 
 
+def chunk_by_tokens(
+    ids: Sequence[int],
+    factors: Mapping[int, float],
+    *,
+    bos: int = BOS,
+    eos: int = EOS,
+    pad: int = EOS,
+    find_embedding: Callable[[Sequence[int], int], Embedding | None] | None = None,
+) -> Chunk:
+    """Lay a whole text out as the first versions did: one chunk, brackets among the tokens, what is too long cut off.
+
+    Args:
+        ids: tokens of the whole text.
+        factors: tokens that change the weight of what follows instead of standing in the chunk; a mark that was
+            joined with the bracket, as in `),`, goes with it.
+        bos: start token.
+        eos: end token.
+        pad: what follows the first end token.
+        find_embedding: (ids, position) -> the embedding that begins there.
+    """
+    layout = _Layout(comma_id=-1, bos=bos, eos=eos, pad=pad, backtrack=0)
+    weight, position = 1.0, 0
+    while position < len(ids):
+        found = find_embedding(ids, position) if find_embedding else None
+        if ids[position] in factors:
+            weight *= factors[ids[position]]
+            position += 1
+        elif found is None:
+            layout.add(ids[position], weight)
+            position += 1
+        else:
+            length, vectors, key = found
+            layout.place(key, vectors, weight)
+            position += length
+    return layout.cut_off()
+
+
+def bracket_factors(symbols: Iterable[str]) -> dict[int, float]:
+    """Return for the tokens with brackets in them how they change the weight of what follows.
+
+    Args:
+        symbols: the vocabulary in the order of the ids. Tokens whose brackets cancel out are left out.
+    """
+    found: dict[int, float] = {}
+    for token, symbol in enumerate(symbols):
+        factor = 1.0
+        for letter in symbol:
+            if letter in "(]":
+                factor *= ROUND_FACTOR
+            elif letter in ")[":
+                factor /= ROUND_FACTOR
+        if factor != 1:
+            found[token] = factor
+    return found
+
+
 def count(chunks: Iterable[Chunk]) -> int:
     """Return how many tokens the counter shows: full chunks count 75 each."""
     return sum(one.counted for one in chunks)
@@ -145,6 +203,10 @@ class _Layout:
             raise InvalidRequest(f"embedding {key} has {vectors} vectors; a text encoder takes {CAPACITY} at most")
         if len(self.ids) + vectors > CAPACITY:
             self.finish_chunk()
+        self.place(key, vectors, weight)
+
+    def place(self, key: str, vectors: int, weight: float) -> None:
+        """Add an embedding whether or not it fits."""
         self.fixes.append((len(self.ids), key))
         self.ids += [0] * vectors
         self.weights += [weight] * vectors
@@ -168,6 +230,14 @@ class _Layout:
         counted = held if last else CAPACITY
         self.done.append(Chunk(ids=tuple(ids), weights=tuple(weights), fixes=fixes, counted=counted))
         self.ids, self.weights, self.fixes, self.last_comma = [], [], [], -1
+
+    def cut_off(self) -> Chunk:
+        """Return the one chunk that all of it becomes; it counts what was left out too."""
+        held = len(self.ids)
+        self.ids, self.weights = self.ids[:CAPACITY], self.weights[:CAPACITY]
+        self.fixes = [(offset, key) for offset, key in self.fixes if offset < CAPACITY]
+        self.finish_chunk(last=True)
+        return replace(self.done[0], counted=held)
 
     def finish(self) -> list[Chunk]:
         if self.ids or not self.done:

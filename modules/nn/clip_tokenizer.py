@@ -6,11 +6,12 @@ import html
 import importlib.util
 import itertools
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
 from modules.domain.errors import BrokenFile, ModelError
+from modules.nn.chunks import bracket_factors
 
 VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 SIZE = 49408
@@ -54,6 +55,11 @@ class ClipTokenizer:
     def comma_id(self) -> int:
         """Id of a comma that ends a word."""
         return self._id["," + _END]
+
+    @cached_property
+    def bracket_factors(self) -> Mapping[int, float]:
+        """How tokens with brackets in them change the weight of what follows, for the old way of emphasis."""
+        return MappingProxyType(bracket_factors(self._symbol))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; upper case and repeated blanks make no difference. Never raises."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.plan import BatchPlan, ImagePlan, Pass, Plan, RefinerPlan, SamplerOptions
+from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale
 from modules.pipeline.plan import prepared
 from modules.pipeline.session import Session
@@ -64,6 +65,7 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
 
     def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0) -> Timeline:
         ends, texts = zip(*entries, strict=True)
+        _tell_cut(session, plan, texts)
         return Timeline(ends=ends, conditioning=model.condition(texts, plan.text), weight=weight)
 
     images = [_second(image) if leg.number else image for image in batch.images]
@@ -77,6 +79,17 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
             negatives=[line(prompt.negative_timeline) for prompt in found],
             empty_chunk=model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None,
         )
+
+
+def _tell_cut(session: Session, plan: Plan, texts: tuple[str, ...]) -> None:
+    """Tell which prompts the old way of emphasis cuts off."""
+    if not plan.text.old_emphasis:
+        return
+    components = session.model.components
+    for text in texts:
+        used = components.family.count_tokens(components.tokenizer, text, plan.text)
+        if used > CAPACITY:
+            session.ctx.note(f"The prompt has {used} tokens; the last {used - CAPACITY} are cut off")
 
 
 class Guide:

@@ -52,6 +52,7 @@ def text_options(settings: Snapshot) -> TextOptions:
     """Decide how prompts are read and encoded."""
     return TextOptions(
         emphasis=settings.sd.emphasis,
+        old_emphasis=settings.compatibility.use_old_emphasis_implementation,
         clip_skip=settings.sd.CLIP_stop_at_last_layers,
         comma_backtrack=settings.sd.comma_padding_backtrack,
         old_scheduling=settings.compatibility.use_old_scheduling,

@@ -110,7 +110,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "token_merging_ratio_hr": 0.0,
         "fp8_storage": "Disable",
         "cache_fp16_weight": False,
-        "use_old_emphasis_implementation": False,
         "lora_functional": False,
         "interrogate_keep_models_in_memory": False,
         "interrogate_return_ranks": False,

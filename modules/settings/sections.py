@@ -307,6 +307,10 @@ class Compatibility:
         True, label="Automatic backward compatibility",
         help="Switch old behaviour on when a pasted text names an old version.",
     )  # fmt: skip
+    use_old_emphasis_implementation: bool = param(
+        False, label="Use old emphasis implementation",
+        help="Find brackets among the tokens, without numbers, and cut prompts off after 75 tokens, as at first.",
+    )  # fmt: skip
     use_old_karras_scheduler_sigmas: bool = param(
         False, label="Use old karras scheduler sigmas (0.1 to 10)", help="The range that very old versions used."
     )

@@ -1,6 +1,7 @@
 """Emphasis and embeddings on the output of a text encoder, against the formulas of the specification."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,3 +88,29 @@ def test_embeddings_are_placed_in_their_row_with_the_weight_of_the_text():
     assert rows[1, 2:4].tolist() == [[-10.0, -12.0], [-14.0, -16.0]]
     assert torch.equal(rows[1, 4], rows[0, 2])
     assert (rows[0] > 0).all()
+
+
+class Late:
+    """An embedding of five vectors in place of the word `late`."""
+
+    def find(self, ids: Sequence[int], position: int) -> Embedding | None:
+        return (1, 5, "late") if ids[position] == TOKENIZER.encode("late")[0] else None
+
+    def vectors(self, key: str) -> Tensor:
+        return torch.full((5, 2), 500.0)
+
+
+def test_the_old_way_weighs_what_follows_a_bracket_and_cuts_off():
+    options = TextOptions(emphasis="No norm", old_emphasis=True)
+    old = encode_texts(encode, TOKENIZER, ["a ((b) c"], options, device=CPU)
+    plain = encode_texts(encode, TOKENIZER, ["a b c"], options, device=CPU)
+    factors = torch.ones(1, 77, 1)
+    factors[0, 2], factors[0, 3] = 1.1**2, 1.1
+    torch.testing.assert_close(old, plain * factors)
+    text = " ".join(f"w{i}" for i in range(73)) + " late end"
+    cut = encode_texts(encode, TOKENIZER, [text], options, device=CPU, embeddings=Late())
+    assert cut.shape == (1, 77, 2)
+    assert (cut[0, 74:] == 500).all()
+    without = replace(options, emphasis="None")
+    kept = encode_texts(encode, TOKENIZER, ["a ((b) c"], without, device=CPU)
+    assert int((kept[0, :, 0] - 1 != TOKENIZER.eos).sum()) == 1 + len(TOKENIZER.encode("a ((b) c"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modules.domain.errors import InvalidRequest
-from modules.nn.chunks import BOS, COMMA, EOS, Chunk, Embedding, chunk, count, counter_limit, even_out
+from modules.nn.chunks import BOS, COMMA, EOS, Chunk, Embedding, chunk, chunk_by_tokens, count, counter_limit, even_out
 from modules.nn.clip_tokenizer import load_clip_tokenizer
 from modules.prompting.emphasis import Fragment, parse_emphasis
 
@@ -119,3 +119,31 @@ def test_an_embedding_moves_with_the_words_after_a_comma():
 def test_an_embedding_larger_than_a_chunk_is_refused_by_name():
     with pytest.raises(InvalidRequest, match="style"):
         chunk([Fragment("777 778")], words, find_embedding=embedding_777(76))
+
+
+def test_brackets_among_the_tokens():
+    tokenizer = load_clip_tokenizer()
+    ids = tokenizer.encode("a (red:1.4) apple, [table], ((lamp)), )(ok")
+    one = chunk_by_tokens(ids, tokenizer.bracket_factors)
+    read = [(tokenizer.decode([token]), round(weight, 4)) for token, weight in zip(one.ids, one.weights, strict=True)]
+    placed = 1 + len(text_of(one))
+    less = round(1 / 1.1, 4)
+    assert read[1:placed] == [
+        ("a", 1), ("red", 1.1), (":", 1.1), ("1", 1.1), (".", 1.1), ("4", 1.1), ("apple", 1), (",", 1),
+        ("table", less), ("lamp", 1.21), (")(", 1), ("ok", 1),
+    ]  # fmt: skip
+    assert one.counted == placed - 1
+
+
+def test_tokens_beyond_one_chunk_are_cut_off():
+    one = chunk_by_tokens(words(numbers(80)), {3: 2.0})
+    assert text_of(one) == [1, 2, *range(4, 77)]
+    assert one.weights == (1.0, 1.0, 1.0, *[2.0] * 73, 1.0)
+    assert one.counted == 79
+
+
+def test_embeddings_among_the_tokens_stay_where_the_text_ends():
+    find = {74: (1, 5, "late"), 76: (1, 2, "gone")}
+    one = chunk_by_tokens(words(numbers(80)), {}, find_embedding=lambda ids, position: find.get(position))
+    assert one.fixes == ((75, "late"),)
+    assert one.ids[74:] == (74, 0, EOS)

@@ -106,6 +106,14 @@ def test_odd_sizes_round_down_to_eight(studio: Studio) -> None:
     assert (made.images[0].width, made.images[0].height) == (56, 64)
 
 
+def test_the_old_way_of_emphasis_tells_what_it_cuts_off(studio: Studio) -> None:
+    long = request(prompt="word " * 77)
+    studio.make(long, use_old_emphasis_implementation=True)
+    assert [note.text for note in studio.told(Noted)] == ["The prompt has 77 tokens; the last 2 are cut off"]
+    studio.make(long)
+    assert not studio.told(Noted)
+
+
 def test_tiling_changes_the_picture_and_is_told(studio: Studio) -> None:
     plain, tiled = studio.make(request()), studio.make(request(post=PostSpec(tiling=True)))
     assert "Tiling: True" in tiled.images[0].infotext
