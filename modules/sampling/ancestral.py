@@ -64,6 +64,20 @@ def dpmpp_2s_ancestral(
         yield done(i, sigma_next, x, x0)
 
 
+def ddpm(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise) -> Iterator[Step]:
+    """Draw each level from the posterior of the forward process, given the estimate.
+
+    Source: Ho et al. 2020, arXiv:2006.11239, Algorithm 2 with the variance of equation 7, on the sigma scale.
+    """
+    for i, (sigma, sigma_next) in enumerate(pairwise(levels(sigmas))):
+        x0 = denoise(x, at(x, sigma))
+        kept = (sigma_next / sigma) ** 2
+        x = kept * x + (1 - kept) * x0
+        if sigma_next > 0:
+            x = x + draw(noise, sigma, sigma_next) * (sigma_next * math.sqrt(1 - kept))
+        yield done(i, sigma_next, x, x0)
+
+
 def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, *, noise: Noise) -> Iterator[Step]:
     """Sampler of consistency models: jump to the estimate, then back to the next level with fresh noise.
 

@@ -9,10 +9,14 @@ from torch import Tensor
 
 from modules.domain.errors import UnknownName
 from modules.domain.plan import SamplerOptions
-from modules.sampling.ancestral import dpm2_ancestral, dpmpp_2s_ancestral, euler_ancestral, lcm
+from modules.sampling.adams import deis, ipndm, ipndm_v
+from modules.sampling.ancestral import ddpm, dpm2_ancestral, dpmpp_2s_ancestral, euler_ancestral, lcm
+from modules.sampling.cfgpp import dpmpp_2m_cfgpp, euler_cfgpp
 from modules.sampling.dpm_solver import dpm_adaptive, dpm_fast
 from modules.sampling.dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m_sde, dpmpp_sde
-from modules.sampling.ode import dpm2, euler, heun, lms
+from modules.sampling.er_sde import er_sde
+from modules.sampling.exponential import dpmpp_3m, res_multistep, sa_solver
+from modules.sampling.ode import dpm2, euler, gradient_estimation, heun, heunpp2, lms
 from modules.sampling.prediction import Prediction
 from modules.sampling.restart import restart
 from modules.sampling.schedules import AUTOMATIC, SCHEDULES, Schedule, schedule_named
@@ -79,9 +83,34 @@ def _with_eta_and_scale(
     return function(denoise, x, sigmas, noise=controls.noise, eta=o.eta, s_noise=o.s_noise)
 
 
-def _cfgpp(denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls) -> Iterator[Step]:
+def _scaled(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    return function(denoise, x, sigmas, noise=controls.noise, s_noise=controls.options.s_noise)
+
+
+def _cfgpp(
+    function: Callable[..., Iterator[Step]], denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls
+) -> Iterator[Step]:
+    return function(denoise, x, sigmas, unconditional=controls.unconditional)
+
+
+def _ddim_cfgpp(denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls) -> Iterator[Step]:
     return ddim(
         denoise, x, sigmas, noise=controls.noise, eta=controls.options.eta, unconditional=controls.unconditional
+    )
+
+
+def _euler_a_cfgpp(denoise: Denoise, x: Tensor, sigmas: Tensor, controls: Controls) -> Iterator[Step]:
+    o = controls.options
+    return euler_cfgpp(
+        denoise,
+        x,
+        sigmas,
+        unconditional=controls.unconditional,
+        noise=controls.noise,
+        eta=o.eta,
+        s_noise=o.s_noise,
     )
 
 
@@ -114,6 +143,8 @@ class Sampler:
     """Label of the schedule that Automatic means; None is the model's own uniform spacing."""
     second_order: bool = False
     """It calls the network about twice a step: progress and prompt timelines count 2n."""
+    third_order: bool = False
+    """It calls the network about three times a step: they count 3n."""
     brownian: bool = False
     """Its noise comes from Brownian paths over the schedule."""
     solver: str = ""
@@ -143,7 +174,7 @@ class Sampler:
 
     def calls(self, steps: int) -> int:
         """Return how many network calls progress and prompt timelines count for that many steps."""
-        return steps * 2 if self.second_order else steps
+        return steps * (3 if self.third_order else 2 if self.second_order else 1)
 
     def listing(self) -> dict[str, str]:
         """Return the options that the list of samplers shows."""
@@ -159,6 +190,8 @@ class Sampler:
 
 
 CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+CFGPP_FACTOR = 1 / 12.5
+"""Brings the usual guidance scales into the range of CFG++, 0 to about 1."""
 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler(
@@ -295,11 +328,11 @@ SAMPLERS: tuple[Sampler, ...] = (
         label="DDIM CFG++",
         name="ddim_cfgpp",
         aliases=("ddim_cfgpp",),
-        run=_cfgpp,
+        run=_ddim_cfgpp,
         levels="trained",
         takes=("eta",),
         eta_setting="eta_ddim",
-        cfg_factor=1 / 12.5,
+        cfg_factor=CFGPP_FACTOR,
         needs_uncond=True,
     ),
     Sampler(label="PLMS", name="plms", aliases=("plms",), run=partial(_plain, plms), levels="trained"),
@@ -307,8 +340,75 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler(
         label="LCM", name="sample_lcm", aliases=("k_lcm",), run=partial(_noisy, lcm), adapt=Prediction.of_consistency
     ),
+    Sampler(label="DDPM", name="ddpm", aliases=("ddpm",), run=partial(_noisy, ddpm), uses_ensd=True),
+    Sampler(label="DEIS", name="deis", aliases=("deis",), run=partial(_plain, deis)),
+    Sampler(label="IPNDM", name="ipndm", aliases=("ipndm",), run=partial(_plain, ipndm)),
+    Sampler(label="IPNDM_V", name="ipndm_v", aliases=("ipndm_v",), run=partial(_plain, ipndm_v)),
+    Sampler(label="HeunPP2", name="heunpp2", aliases=("heunpp2",), run=partial(_plain, heunpp2), third_order=True),
+    Sampler(
+        label="DPM++ 3M",
+        name="dpmpp_3m",
+        aliases=("k_dpmpp_3m", "dpmpp_3m"),
+        run=partial(_plain, dpmpp_3m),
+        default_schedule="Karras",
+    ),
+    Sampler(
+        label="Res Multistep", name="res_multistep", aliases=("res_multistep",), run=partial(_plain, res_multistep)
+    ),
+    Sampler(
+        label="ER SDE",
+        name="er_sde",
+        aliases=("er_sde",),
+        run=partial(_scaled, er_sde),
+        uses_ensd=True,
+        takes=("s_noise",),
+    ),
+    Sampler(
+        label="SA Solver",
+        name="sa_solver",
+        aliases=("sa_solver",),
+        run=partial(_with_eta_and_scale, sa_solver),
+        uses_ensd=True,
+        takes=("eta", "s_noise"),
+    ),
+    Sampler(
+        label="Gradient Estimation",
+        name="gradient_estimation",
+        aliases=("gradient_estimation",),
+        run=partial(_plain, gradient_estimation),
+    ),
+    Sampler(
+        label="Euler CFG++",
+        name="euler_cfgpp",
+        aliases=("euler_cfg_pp",),
+        run=partial(_cfgpp, euler_cfgpp),
+        cfg_factor=CFGPP_FACTOR,
+        needs_uncond=True,
+    ),
+    Sampler(
+        label="Euler a CFG++",
+        name="euler_ancestral_cfgpp",
+        aliases=("euler_ancestral_cfg_pp",),
+        run=_euler_a_cfgpp,
+        uses_ensd=True,
+        takes=("eta", "s_noise"),
+        cfg_factor=CFGPP_FACTOR,
+        needs_uncond=True,
+    ),
+    Sampler(
+        label="DPM++ 2M CFG++",
+        name="dpmpp_2m_cfgpp",
+        aliases=("dpmpp_2m_cfg_pp",),
+        run=partial(_cfgpp, dpmpp_2m_cfgpp),
+        default_schedule="Karras",
+        cfg_factor=CFGPP_FACTOR,
+        needs_uncond=True,
+    ),
 )
-"""Every sampler, in the order in which people see them; the first stands in for unknown names."""
+"""Every sampler, in the order in which people see them; the first stands in for unknown names.
+
+The order of the first twenty, up to LCM, is that of older lists.
+"""
 
 
 def sampler_named(label: str) -> Sampler:

@@ -102,6 +102,42 @@ def midpoint_step(denoise: Denoise, x: Tensor, sigma: float, sigma_next: float) 
     return x + d_middle * (sigma_next - sigma), x0
 
 
+def heunpp2(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Iterator[Step]:
+    """Heun's method looking two levels ahead, with slopes weighted by their levels over the first one.
+
+    The last step but one looks one level ahead, the last is Euler's. The weights make it first order.
+
+    Source: arXiv:2206.00364, Algorithm 1, extended as in the Heun++ sampler for the web UI, which has no paper.
+    """
+    known = levels(sigmas)
+    for i, (sigma, sigma_next) in enumerate(pairwise(known)):
+        x0 = denoise(x, at(x, sigma))
+        slopes, ahead = [slope(x, x0, sigma)], x
+        nodes = known[i : min(i + 3, len(known) - 1)]
+        for level, further in pairwise(nodes):
+            ahead = ahead + slopes[-1] * (further - level)
+            slopes.append(slope(ahead, denoise(ahead, at(x, further)), further))
+        weights = [level / (len(nodes) * known[0]) for level in nodes[1:]]
+        weights = [1 - sum(weights), *weights]
+        x = x + torch.stack([w * d for w, d in zip(weights, slopes, strict=True)]).sum(0) * (sigma_next - sigma)
+        yield done(i, sigma_next, x, x0)
+
+
+def gradient_estimation(denoise: Denoise, x: Tensor, sigmas: Tensor, *, gamma: float = 2.0) -> Iterator[Step]:
+    """Euler sampler whose slope is pushed past the newest one, away from the one before; the step to 0 is Euler's.
+
+    Source: Permenter and Yuan 2023, arXiv:2306.04848, Algorithm 3.
+    """
+    before: Tensor | None = None
+    for i, (sigma, sigma_next) in enumerate(pairwise(levels(sigmas))):
+        x0 = denoise(x, at(x, sigma))
+        d = slope(x, x0, sigma)
+        pushed = d if before is None or sigma_next == 0 else torch.lerp(before, d, gamma)
+        x = x0 if sigma_next == 0 else x + pushed * (sigma_next - sigma)
+        before = d
+        yield done(i, sigma_next, x, x0)
+
+
 def lms(denoise: Denoise, x: Tensor, sigmas: Tensor, *, order: int = 4) -> Iterator[Step]:
     """Linear multistep sampler: extrapolates up to `order` past slopes by a polynomial in sigma.
 

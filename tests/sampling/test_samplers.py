@@ -1,7 +1,6 @@
 """Every sampler against the closed form for Gaussian data: order where it is deterministic, variance where it is not."""
 
 import math
-from collections import deque
 from functools import partial
 from itertools import pairwise
 
@@ -22,34 +21,10 @@ from modules.sampling.schedules import AUTOMATIC
 from modules.sampling.start import course_from_noise, noise_source, noised_from_nothing
 from modules.sampling.timesteps import ddim, plms, vp_scale
 from modules.sampling.unipc import unipc
+from tests.sampling.gaussian import CPU, SPREAD, START, exact, falling, ideal, last
 
-CPU = torch.device("cpu")
 TABLE = SigmaTable.from_alphas(scaled_linear_alphas())
 PREDICTION = Prediction.named("eps", TABLE)
-
-SPREAD = 0.7
-
-
-def ideal(x, sigma):
-    """Return the posterior mean of the data given x at sigma [B]."""
-    return x * SPREAD**2 / (SPREAD**2 + sigma.view(-1, 1, 1, 1) ** 2)
-
-
-def falling(steps, high=10.0, low=0.1):
-    """Return steps + 1 levels, evenly spaced in log sigma, without a final zero."""
-    return torch.linspace(math.log(high), math.log(low), steps + 1, dtype=torch.float64).exp()
-
-
-def exact(start, sigmas):
-    """Return where the ODE takes `start` from the first level to the last."""
-    first, last = float(sigmas[0]), float(sigmas[-1])
-    return start * math.sqrt((SPREAD**2 + last**2) / (SPREAD**2 + first**2))
-
-
-def last(steps):
-    """Return the final step of a run."""
-    return deque(steps, maxlen=1)[0]
-
 
 QUIET = {"noise": no_noise, "eta": 0.0}
 DETERMINISTIC = {
@@ -79,7 +54,6 @@ VARIANCE_PRESERVING = {
     "unipc_3_bh2": (partial(unipc, order=3, variant="bh2", **EVEN), 4),
     "unipc_3_final": (unipc, 2),
 }
-START = torch.linspace(-12, 12, 16, dtype=torch.float64).view(2, 2, 2, 2)
 
 
 def slope_of_error(sampler, scale_back):
