@@ -47,7 +47,8 @@ def check(generation: Generation, limits: Limits) -> None:
         LimitExceeded: names the field, the value, the limit and the setting.
         InvalidRequest: a value below or beyond its declared range.
     """
-    for part in (generation, generation.init, generation.mask, generation.hires, generation.refiner):
+    soft = generation.mask.soft if generation.mask else None
+    for part in (generation, generation.init, generation.mask, soft, generation.hires, generation.refiner):
         if part is not None:
             for item in _params(type(part)):
                 _check_range(item, _value(part, item.path))

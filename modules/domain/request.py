@@ -149,6 +149,42 @@ class InitSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoftSpec:
+    """Soft inpainting: grey parts of the mask are repainted by a share, and the result fades into the original."""
+
+    schedule_bias: float = param(
+        1, label="Schedule bias", infotext="Soft inpainting schedule bias", ge=0, le=100, slider=(0, 8), step=0.1,
+        elem_id="_mask_blend_power",
+    )  # fmt: skip
+    """How strongly the share follows the noise level: above 1 keeps the original for most of the run."""
+    preservation_strength: float = param(
+        0.5, label="Preservation strength", infotext="Soft inpainting preservation strength", ge=0, le=100,
+        slider=(0, 8), step=0.05, elem_id="_mask_blend_scale",
+    )  # fmt: skip
+    """How much of the original stays under grey."""
+    contrast_boost: float = param(
+        4, label="Transition contrast boost", infotext="Soft inpainting transition contrast boost", ge=0.1, le=100,
+        slider=(1, 32), step=0.5, elem_id="_inpaint_detail_preservation",
+    )  # fmt: skip
+    """Keeps the contrast that mixing two latents would lose."""
+    mask_influence: float = param(
+        0, label="Mask influence", infotext="Soft inpainting mask influence", ge=0, le=1, slider=(0, 1), step=0.05,
+        elem_id="_composite_mask_influence",
+    )  # fmt: skip
+    """How much the mask, besides the change of the picture, decides where the original is put back."""
+    difference_threshold: float = param(
+        0.5, label="Difference threshold", infotext="Soft inpainting difference threshold", ge=0, le=100,
+        slider=(0, 8), step=0.25, elem_id="_composite_difference_threshold",
+    )  # fmt: skip
+    """How much a place may change before half of it is repainted."""
+    difference_contrast: float = param(
+        2, label="Difference contrast", infotext="Soft inpainting difference contrast", ge=0, le=100,
+        slider=(0, 8), step=0.25, elem_id="_composite_difference_contrast",
+    )  # fmt: skip
+    """How sharply the change turns from original to repainted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskSpec:
     """Which part of the picture is repainted."""
 
@@ -168,6 +204,13 @@ class MaskSpec:
     )  # fmt: skip
     invert: int = param(0, label="Mask mode", api="inpainting_mask_invert", ge=0, le=1, elem_id="_mask_mode")
     """1 repaints what is not masked."""
+    soft: SoftSpec | None = None
+    """Repaint grey parts by a share; `rounded` then does not matter."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether each pixel is repainted wholly or not at all."""
+        return self.rounded and self.soft is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

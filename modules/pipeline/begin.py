@@ -1,7 +1,7 @@
 """What a run on a picture starts from, as tensors: the clean latent, what of it is kept, what the network sees of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modules.domain.plan import BatchPlan, Plan
+from modules.domain.request import SoftSpec
 from modules.imaging.resize import LATENT
 from modules.pipeline.canvas import LATENT_NOISE, LATENT_NOTHING, Canvas
 from modules.pipeline.session import Session
+from modules.pipeline.soft import mixed
 from modules.residency.model import Model
 from modules.sampling.noise import ImageNoise
 
@@ -28,7 +30,19 @@ class LatentMask:
     clean: Tensor
     """[B, C, h, w]: the latent that is kept where nothing is repainted."""
     repaint: Tensor
-    """[1, 1, h, w]: 1 where the latent is repainted, 0 where it is kept."""
+    """[1, 1, h, w]: 1 where the latent is repainted, 0 where it is kept, shares between them."""
+    soft: SoftSpec | None = None
+    """How shares are mixed; None mixes them evenly."""
+
+    def over_estimate(self, x0: Tensor, sigma: Tensor) -> Tensor:
+        """Put the kept part over an estimate x0 [B, C, h, w] that was made at sigma [B]."""
+        if self.soft:
+            return mixed(self.clean, x0, self.repaint, sigma.view(-1, 1, 1, 1), self.soft)
+        return self.over(x0)
+
+    def over_result(self, x: Tensor) -> Tensor:
+        """Put the kept part over the last x [B, C, h, w]; where shares are mixed, pictures are put together instead."""
+        return x if self.soft else self.over(x)
 
     def over(self, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
         """Put the kept part over x [B, C, h, w]; `scale` multiplies the kept latent."""
@@ -121,7 +135,7 @@ def for_batch(begin: Begin, batch: BatchPlan) -> Begin:
     mask = begin.mask
     return Begin(
         latent=begin.latent[:count],
-        mask=LatentMask(clean=mask.clean[:count], repaint=mask.repaint) if mask else None,
+        mask=replace(mask, clean=mask.clean[:count]) if mask else None,
         extras={name: value[:count] for name, value in begin.extras.items()},
     )
 
@@ -132,12 +146,12 @@ def _masked(model: Model, plan: Plan, canvas: Canvas, latent: Tensor, extras: Ma
         return Begin(latent=latent, extras=extras)
     small = canvas.mask.convert("RGB").resize((latent.shape[3], latent.shape[2])).getchannel(0)
     repaint = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255)[None, None].to(latent)
-    repaint = repaint.round() if spec.rounded else repaint
+    repaint = repaint.round() if spec.binary else repaint
     if spec.fill == LATENT_NOISE:
         latent = latent * (1 - repaint) + _noise(model, plan, latent) * repaint
     elif spec.fill == LATENT_NOTHING:
         latent = latent * (1 - repaint)
-    return Begin(latent=latent, mask=LatentMask(clean=latent, repaint=repaint), extras=extras)
+    return Begin(latent=latent, mask=LatentMask(clean=latent, repaint=repaint, soft=spec.soft), extras=extras)
 
 
 def _noise(model: Model, plan: Plan, latent: Tensor) -> Tensor:
@@ -153,4 +167,4 @@ def _hidden(mask: Image.Image | None, picture: Tensor, plan: Plan) -> Tensor:
     if mask is None:
         return torch.ones_like(picture[:, :1])
     values = torch.from_numpy(np.asarray(mask.convert("L"), dtype=np.float32) / 255)[None, None]
-    return values.round() if plan.request.mask is None or plan.request.mask.rounded else values
+    return values.round() if plan.request.mask is None or plan.request.mask.binary else values

@@ -1,14 +1,15 @@
 """The pictures a run starts from, made ready: sized, cropped, masked, filled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from PIL import Image
 
 from modules.domain.errors import InvalidRequest
+from modules.domain.param import walk_params
 from modules.domain.plan import Plan
-from modules.domain.request import ImageRef, InitSpec, MaskSpec, Size
+from modules.domain.request import ImageRef, InitSpec, MaskSpec, Size, SoftSpec
 from modules.imaging import mask as masks
 from modules.imaging.colour import with_colours_of
 from modules.imaging.open import ImageLimits, open_image
@@ -29,6 +30,8 @@ class Canvas:
     """Mode L or RGB, of the run's size; white is repainted."""
     overlays: tuple[Image.Image, ...] = ()
     """RGBA: what is laid over the results."""
+    originals: tuple[Image.Image, ...] = ()
+    """RGB, of the finished size; only where what is laid over depends on the result."""
     shown_mask: Image.Image | None = None
     """The mask at the size of the finished picture."""
     box: Box | None = None
@@ -51,6 +54,19 @@ class Canvas:
     def overlaid(self, image: Image.Image, position: int) -> Image.Image:
         """Lay the untouched part of the original over a placed result."""
         return masks.overlaid(image, self.overlays[position % len(self.overlays)])
+
+    def with_mask(self, changed: Image.Image, position: int) -> "Canvas":
+        """Return a canvas for one result, with a mask of its own instead of that of the request.
+
+        Args:
+            changed: mode L, of the run's size.
+            position: of the picture in its batch.
+        """
+        original = self.originals[position % len(self.originals)]
+        shown = changed
+        if self.box is not None:
+            shown = paste_back(changed.convert("RGB"), original.size, self.box).convert("L")
+        return replace(self, overlays=(masks.outside(original, shown),), shown_mask=shown)
 
 
 def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
@@ -94,7 +110,7 @@ def _open(ref: ImageRef, limits: ImageLimits, name: str) -> Image.Image:
 
 
 def _mask(image: Image.Image, spec: MaskSpec) -> Image.Image:
-    mask = masks.mask_of(image, rounded=spec.rounded)
+    mask = masks.mask_of(image, rounded=spec.binary)
     return masks.blurred(masks.inverted(mask) if spec.invert else mask, spec.blur_x, spec.blur_y)
 
 
@@ -115,6 +131,7 @@ def _whole(pictures: list[Image.Image], mask: Image.Image, init: InitSpec, spec:
         pictures=_filled(sized, mask if mask.size == first.size else shown, spec),
         mask=mask,
         overlays=tuple(masks.outside(image, shown) for image in sized) if plan.image.overlay else (),
+        originals=tuple(sized) if spec.soft else (),
         shown_mask=shown,
         match_colours=plan.image.color_correction,
         facts=_facts(spec),
@@ -133,6 +150,7 @@ def _part(pictures: list[Image.Image], mask: Image.Image, box: Box, spec: MaskSp
         pictures=_filled(crops, close, spec),
         mask=close,
         overlays=tuple(masks.outside(image, mask) for image in same) if plan.image.overlay else (),
+        originals=tuple(same) if spec.soft else (),
         shown_mask=mask,
         box=box,
         match_colours=plan.image.color_correction,
@@ -150,6 +168,9 @@ def _filled(pictures: list[Image.Image], mask: Image.Image, spec: MaskSpec) -> t
 
 def _facts(spec: MaskSpec) -> dict[str, str | int | float | bool]:
     found: dict[str, str | int | float | bool] = {}
+    if spec.soft:
+        found["Soft inpainting enabled"] = True
+        found.update({item.param.infotext or "": getattr(spec.soft, item.path[-1]) for item in walk_params(SoftSpec)})
     if spec.invert:
         found["Mask mode"] = "Inpaint not masked"
     if spec.blur_x == spec.blur_y and spec.blur_x > 0:

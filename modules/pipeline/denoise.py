@@ -188,17 +188,18 @@ class Guide:
 class Kept:
     """A denoiser that leaves a part of the latent as it was.
 
-    The timestep family sees the clean part in its input; the others get it put over the estimate.
+    The timestep family sees the clean part in its input; the others get it put over the estimate. A soft mask is
+    always put over the estimate: in the input it would leave the noise of what is kept, which nothing covers later.
     """
 
     def __init__(self, guide: Guide, mask: LatentMask, *, before: bool) -> None:
-        self._guide, self._mask, self._before = guide, mask, before
+        self._guide, self._mask, self._before = guide, mask, before and mask.soft is None
         self._shift = torch.zeros(())
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
         if not self._before:
-            return self._mask.over(self._guide(x, sigma))
+            return self._mask.over_estimate(self._guide(x, sigma), sigma)
         # The kept latent enters without noise, on the variance-preserving scale; the estimate of the noise is what
         # the sampler goes on with, so x0 is moved along with the input.
         scale = (1 + sigma.square()).sqrt().view(-1, 1, 1, 1)

@@ -21,6 +21,7 @@ from modules.imaging.save import Output
 from modules.pipeline.canvas import Canvas
 from modules.pipeline.pixels import to_pil
 from modules.pipeline.sample import Sampled
+from modules.pipeline.soft import change_mask
 from modules.residency.model import Model
 from modules.settings.snapshot import Snapshot
 
@@ -58,7 +59,8 @@ class Finisher:
         save = save and (sampled.complete or self.ctx.settings.saving.save_incomplete_images)
         made: list[Pending] = []
         for position, (image, x) in enumerate(zip(batch.images, sampled.x, strict=True)):
-            made += self._one(model, plan, image, x, position=position, save=save)
+            canvas = self._canvas(sampled, position)
+            made += self._one(model, plan, image, x, canvas=canvas, position=position, save=save)
         return made
 
     def outcome(self, pending: Sequence[Pending], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
@@ -78,8 +80,24 @@ class Finisher:
             save_error=faults[0] if faults else None,
         )
 
+    def _canvas(self, sampled: Sampled, position: int) -> Canvas | None:
+        """Return what one result is painted on; in soft inpainting its own change decides what of it shows."""
+        canvas, mask = self.canvas, sampled.mask
+        if canvas is None or mask is None or mask.soft is None:
+            return canvas
+        x, clean = sampled.x[position], mask.clean[position]
+        return canvas.with_mask(change_mask(clean, x, mask.repaint[0, 0], mask.soft, self.plan.main.size), position)
+
     def _one(
-        self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor, *, position: int, save: bool
+        self,
+        model: Model,
+        plan: Plan,
+        image_plan: ImagePlan,
+        x: Tensor,
+        *,
+        canvas: Canvas | None,
+        position: int,
+        save: bool,
     ) -> list[Pending]:
         if self.check_nan and not bool(torch.isfinite(x).all()):
             raise NumericalFault(
@@ -91,7 +109,7 @@ class Finisher:
             x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan
         )
         painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
-        image, extras = self._composed(plan, painted, position)
+        image, extras = _composed(plan, canvas, painted, position)
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
@@ -102,22 +120,6 @@ class Finisher:
             future = self.output.submit(extra, "", plan, image_plan, self.ctx.settings, save=False)
             pending.append(Pending(pixels=extra, produced=future, plan=plan, extra=True))
         return pending
-
-    def _composed(self, plan: Plan, painted: Image.Image, position: int) -> tuple[Image.Image, list[Image.Image]]:
-        """Put a result onto the picture it was made on; also return the mask and the cut-out where they are wanted."""
-        canvas = self.canvas
-        if canvas is None:
-            return painted, []
-        placed = canvas.placed(canvas.finish(painted, position), position)
-        image = canvas.overlaid(placed, position) if canvas.overlays else placed
-        extras: list[Image.Image] = []
-        if canvas.shown_mask is not None:
-            if plan.image.return_mask:
-                extras.append(canvas.shown_mask.convert("RGB"))
-            if plan.image.return_mask_composite:
-                mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
-                extras.append(cut_out(placed, mask))
-        return image, extras
 
     def _grid(self, pictures: Sequence[Image.Image]) -> Produced | None:
         """Make the overview of all pictures when the request and the settings want one."""
@@ -134,6 +136,24 @@ class Finisher:
     def _announce(self, future: Future[Produced]) -> None:
         if not future.cancelled() and future.exception() is None:
             self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result()))
+
+
+def _composed(
+    plan: Plan, canvas: Canvas | None, painted: Image.Image, position: int
+) -> tuple[Image.Image, list[Image.Image]]:
+    """Put a result onto the picture it was made on; also return the mask and the cut-out where they are wanted."""
+    if canvas is None:
+        return painted, []
+    placed = canvas.placed(canvas.finish(painted, position), position)
+    image = canvas.overlaid(placed, position) if canvas.overlays else placed
+    extras: list[Image.Image] = []
+    if canvas.shown_mask is not None:
+        if plan.image.return_mask:
+            extras.append(canvas.shown_mask.convert("RGB"))
+        if plan.image.return_mask_composite:
+            mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
+            extras.append(cut_out(placed, mask))
+    return image, extras
 
 
 def vae_fallback(settings: Snapshot, model: Model) -> torch.dtype | None:

@@ -9,7 +9,7 @@ from modules.domain.events import Progressed, Stage
 from modules.domain.plan import BatchPlan, Plan
 from modules.domain.request import Size
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
-from modules.pipeline.begin import EDITING, INPAINTING, Begin, for_batch
+from modules.pipeline.begin import EDITING, INPAINTING, Begin, LatentMask, for_batch
 from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
 from modules.pipeline.hires import enlarged
 from modules.pipeline.session import Session
@@ -39,6 +39,8 @@ class Sampled:
     complete: bool
     facts: Mapping[str, str | int | float | bool]
     """Infotext keys that only became known while sampling."""
+    mask: LatentMask | None = None
+    """What was to be kept."""
 
 
 def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Sampled:
@@ -83,7 +85,7 @@ def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
     x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
     if leg.begin and plan.image.extra_noise:
         facts["Extra noise"] = plan.image.extra_noise
-    return Sampled(x=x, complete=complete, facts=facts)
+    return Sampled(x=x, complete=complete, facts=facts, mask=leg.begin.mask if leg.begin else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,7 +119,7 @@ class _Walk:
             if ctx.cancel.ends_batch:
                 x, complete = step.denoised, False
                 break
-        return (mask.over(x) if mask else x), complete
+        return (mask.over_result(x) if mask else x), complete
 
     def _noised(self, noise: Tensor, course: Course) -> Tensor:
         leg, plan = self.leg, self.plan

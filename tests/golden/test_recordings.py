@@ -42,7 +42,6 @@ CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
 NOT_YET = {
-    "11_inpaint/soft_inpainting": "soft inpainting",
     "14_misc/opt_disable_all_extensions": "disable_all_extensions",
     "14_misc/tome_0.5": "token_merging_ratio",
 }

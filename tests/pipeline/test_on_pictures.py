@@ -25,6 +25,7 @@ from modules.domain.request import (
     SamplingSpec,
     SeedSpec,
     Size,
+    SoftSpec,
 )
 from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
@@ -129,6 +130,25 @@ def test_masks_are_told(studio: Studio) -> None:
     assert text["Mask mode"] == "Inpaint not masked"
     assert (text["Mask blur"], text["Inpaint area"], text["Masked area padding"]) == ("4", "Only masked", "8")
     assert (text["Masked content"], text["Noise multiplier"]) == ("latent noise", "0.9")
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM"])
+@pytest.mark.parametrize("only_masked", [False, True])
+def test_soft_inpainting_fades_into_the_original(studio: Studio, sampler: str, only_masked: bool) -> None:
+    where = masked((88, 56, 104, 72), (192, 128))
+    mask = MaskSpec(image=where, only_masked=only_masked, padding=128, soft=SoftSpec())
+    image, run = noise(0, 192, 128), SamplingSpec(sampler=sampler, steps=4)
+    asked = request(init=on(image), mask=mask, sampling=run, size=Size(width=192, height=128))
+    made = studio.make(asked, return_mask=True)
+    text = told(made)
+    assert (text["Soft inpainting enabled"], text["Soft inpainting transition contrast boost"]) == ("True", "4")
+    changed = np.abs(pixels(made) - np.asarray(image)).max(axis=2)
+    shown = pixels(made, 1)[..., 0]
+    assert shown[56:72, 88:104].mean() > 200
+    assert shown[:, :16].max() < 5
+    assert (changed[shown == 0] <= 1).all()
+    hard = studio.make(replace(asked, mask=replace(mask, soft=None)))
+    assert not np.array_equal(pixels(made), pixels(hard))
 
 
 def test_a_blank_mask_means_the_whole_picture_and_is_told(studio: Studio) -> None:

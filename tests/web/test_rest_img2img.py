@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modules.domain.request import ImageRef
+from modules.domain.request import ImageRef, SoftSpec
 from modules.web.rest.schema import img2img_model
 from tests.engine.fakes import png
 from tests.web.rest_house import RestHouse, rest_house
@@ -64,6 +64,22 @@ def test_values_reach_the_request(house: RestHouse) -> None:
     assert house.services.desk.jobs()[-1].kind == "img2img"
 
 
+def soft(*args: Any) -> dict[str, Any]:
+    return {"mask": SENT, "alwayson_scripts": {"Soft Inpainting": {"args": list(args)}}}
+
+
+def test_soft_inpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
+    img2img(house, **soft(True, 2, 0.25))
+    mask = house.runner.seen[-1].mask
+    assert mask is not None
+    assert mask.soft == SoftSpec(schedule_bias=2, preservation_strength=0.25)
+    for off in (soft(False, 2), soft(), {"mask": SENT, "alwayson_scripts": {"soft inpainting": {}}}):
+        assert img2img(house, **off).status_code == 200
+        mask = house.runner.seen[-1].mask
+        assert mask is not None
+        assert mask.soft is None
+
+
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
@@ -76,6 +92,9 @@ def test_values_reach_the_request(house: RestHouse) -> None:
         ({"mask": "no picture"}, 422, "Invalid encoded image"),
         ({"resize_mode": 9}, 422, "resize_mode"),
         ({"denoising_strength": 2}, 422, "denoising_strength"),
+        (soft(True, "x"), 422, "Schedule bias must be a number"),
+        (soft(True, -1), 422, "schedule_bias"),
+        ({"mask": SENT, "alwayson_scripts": {"soft inpainting": {"args": 5}}}, 422, "must be a list"),
         ({"latent_mask": SENT}, 501, "latent_mask"),
     ],
 )

@@ -6,13 +6,17 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from modules.domain.errors import InvalidRequest, UnknownName
-from modules.domain.request import BatchSpec, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec
+from modules.domain.param import walk_params
+from modules.domain.request import BatchSpec, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec, SoftSpec
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
 from modules.web.rest.pictures import image_limits, picture_bytes
 
 NOTHING = (None, "", "None", "Use same checkpoint")
 """What stands for no checkpoint in A1111's choices."""
+
+SOFT_INPAINTING = "soft inpainting"
+"""Title of A1111's script whose arguments are another way to ask for soft inpainting."""
 
 _Asked = Mapping[str, Any]
 
@@ -56,7 +60,29 @@ def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
         return None
     both = asked["mask_blur"]
     blur = {} if both is None else {"mask_blur_x": both, "mask_blur_y": both}
-    return build(MaskSpec, {**asked, **blur}, {"image": picture(asked["mask"], settings, "mask")})
+    more = {"image": picture(asked["mask"], settings, "mask"), "soft": soft_of(asked)}
+    return build(MaskSpec, {**asked, **blur}, more)
+
+
+def soft_of(asked: _Asked) -> SoftSpec | None:
+    """Read soft inpainting from the arguments of A1111's script: a switch, then the numbers; missing ones keep their default.
+
+    Raises:
+        InvalidRequest: an argument of the wrong type or out of range.
+    """
+    title = next((title for title in asked["alwayson_scripts"] if title.lower() == SOFT_INPAINTING), None)
+    args = asked["alwayson_scripts"].get(title, {}).get("args") or [False]
+    if not isinstance(args, list):
+        raise InvalidRequest(f"the args of {SOFT_INPAINTING} must be a list", field="alwayson_scripts")
+    enabled, *numbers = args
+    if not enabled:
+        return None
+    values: dict[str, float] = {}
+    for item, given in zip(walk_params(SoftSpec), numbers, strict=False):
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise InvalidRequest(f"{item.param.label} must be a number, got {given!r:.50}", field="alwayson_scripts")
+        values[item.name] = given
+    return build(SoftSpec, values)
 
 
 def picture(text: str, settings: Snapshot, field: str) -> ImageRef:

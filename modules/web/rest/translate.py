@@ -15,12 +15,14 @@ from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
-from modules.web.rest.parts import parts_of
+from modules.web.rest.parts import SOFT_INPAINTING, parts_of
 from modules.web.rest.schema import MakeBody, params
 from modules.web.services import SamplerChoice, Services
 
 INERT_SCRIPTS = frozenset({"sampler", "seed", "refiner"})
 """A1111's always-on scripts that do nothing when called over the API: their values are plain fields."""
+IMG2IMG_SCRIPTS = frozenset({SOFT_INPAINTING})
+"""A1111's always-on scripts that are features of img2img here."""
 
 _Asked = Mapping[str, Any]
 UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
@@ -157,7 +159,8 @@ def refuse_unsupported(asked: Mapping[str, Any]) -> None:
 def refuse_scripts(asked: Mapping[str, Any]) -> None:
     """Refuse the names of scripts that do not exist, in A1111's words."""
     names = [asked["script_name"]] if asked["script_name"] else []
-    names += [title for title in asked["alwayson_scripts"] if title.lower() not in INERT_SCRIPTS]
+    known = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if "init_images" in asked else frozenset[str]())
+    names += [title for title in asked["alwayson_scripts"] if title.lower() not in known]
     for name in names:
         raise HTTPException(422, f"Script '{name[:200]}' not found")
 
