@@ -131,14 +131,15 @@ def _pixels(
 
 def _cover(thing: Tensor, x: Tensor, y: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
     """Return coverage 0..1 and brightness -1..1 of one object per scene, both [B, 1, H, W]."""
-    shape, style = thing[:, 1, None, None, None], thing[:, 8, None, None, None]
+    style = thing[:, 8, None, None, None]
     radius = (thing[:, 4] * min(width, height)).clamp(min=1e-3)[:, None, None, None]  # pixels
     strength = thing[:, 9, None, None, None]
     u = (x - thing[:, 2, None, None, None] * width) / radius
     v = (y - thing[:, 3, None, None, None] * height) / radius
     distance = torch.zeros_like(u)
     for index, name in enumerate(SHAPES):
-        distance = torch.where(shape == index, DISTANCES[name](u, v), distance)
+        rows = ((thing[:, 1] == index) & (thing[:, 0] > 0)).nonzero()[:, 0]
+        distance[rows] = DISTANCES[name](u[rows], v[rows])
     names = tuple(STYLES)
     outline, soft, shaded = (style == names.index(name) for name in ("outline", "soft", "shaded"))
     half = (0.1 * strength * radius).clamp(min=1.25)  # half the line width, pixels
@@ -153,23 +154,32 @@ def _cover(thing: Tensor, x: Tensor, y: Tensor, width: int, height: int) -> tupl
 
 def _background(ground: Tensor, x: Tensor, y: Tensor, side: int) -> Tensor:
     """[B, GROUND_NUMBERS] -> [B, 3, H, W] in 0..1."""
-    kind, direction = ground[:, 0, None, None, None], ground[:, 7, None, None, None]
+    direction = ground[:, 7, None, None, None]
     phase = ground[:, 8, None, None, None]
     first, second = ground[:, 1:4, None, None], ground[:, 4:7, None, None]
-    period = side / 4  # pixels
     along = torch.where(direction == 0, x, y)
     along = torch.where(direction == 2, (x + y) / math.sqrt(2), along)
     along = torch.where(direction == 3, (x - y) / math.sqrt(2), along)
-    steps = {
-        "gradient": (along / side + 0.5).clamp(0, 1),
-        "striped": _wave(along, period, phase),
-        "checkered": _checks(x, y, period, phase),
-        "dotted": _dots(x, y, period, phase),
-    }
-    mix = torch.zeros_like(x)
-    for name, step in steps.items():
-        mix = torch.where(kind == GROUNDS.index(name), step, mix)
+    mix = torch.zeros_like(along)
+    for index, name in enumerate(GROUNDS):
+        if name != "plain":
+            rows = (ground[:, 0] == index).nonzero()[:, 0]
+            mix[rows] = _pattern(name, x[rows], y[rows], along[rows], phase[rows], side)
     return first + (second - first) * mix
+
+
+def _pattern(name: str, x: Tensor, y: Tensor, along: Tensor, phase: Tensor, side: int) -> Tensor:
+    """Return how much of the second colour there is, 0..1; positions in pixels, x and y and along its direction."""
+    period = side / 4  # pixels
+    match name:
+        case "gradient":
+            return (along / side + 0.5).clamp(0, 1)
+        case "striped":
+            return _wave(along, period, phase)
+        case "checkered":
+            return _checks(x, y, period, phase)
+        case _:
+            return _dots(x, y, period, phase)
 
 
 def _wave(position: Tensor, period: float, phase: Tensor) -> Tensor:
