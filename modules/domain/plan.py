@@ -161,6 +161,8 @@ class HiresPlan:
 
     run: Pass
     """Its size is that of the finished picture."""
+    merge_ratio: float = 0.0
+    """Share of the tokens that is merged where layers attend to themselves."""
     options: SamplerOptions
     """Of its own sampler."""
     upscaler: str

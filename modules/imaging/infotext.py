@@ -61,6 +61,9 @@ def parameters(plan: Plan, image: ImagePlan, options: Infotext, *, version: str)
         "Conditional mask weight": None,
         "Clip skip": plan.text.clip_skip if plan.text.clip_skip > 1 else None,
         "ENSD": ensd or None,
+        "Token merging ratio": plan.main.merge_ratio or None,
+        "Token merging ratio hr": (plan.hires.run.merge_ratio or None) if plan.hires else None,
+        "Init image hash": None,
         "RNG": plan.noise.source if plan.noise.source != "GPU" else None,
         "Tiling": True if plan.tiling else None,
     }

@@ -134,7 +134,8 @@ class Guide:
         prompts = prompts or encoded_prompts(session, plan, self._batch, leg)
         sampler, begin = leg.sampler, leg.begin
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
-        network = self._network.enter_context(session.model.network(tiling=plan.tiling, note=session.ctx.note))
+        lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
+        network = self._network.enter_context(lent)
         return Guided(
             network,
             self._prediction,

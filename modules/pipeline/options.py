@@ -73,6 +73,18 @@ def guidance_options(request: Generation, settings: Snapshot) -> GuidanceOptions
     )
 
 
+def merge_ratio(request: Generation, settings: Snapshot, *, hires: bool = False) -> float:
+    """Decide the share of merged tokens: that of the pass or of runs on pictures where it is set, else the general one.
+
+    A general one that the request brings itself wins over that of runs on pictures.
+    """
+    fast = settings.optimizations
+    if request.init is None:
+        return (fast.token_merging_ratio_hr if hires else 0.0) or fast.token_merging_ratio
+    brought = fast.token_merging_ratio if "token_merging_ratio" in request.overrides else 0.0
+    return brought or fast.token_merging_ratio_img2img or fast.token_merging_ratio
+
+
 def noise_options(settings: Snapshot) -> NoiseOptions:
     """Decide where random numbers come from."""
     return NoiseOptions(

@@ -7,7 +7,7 @@ from modules.domain.hires import hires_size, old_first_pass
 from modules.domain.plan import HiresPlan, Pass, RefinerPlan, ResolvedModel
 from modules.domain.request import Generation, Size
 from modules.pipeline.hires import check_upscaler
-from modules.pipeline.options import sampler_options
+from modules.pipeline.options import merge_ratio, sampler_options
 from modules.sampling.catalogue import Resolved, resolve
 from modules.settings.snapshot import Snapshot
 
@@ -19,7 +19,7 @@ SAME = frozenset({"", "None", "Use same checkpoint", "Use same sampler", "Use sa
 """What stands for the first pass's choice in requests and infotexts."""
 
 
-def pass_of(chosen: Resolved, size: Size, steps: int) -> Pass:
+def pass_of(chosen: Resolved, size: Size, steps: int, *, merge_ratio: float = 0.0) -> Pass:
     """Describe one run of a sampler."""
     return Pass(
         size=size,
@@ -28,6 +28,7 @@ def pass_of(chosen: Resolved, size: Size, steps: int) -> Pass:
         scheduler=chosen.schedule.label,
         schedule_label=chosen.schedule_type,
         uses_ensd=chosen.sampler.uses_ensd,
+        merge_ratio=merge_ratio,
     )
 
 
@@ -59,7 +60,9 @@ def hires_plan(
     if checkpoint := _own(spec.checkpoint):
         model = find(checkpoint, "hr_checkpoint_name")
     return HiresPlan(
-        run=pass_of(chosen, sizes.target, spec.steps or main.steps),
+        run=pass_of(
+            chosen, sizes.target, spec.steps or main.steps, merge_ratio=merge_ratio(request, settings, hires=True)
+        ),
         options=sampler_options(request, settings, chosen.sampler),
         upscaler=upscaler,
         upscaled=sizes.upscaled,

@@ -16,6 +16,7 @@ from modules.pipeline import facts
 from modules.pipeline.options import (
     guidance_options,
     image_options,
+    merge_ratio,
     noise_options,
     sampler_options,
     schedule_options,
@@ -102,7 +103,8 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         return shelf.hashed(shelf.resolved(shelf.catalog.get(name, field=field), request.model.vae, settings)[0])
 
     images = _images(request, settings, shelf, styles, draw)
-    main = pass_of(chosen, request.size, request.sampling.steps)
+    ratio = merge_ratio(request, settings)
+    main = pass_of(chosen, request.size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main)
     image = image_options(request, settings)
     extra = {

@@ -3,7 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from modules.domain.errors import NumericalFault
 from modules.domain.plan import TextOptions
 from modules.families.family import Components
+from modules.nn.token_merging import blocks_of, merged_tokens
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.placing import changed, in_format, on_device, streamed
 from modules.residency.relief import climb, free_caches, sparing
@@ -56,16 +57,22 @@ class Model:
         return self.condition(("",), options).tokens
 
     @contextmanager
-    def network(self, *, tiling: bool, note: Callable[[str], None]) -> Iterator[Network]:
+    def network(self, *, tiling: bool, note: Callable[[str], None], merge_ratio: float = 0.0) -> Iterator[Network]:
         """Lend the denoising network, present on the device, for one pass.
 
         Args:
             tiling: make the picture repeat seamlessly.
             note: told once when memory forced the pictures of a batch apart.
+            merge_ratio: share of the tokens that is merged where layers attend to themselves.
         """
         unet = self.components.unet
+        if merge_ratio and not blocks_of(unet):
+            note("Token merging has no effect on this kind of model")
         blocks = self.policy.offload is Offload.BLOCKS
-        with streamed(unet, self.device) if blocks else self._present(unet):
+        with (
+            streamed(unet, self.device) if blocks else self._present(unet),
+            merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext(),
+        ):
             yield sparing(self.components.family.network(self.components, tiling), note)
         if blocks:
             free_caches()

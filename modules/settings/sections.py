@@ -308,6 +308,18 @@ class Compatibility:
         help="Switch old behaviour on when a pasted text names an old version.",
     )  # fmt: skip
     use_old_emphasis_implementation: bool = param(
+    token_merging_ratio: float = param(
+        0.0, label="Token merging ratio", infotext="Token merging ratio", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
+        help="Share of the tokens that similar neighbours stand in for; faster and coarser. 0 is off.",
+    )  # fmt: skip
+    token_merging_ratio_img2img: float = param(
+        0.0, label="Token merging ratio for img2img", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
+        help="The same for runs on pictures; 0 takes the general ratio.",
+    )  # fmt: skip
+    token_merging_ratio_hr: float = param(
+        0.0, label="Token merging ratio for high-res pass", infotext="Token merging ratio hr", ge=0, le=0.9,
+        slider=(0, 0.9), step=0.1, help="The same for the second pass of hires fix; 0 takes the general ratio.",
+    )  # fmt: skip
         False, label="Use old emphasis implementation",
         help="Find brackets among the tokens, without numbers, and cut prompts off after 75 tokens, as at first.",
     )  # fmt: skip

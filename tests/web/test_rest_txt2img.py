@@ -202,7 +202,7 @@ def test_an_overridden_format_does_not_change_the_answer(house: RestHouse) -> No
             {"override_settings": {"eta_ancestral": 0.5}, "override_settings_restore_afterwards": False},
             "override_settings_restore_afterwards",
         ),
-        ({"override_settings": {"token_merging_ratio": 0.5}}, "token_merging_ratio"),
+        ({"override_settings": {"hypertile_enable_unet": True}}, "hypertile_enable_unet"),
     ],
 )
 def test_what_is_not_there_yet_is_named(house: RestHouse, body: dict[str, Any], field: str) -> None:
@@ -252,7 +252,7 @@ def test_neutral_values_of_missing_features_pass(house: RestHouse) -> None:
     neutral = {
         "enable_hr": False, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7, "firstphase_width": 0,
         "refiner_checkpoint": "", "refiner_switch_at": 0.8, "restore_faces": False, "disable_extra_networks": True,
-        "override_settings_restore_afterwards": False, "override_settings": {"token_merging_ratio": 0.0},
+        "override_settings_restore_afterwards": False, "override_settings": {"hypertile_enable_unet": False},
         "alwayson_scripts": {"Sampler": {"args": []}, "seed": {}}, "script_args": [], "comments": {"a": 1},
     }  # fmt: skip
     answer = house.txt2img(**{**neutral, "override_settings_restore_afterwards": True})
