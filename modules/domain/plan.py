@@ -153,6 +153,8 @@ class Pass:
     """What infotext prints as Schedule type."""
     uses_ensd: bool = False
     """Whether this sampler draws noise while it runs, so that infotext mentions a shifted seed."""
+    merge_ratio: float = 0.0
+    """Share of the tokens that is merged where layers attend to themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +163,6 @@ class HiresPlan:
 
     run: Pass
     """Its size is that of the finished picture."""
-    merge_ratio: float = 0.0
-    """Share of the tokens that is merged where layers attend to themselves."""
     options: SamplerOptions
     """Of its own sampler."""
     upscaler: str

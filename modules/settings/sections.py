@@ -283,6 +283,18 @@ class Optimizations:
         False, label="Negative Guidance minimum sigma all steps", infotext="NGMS all steps",
         help="Skip it on all of those steps instead of every other one.",
     )  # fmt: skip
+    token_merging_ratio: float = param(
+        0.0, label="Token merging ratio", infotext="Token merging ratio", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
+        help="Share of the tokens that similar neighbours stand in for; faster and coarser. 0 is off.",
+    )  # fmt: skip
+    token_merging_ratio_img2img: float = param(
+        0.0, label="Token merging ratio for img2img", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
+        help="The same for runs on pictures; 0 takes the general ratio.",
+    )  # fmt: skip
+    token_merging_ratio_hr: float = param(
+        0.0, label="Token merging ratio for high-res pass", infotext="Token merging ratio hr", ge=0, le=0.9,
+        slider=(0, 0.9), step=0.1, help="The same for the second pass of hires fix; 0 takes the general ratio.",
+    )  # fmt: skip
     pad_cond_uncond: bool = param(
         False, label="Pad prompt/negative prompt", infotext="Pad conds",
         help="Make both prompts equally long, so that they fit in one batch.",
@@ -308,18 +320,6 @@ class Compatibility:
         help="Switch old behaviour on when a pasted text names an old version.",
     )  # fmt: skip
     use_old_emphasis_implementation: bool = param(
-    token_merging_ratio: float = param(
-        0.0, label="Token merging ratio", infotext="Token merging ratio", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
-        help="Share of the tokens that similar neighbours stand in for; faster and coarser. 0 is off.",
-    )  # fmt: skip
-    token_merging_ratio_img2img: float = param(
-        0.0, label="Token merging ratio for img2img", ge=0, le=0.9, slider=(0, 0.9), step=0.1,
-        help="The same for runs on pictures; 0 takes the general ratio.",
-    )  # fmt: skip
-    token_merging_ratio_hr: float = param(
-        0.0, label="Token merging ratio for high-res pass", infotext="Token merging ratio hr", ge=0, le=0.9,
-        slider=(0, 0.9), step=0.1, help="The same for the second pass of hires fix; 0 takes the general ratio.",
-    )  # fmt: skip
         False, label="Use old emphasis implementation",
         help="Find brackets among the tokens, without numbers, and cut prompts off after 75 tokens, as at first.",
     )  # fmt: skip
