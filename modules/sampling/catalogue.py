@@ -458,10 +458,11 @@ def resolve(sampler_name: str | None, scheduler: str | None, *, default_is_autom
 
     Args:
         sampler_name: a label, possibly followed by a schedule ("DPM++ 2M Karras").
-        scheduler: a schedule's label or name; anything else means Automatic.
+        scheduler: a schedule's label, name or alias; anything else means Automatic.
         default_is_automatic: report the sampler's own default schedule as Automatic.
     """
-    schedule = next((s for s in SCHEDULES if scheduler in (s.label, s.name)), AUTOMATIC)
+    named = next((s for s in SCHEDULES if scheduler in s.answers_to()), None)
+    schedule = named or AUTOMATIC
     rest, schedule = _without_suffix(sampler_name or "", schedule)
     found = next((s for s in SAMPLERS if s.label == rest), None)
     sampler = found or SAMPLERS[0]
@@ -470,7 +471,7 @@ def resolve(sampler_name: str | None, scheduler: str | None, *, default_is_autom
     notes: list[str] = []
     if sampler_name and not found:
         notes.append(f"Sampler {sampler_name[:100]!r} not found, {sampler.label} was used")
-    if scheduler and not any(scheduler in (s.label, s.name) for s in SCHEDULES):
+    if scheduler and named is None:
         notes.append(f"Schedule type {scheduler[:100]!r} not found, {schedule.label} was used")
     return Resolved(sampler=sampler, schedule=schedule, notes=tuple(notes), known=found is not None)
 

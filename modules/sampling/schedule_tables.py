@@ -1,6 +1,7 @@
 """Noise levels that were found by optimisation and are given as tables.
 
-Source: Sabour et al. 2024, arXiv:2404.14507 (Align Your Steps); Chen et al. 2024, arXiv:2405.11326 (GITS).
+Source: Sabour et al. 2024, arXiv:2404.14507 (Align Your Steps): the timesteps of its quick start guide for ten steps,
+and the 32 levels that Forge lists. Chen et al. 2024, arXiv:2405.11326 (GITS): the levels that Forge lists.
 """
 
 AYS_11 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)

@@ -15,6 +15,8 @@ from modules.sampling.prediction import SigmaTable
 from modules.sampling.steps import levels
 
 LAPLACE_SPREAD = 0.5
+LAPLACE_EDGE = 1e-5
+"""Keeps the outermost quantiles finite."""
 LINEAR_PART_ENDS_AT = 0.025
 """Noise removed by the linear first half of the linear-quadratic schedule."""
 OLD_KARRAS_RANGE = (0.1, 10.0)
@@ -134,35 +136,40 @@ def beta(span: Span) -> Tensor:
 
 
 def turbo(span: Span) -> Tensor:
-    """Take the ends of `steps` equal pieces of the timesteps, as distilled turbo models were trained."""
+    """Take the ends of `steps` equal pieces of the timesteps, as distilled turbo models were trained.
+
+    Unlike other spacings it begins at the very last timestep, which models of zero terminal SNR need.
+
+    Source: Lin et al. 2023, arXiv:2305.08891, section 3.3 ("trailing"); rounded in float32 as Forge's schedule Turbo.
+    """
     n = len(span.table)
-    t = (torch.arange(span.steps, 0, -1, dtype=torch.float64) * n / span.steps - 1).round().long()
+    t = (torch.arange(span.steps, 0, -1).float() * (n / span.steps) - 1).round().long()
     return _ended(span.table.sigmas[t.clamp(0, n - 1)])
 
 
 def laplace(span: Span) -> Tensor:
-    """Space log levels by the quantiles of a Laplace distribution around 0.
+    """Space log levels by the quantiles of a Laplace distribution around 0, cut to the range.
 
-    Source: Hang et al. 2024, arXiv:2407.03297, table 1.
+    Source: Hang et al. 2024, arXiv:2407.03297, table 1, with its mean 0 and spread 0.5, the defaults of ComfyUI's
+    schedule of that name too.
     """
     off = 0.5 - torch.linspace(0, 1, span.steps, dtype=torch.float64)
-    log_sigma = -LAPLACE_SPREAD * off.sign() * (1 - 2 * off.abs() + 1e-5).log()
+    log_sigma = -LAPLACE_SPREAD * off.sign() * (1 - 2 * off.abs() + LAPLACE_EDGE).log()
     return _ended(log_sigma.exp().clamp(span.low, span.high))
 
 
 def linear_quadratic(span: Span) -> Tensor:
-    """Remove little noise evenly in the first half of the steps, then quadratically more.
+    """Remove little noise evenly in the first half of the steps, then quadratically more; smooth where they meet.
 
-    Source: Polyak et al. 2024, arXiv:2410.13720, section 3.4.2; in the closed form of Genmo's Mochi.
+    Source: Polyak et al. 2024, arXiv:2410.13720, section 3.4.2; half of the steps and 0.025 as in Genmo's Mochi.
     """
     n, half = span.steps, span.steps // 2
     if half == 0:
         return torch.tensor([span.high, 0.0])
-    rest, gap = n - half, half - LINEAR_PART_ENDS_AT * n
-    a = gap / (half * rest**2)
-    b = LINEAR_PART_ENDS_AT / half - 2 * gap / rest**2
-    removed = [LINEAR_PART_ENDS_AT * i / half if i < half else a * i * i + b * i + a * half**2 for i in range(n)]
-    return _ended(span.high * (1 - torch.tensor(removed, dtype=torch.float64)))
+    i = torch.arange(n, dtype=torch.float64)
+    even = LINEAR_PART_ENDS_AT / half
+    rest = (1 - even * n) * ((i - half).clamp(min=0) / (n - half)) ** 2
+    return _ended(span.high * (1 - even * i - rest))
 
 
 SCHEDULES: tuple[Schedule, ...] = (
@@ -174,7 +181,10 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule(name="sgm_uniform", label="SGM Uniform", build=sgm_uniform, aliases=("SGMUniform",), needs_model=True),
     Schedule(name="kl_optimal", label="KL Optimal", build=kl_optimal),
     Schedule(
-        name="align_your_steps", label="Align Your Steps", build=partial(from_table, tables.AYS_11, tables.AYS_11_SDXL)
+        name="align_your_steps",
+        label="Align Your Steps",
+        build=partial(from_table, tables.AYS_11, tables.AYS_11_SDXL),
+        aliases=("Align Your Steps 11", "align_your_steps_11"),
     ),
     Schedule(name="simple", label="Simple", build=simple, needs_model=True),
     Schedule(name="normal", label="Normal", build=normal, needs_model=True),

@@ -76,3 +76,47 @@ def test_automatic_is_the_samplers_default():
     assert torch.equal(automatic, sigmas_for(schedule_named("Karras"), sampler_named("Euler"), 10, TABLE, options))
     uniform = sigmas_for(AUTOMATIC, sampler_named("Euler"), 10, TABLE, options)
     assert torch.equal(uniform, sigmas_for(schedule_named("Uniform"), sampler_named("LMS"), 10, TABLE, options))
+
+
+@pytest.mark.parametrize(
+    ("sdxl", "timesteps"),
+    [
+        (False, [999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0]),
+        (True, [999, 845, 730, 587, 443, 310, 193, 116, 53, 13, 0]),
+    ],
+)
+def test_align_your_steps_has_the_published_timesteps(sdxl, timesteps):
+    sigmas = build_sigmas(schedule_named("Align Your Steps"), 11, TABLE, ScheduleOptions(), sdxl=sdxl)
+    torch.testing.assert_close(sigmas[:-1], TABLE.sigmas[timesteps], rtol=0.005, atol=0.002)
+    assert schedule_named("Align Your Steps 11") is schedule_named("Align Your Steps")
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 10, 30])
+def test_turbo_is_the_trailing_spacing(steps):
+    sigmas = build_sigmas(schedule_named("Turbo"), steps, TABLE, ScheduleOptions(), sdxl=False)
+    timesteps = torch.arange(1000, 0, -1000 / steps, dtype=torch.float64).round().long() - 1
+    assert torch.equal(sigmas[:-1], TABLE.sigmas[timesteps])
+    assert sigmas[0] == TABLE.sigmas[-1]
+
+
+def test_laplace_has_the_quantiles_of_the_distribution():
+    from scipy.stats import laplace
+
+    sigmas = build_sigmas(schedule_named("Laplace"), 9, TABLE, ScheduleOptions(), sdxl=False)
+    quantiles = laplace.isf(torch.linspace(0, 1, 9, dtype=torch.float64)[1:-1].numpy(), scale=0.5)
+    torch.testing.assert_close(sigmas[1:-2].log(), torch.tensor(quantiles).float(), rtol=0, atol=1e-4)
+    assert (sigmas[0], sigmas[-2]) == pytest.approx((TABLE.sigma_max, TABLE.sigma_min))
+
+
+@pytest.mark.parametrize("steps", [2, 9, 20])
+def test_linear_quadratic_is_smooth(steps):
+    half = steps // 2
+    left = build_sigmas(schedule_named("Linear Quadratic"), steps, TABLE, ScheduleOptions(), sdxl=False).double()
+    removed = 1 - left / TABLE.sigma_max
+    assert float(removed[half]) == pytest.approx(0.025, rel=1e-4)
+    assert removed[: half + 1].diff() == pytest.approx([0.025 / half] * half, rel=1e-3)
+    bends = removed.diff().diff()[half:] if half > 1 else torch.zeros(0)
+    assert bends == pytest.approx([float(bends[0])] * len(bends) if len(bends) else [], rel=1e-3)
+    if half > 1:
+        # The parabola leaves along the line: its first bend is half of the others.
+        assert float(removed.diff().diff()[half - 1]) == pytest.approx(float(bends[0]) / 2, rel=1e-3)
