@@ -195,10 +195,13 @@ class Kept:
 
     def __init__(self, guide: Guide, mask: LatentMask, *, before: bool) -> None:
         self._guide, self._mask, self._before = guide, mask, before and mask.soft is None
+        self._timesteps = before
         self._shift = torch.zeros(())
+        self._sigma = torch.zeros(())
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
+        self._sigma = sigma
         if not self._before:
             return self._mask.over_estimate(self._guide(x, sigma), sigma)
         # The kept latent enters without noise, on the variance-preserving scale; the estimate of the noise is what
@@ -210,7 +213,9 @@ class Kept:
 
     def unconditional(self) -> Tensor:
         """Return the estimate without the prompt from the latest call, [B, C, h, w]."""
-        return self._guide.unconditional() + self._shift
+        found = self._guide.unconditional()
+        # The others step along this estimate too, so what is kept has to be in it as well.
+        return found + self._shift if self._timesteps else self._mask.over_estimate(found, self._sigma)
 
 
 def _second(image: ImagePlan) -> ImagePlan:
