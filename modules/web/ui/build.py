@@ -25,11 +25,11 @@ from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
 from modules.web.ui.page import Page
 from modules.web.ui.routes import PREFIX
-from modules.web.ui.tabs import pnginfo, queue, settings, txt2img
+from modules.web.ui.tabs import img2img, pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool
 
 TITLE = "Stable Diffusion"
-TABS: tuple[Tab, ...] = (txt2img.TAB, pnginfo.TAB, queue.TAB, settings.TAB)
+TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, queue.TAB, settings.TAB)
 """In the order in which they are shown."""
 MAX_QUICK = 20
 """Settings offered at the top of the page."""
@@ -83,7 +83,8 @@ def build(context: UiContext) -> gr.Blocks:
                     made[tab.id] = tab.build(context, made)
         gr.HTML(footer(context), elem_id="footer")
         refresh(page.load)
-        _native_size(context, page, quick.get("sd_model_checkpoint"), made["txt2img"].controls)
+        for tab in (txt2img.TAB.id, img2img.TAB.id):
+            _native_size(context, page, quick.get("sd_model_checkpoint"), made[tab].controls)
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
 

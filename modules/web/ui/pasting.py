@@ -17,6 +17,7 @@ from modules.web.ui.choices import NO_CHECKPOINT, SAME_CHECKPOINT, SAME_SAMPLER,
 from modules.web.ui.values import (
     ENABLE_HIRES,
     ENABLE_REFINER,
+    ENABLE_SOFT,
     IMG2IMG,
     MASK_BLUR,
     OVERRIDES,
@@ -136,6 +137,7 @@ def _settle_checkpoint(values: dict[str, Any], name: str, none: str, services: S
 
 def _settle_mask(values: dict[str, Any], parsed: Mapping[str, Any]) -> tuple[str, ...]:
     """Read what a text says in words about a mask."""
+    values[ENABLE_SOFT] = str(parsed.get("Soft inpainting enabled")) == "True"
     for key, name in (
         ("Mask mode", "inpainting_mask_invert"),
         ("Masked content", "inpainting_fill"),

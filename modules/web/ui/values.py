@@ -8,23 +8,24 @@ from typing import Any
 
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec
+from modules.domain.request import Generation, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec, SoftSpec
 from modules.settings.coerce import coerce
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.snapshot import Snapshot, declarations
 from modules.web.rest.build import build
-from modules.web.rest.parts import hires_of, refiner_of
+from modules.web.rest.parts import NOTHING
 from modules.web.rest.translate import check_checkpoint, without_controls
 from modules.web.services import Services
 
 TXT2IMG, IMG2IMG = "txt2img", "img2img"
 PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType({
     TXT2IMG: (Generation, HiresSpec, RefinerSpec),
-    IMG2IMG: (Generation, InitSpec, MaskSpec, RefinerSpec),
+    IMG2IMG: (Generation, InitSpec, MaskSpec, SoftSpec, RefinerSpec),
 })  # fmt: skip
 """Of which dataclasses the controls of a tab are."""
 PROMPTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
 SUBSEED_SHOW, ENABLE_HIRES, ENABLE_REFINER = "subseed_show", "enable_hr", "enable_refiner"
+ENABLE_SOFT = "enable_soft_inpainting"
 OVERRIDES = "override_settings"
 MASK_BLUR = "mask_blur"
 """One control for both directions."""
@@ -61,6 +62,7 @@ def switched_off(values: Mapping[str, Any]) -> frozenset[str]:
         (SUBSEED_SHOW, EXTRA_SEED),
         (ENABLE_HIRES, names_of(HiresSpec) if ENABLE_HIRES in values else frozenset[str]()),
         (ENABLE_REFINER, names_of(RefinerSpec)),
+        (ENABLE_SOFT, names_of(SoftSpec)),
     )
     return frozenset(name for switch, names in switches if not values.get(switch) for name in names)
 
@@ -120,17 +122,27 @@ def started_from(pictures: GivenPictures, typed: Mapping[str, Any], values: Mapp
         both = (
             {} if blur is None else {name: typed_value(IMG2IMG, name, blur) for name in ("mask_blur_x", "mask_blur_y")}
         )
-        parts["mask"] = build(MaskSpec, {**typed, **both}, {"image": pictures.mask})
+        soft = build(SoftSpec, typed) if values.get(ENABLE_SOFT) else None
+        parts["mask"] = build(MaskSpec, {**typed, **both}, {"image": pictures.mask, "soft": soft})
     return parts
 
 
-def _hires(typed: Mapping[str, Any], services: Services) -> HiresSpec | None:
-    defaults = {item.name: item.default for item in walk_params(HiresSpec)}
-    return hires_of({**defaults, **typed, ENABLE_HIRES: True}, services.knows_checkpoint)
+def _hires(typed: Mapping[str, Any], services: Services) -> HiresSpec:
+    _check_checkpoint(typed, "hr_checkpoint_name", services)
+    return build(HiresSpec, typed)
 
 
 def _refiner(typed: Mapping[str, Any], services: Services) -> RefinerSpec | None:
-    return refiner_of({"refiner_checkpoint": None, **typed}, services.knows_checkpoint)
+    if typed.get("refiner_checkpoint") in NOTHING:
+        return None
+    _check_checkpoint(typed, "refiner_checkpoint", services)
+    return build(RefinerSpec, typed)
+
+
+def _check_checkpoint(typed: Mapping[str, Any], field: str, services: Services) -> None:
+    name = typed.get(field)
+    if name not in NOTHING and not services.knows_checkpoint(str(name)):
+        raise UnknownName("Checkpoint", str(name), field=field)
 
 
 def typed_value(tab: str, name: str, value: Any) -> Any:

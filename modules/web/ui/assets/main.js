@@ -6,7 +6,7 @@ import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
 import * as tokens from "./tokens.js";
 
-const TABS = ["txt2img"];
+const TABS = ["txt2img", "img2img"];
 const jobs = Object.fromEntries(TABS.map((tab) => [tab, new Jobs(tab)]));
 
 function openTab(id) {
@@ -20,6 +20,12 @@ window.webui = {
   wanted: (tab) => jobs[tab].takeWanted(),
   interrupt: (tab) => jobs[tab].end("cancel"),
   skip: (tab) => jobs[tab].end("skip"),
+  submit: (tab) => {
+    const front = document.querySelector(`#mode_${tab} [role=tab][aria-selected=true]`);
+    const source = front?.id.replace(`${tab}_`, "").replace("_tab-button", "") ?? tab;
+    byId(`${tab}_submit_${source}`)?.click();
+  },
+  openSource: (source) => byId(`img2img_${source}_tab-button`)?.click(),
   restore: (tab) => jobs[tab].restore(),
   showJob: (tab, id) => {
     openTab(tab);

@@ -79,7 +79,7 @@ async function fill(shelf, job) {
   }
   if (end.images.length > MOST_PICTURES) shelf.append(el("span", {}, `and ${end.images.length - MOST_PICTURES} more`));
   if (end.images.length > 0) {
-    shelf.append(el("button", { type: "button", onclick: () => window.webui.showJob("txt2img", job.id) }, "Show"));
+    shelf.append(el("button", { type: "button", onclick: () => window.webui.showJob(job.kind, job.id) }, "Show"));
   }
 }
 

@@ -1,0 +1,114 @@
+"""Pictures from pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from modules.domain.param import walk_params
+from modules.domain.request import SoftSpec
+from modules.web.ui.choices import lists_of
+from modules.web.ui.context import UiContext
+from modules.web.ui.controls import Controls
+from modules.web.ui.tabs import generation
+from modules.web.ui.tabs.generation_events import connect
+from modules.web.ui.tabs.img2img_events import connect_img2img
+from modules.web.ui.tabs.sources import MASK_ALPHA, SOURCES
+from modules.web.ui.tabs.tab import Made, Tab, tool
+from modules.web.ui.values import ENABLE_SOFT, IMG2IMG, MASK_BLUR
+
+MOST_BLUR = 64
+
+
+def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
+    """Build the tab."""
+    controls = Controls(IMG2IMG, lists_of(context.services))
+    actions = generation.top(controls)
+    with gr.Row(elem_classes=["workspace"]):
+        with gr.Column(elem_id=f"{IMG2IMG}_settings", elem_classes=["settings-column"], min_width=320):
+            pictures = _pictures()
+            mask = _mask(controls)
+            controls.add("resize_mode", elem_id="resize_mode")
+            generation.sampling(controls)
+            generation.refiner(controls)
+            sizes = _sizes(controls)
+            with gr.Row():
+                controls.add("cfg_scale")
+                controls.add("denoising_strength")
+            seeds = generation.seeds(controls)
+            generation.overrides(controls)
+        with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
+            results = generation.results(IMG2IMG)
+    parts = {**actions, **pictures, **mask, **sizes, **seeds, **results}
+    connect(context, controls, parts)
+    connect_img2img(context, controls, parts)
+    return Made(controls=dict(controls.made), parts=parts)
+
+
+def _pictures() -> dict[str, Any]:
+    """Build the inner tabs; the components of each are under its id."""
+    found: dict[str, Any] = {}
+    with gr.Tabs(elem_id=f"mode_{IMG2IMG}"):
+        for source in SOURCES:
+            with gr.Tab(source.label, id=source.id, elem_id=source.tab_id) as tab:
+                found[f"tab_{source.id}"] = tab
+                found[source.id] = source.build()
+                if source.copies:
+                    found[f"copy_{source.id}"] = _copy_buttons(source.id)
+    for source in SOURCES:
+        found[f"submit_{source.id}"] = gr.Button(
+            source.label, visible="hidden", elem_id=f"{IMG2IMG}_submit_{source.id}"
+        )
+    return found
+
+
+def _copy_buttons(here: str) -> dict[str, gr.Button]:
+    with gr.Row(elem_id=f"{IMG2IMG}_copy_from_{here}", elem_classes=["copy-row"]):
+        gr.HTML("Copy picture to:", elem_classes=["row-label"], apply_default_css=False)
+        return {
+            one.id: gr.Button(one.label, size="sm", min_width=60, elem_id=f"{IMG2IMG}_copy_{here}_to_{one.id}")
+            for one in SOURCES
+            if one.copies and one.id != here
+        }
+
+
+def _mask(controls: Controls) -> dict[str, Any]:
+    with gr.Column(visible=False, elem_id="inpaint_controls") as box:
+        with gr.Row():
+            blur = gr.Slider(0, MOST_BLUR, value=4, step=1, label="Mask blur", elem_id=f"{IMG2IMG}_mask_blur")
+            controls.keep(MASK_BLUR, blur)
+            alpha = gr.Slider(
+                0, 100, value=0, step=1, label="Mask transparency", visible=False, elem_id=f"{IMG2IMG}_mask_alpha"
+            )
+            controls.keep(MASK_ALPHA, alpha)
+        controls.add("inpainting_mask_invert")
+        controls.add("inpainting_fill")
+        with gr.Row():
+            controls.add("inpaint_full_res")
+            controls.add("inpaint_full_res_padding")
+        with generation.switched(controls, ENABLE_SOFT, "Soft inpainting", "soft_inpainting_enabled"):
+            names = [item.name for item in walk_params(SoftSpec)]
+            for left, right in zip(names[::2], names[1::2], strict=True):
+                with gr.Row():
+                    controls.add(left)
+                    controls.add(right)
+    return {"mask_box": box, "mask_alpha": alpha}
+
+
+def _sizes(controls: Controls) -> dict[str, Any]:
+    with gr.Row(elem_classes=["size-row"]):
+        with gr.Column(scale=4, min_width=160), gr.Tabs(elem_id=f"{IMG2IMG}_tabs_resize"):
+            with gr.Tab("Resize to", elem_id=f"{IMG2IMG}_tab_resize_to") as resize_to, gr.Row():
+                swap = generation.size(controls)
+                detect = tool("📐", f"{IMG2IMG}_detect_image_size_btn")
+            with gr.Tab("Resize by", elem_id=f"{IMG2IMG}_tab_resize_by") as resize_by:
+                scale = gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id=f"{IMG2IMG}_scale")
+                note = gr.HTML("", elem_id=f"{IMG2IMG}_scale_resolution_preview")
+        generation.batch(controls)
+    return {
+        **swap, "detect": detect, "resize_to": resize_to, "resize_by": resize_by, "scale": scale, "scale_note": note,
+        "by_scale": gr.State(False), "source": gr.State(SOURCES[0].id), "source_sizes": gr.State({}),
+    }  # fmt: skip
+
+
+TAB = Tab(id=IMG2IMG, label="img2img", build=build)

@@ -1,0 +1,139 @@
+"""Where the picture of img2img comes from: one inner tab for each way."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from modules.domain.request import ImageRef
+from modules.imaging.open import ImageLimits
+from modules.web.ui import drawings
+from modules.web.ui.values import MASK_BLUR, GivenPictures
+
+HEIGHT = 480
+MASK_COLOUR = "#ffffff"
+COLOURS = ["#000000", "#ffffff", "#cc3232", "#f97316", "#facc15", "#32cc70", "#3270cc", "#7c3aed"]
+MASK_ALPHA = "mask_alpha"
+"""Control of the inpaint sketch: percent by which the mask is weakened."""
+
+Values = Mapping[str, Any]
+Read = Callable[[Sequence[Any], Sequence[Any], Values, ImageLimits], GivenPictures]
+"""Makes pictures of the components, their raw values, and the values of the controls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One way to give img2img a picture."""
+
+    id: str
+    label: str
+    build: Callable[[], tuple[Any, ...]]
+    """Makes its components; the first one holds the picture."""
+    read: Read
+    masked: bool = False
+    """Whether the controls of masks are shown."""
+    drawn: bool = False
+    """Whether what is drawn on the picture belongs to it."""
+    copies: bool = True
+    """Whether its picture can be copied to the others, and theirs to it."""
+
+    @property
+    def tab_id(self) -> str:
+        """Element id of its inner tab."""
+        return f"img2img_{self.id}_tab"
+
+
+def picture_of(editor: Any, raw: Any, limits: ImageLimits, *, drawn: bool) -> bytes:
+    """Return the picture of a component as one file.
+
+    Args:
+        editor: an image or an image editor.
+        raw: its value.
+        limits: of pictures.
+        drawn: whether what is drawn on it belongs to it.
+
+    Raises:
+        InvalidRequest: there is no picture.
+    """
+    if not isinstance(editor, gr.ImageEditor):
+        return drawings.given(drawings.file_of(raw), limits)
+    drawing = drawings.drawing_of(editor, raw)
+    below = drawings.given(drawing.background, limits)
+    return drawings.given(drawing.composite or below, limits) if drawn else below
+
+
+def _picture(elem_id: str, label: str) -> gr.Image:
+    return gr.Image(
+        label=label, type="filepath", format="png", image_mode=None, sources=["upload", "clipboard"], elem_id=elem_id,
+        height=HEIGHT, interactive=True, buttons=["fullscreen"],
+    )  # fmt: skip
+
+
+def _editor(elem_id: str, label: str, brush: gr.Brush) -> gr.ImageEditor:
+    return gr.ImageEditor(
+        label=label, type="filepath", format="png", sources=["upload", "clipboard"], brush=brush, layers=False,
+        transforms=[], elem_id=elem_id, height=HEIGHT, interactive=True, buttons=["fullscreen"],
+    )  # fmt: skip
+
+
+def _mask_brush() -> gr.Brush:
+    return gr.Brush(colors=[(MASK_COLOUR, 0.8)], default_color=(MASK_COLOUR, 0.8), color_mode="fixed")
+
+
+def _colour_brush() -> gr.Brush:
+    return gr.Brush(colors=[*COLOURS], default_color=COLOURS[2])
+
+
+def _whole(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
+    return GivenPictures(images=(ImageRef.of(picture_of(components[0], raw[0], limits, drawn=True)),))
+
+
+def _inpainted(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
+    drawing = drawings.drawing_of(components[0], raw[0])
+    picture = drawings.given(drawing.background, limits)
+    mask = drawings.drawn_mask(drawing, limits).point([0] + [255] * 255)
+    return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(drawings.png(mask)))
+
+
+def _sketched(components: Sequence[Any], raw: Sequence[Any], values: Values, limits: ImageLimits) -> GivenPictures:
+    picture, mask = drawings.sketched(
+        drawings.drawing_of(components[0], raw[0]), blur=_number(values.get(MASK_BLUR)),
+        transparency=_number(values.get(MASK_ALPHA)), limits=limits,
+    )  # fmt: skip
+    return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
+
+
+def _uploaded(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
+    picture = drawings.given(drawings.file_of(raw[0]), limits)
+    mask = drawings.given(drawings.file_of(raw[1]), limits, "mask")
+    return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+SOURCES: tuple[Source, ...] = (
+    Source(id="img2img", label="img2img", build=lambda: (_picture("img2img_image", "Picture"),), read=_whole),
+    Source(
+        id="sketch", label="Sketch", read=_whole, drawn=True,
+        build=lambda: (_editor("img2img_sketch", "Picture to draw on", _colour_brush()),),
+    ),
+    Source(
+        id="inpaint", label="Inpaint", read=_inpainted, masked=True,
+        build=lambda: (_editor("img2maskimg", "Picture to paint a mask on", _mask_brush()),),
+    ),
+    Source(
+        id="inpaint_sketch", label="Inpaint sketch", read=_sketched, masked=True, drawn=True,
+        build=lambda: (_editor("inpaint_sketch", "Picture to draw over", _colour_brush()),),
+    ),
+    Source(
+        id="inpaint_upload", label="Inpaint upload", read=_uploaded, masked=True, copies=False,
+        build=lambda: (
+            _picture("img_inpaint_base", "Picture"),
+            _picture("img_inpaint_mask", "Mask: white is repainted"),
+        ),
+    ),
+)  # fmt: skip
+"""In the order in which they are shown."""
