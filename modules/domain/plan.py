@@ -122,6 +122,14 @@ class ImageOptions:
     """How much of the masked part an inpainting model does not get to see."""
     return_mask: bool = False
     return_mask_composite: bool = False
+    save_mask: bool = False
+    save_mask_composite: bool = False
+    save_uncorrected: bool = False
+    """Save each picture also as it was before the correction of its colours."""
+    save_first_pass: bool = False
+    """Save each picture also as it was before the hires pass."""
+    save_init: bool = False
+    """Keep the pictures that a run starts from, and tell their hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +232,18 @@ class Plan:
 
     @property
     def num_runs(self) -> int:
-        """How often the sampler runs: once or, with a hires pass, twice for each batch."""
-        return self.num_batches * (2 if self.hires else 1)
+        """How often the sampler runs."""
+        return self.num_batches * self.runs_per_batch
+
+    @property
+    def runs_per_batch(self) -> int:
+        """Once or, with a hires pass over what a first pass made, twice."""
+        return 2 if self.hires and not self.first_given else 1
+
+    @property
+    def first_given(self) -> bool:
+        """Whether a picture came in place of a first pass."""
+        return self.request.hires is not None and self.request.hires.first_image is not None
 
     @property
     def size(self) -> Size:

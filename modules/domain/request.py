@@ -204,6 +204,8 @@ class MaskSpec:
     )  # fmt: skip
     invert: int = param(0, label="Mask mode", api="inpainting_mask_invert", ge=0, le=1, elem_id="_mask_mode")
     """1 repaints what is not masked."""
+    latent: ImageRef | None = None
+    """Where the latent is repainted and filled, when that is not where the picture shows what was painted."""
     soft: SoftSpec | None = None
     """Repaint grey parts by a share; `rounded` then does not matter."""
 
@@ -258,6 +260,8 @@ class HiresSpec:
         "", label="Hires negative prompt", api="hr_negative_prompt", infotext="Hires negative prompt",
         elem_id="hires_neg_prompt",
     )  # fmt: skip
+    first_image: ImageRef | None = None
+    """Enlarge this picture, of the size of the request, instead of making one first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

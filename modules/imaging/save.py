@@ -39,6 +39,8 @@ class _Task:
     settings: Snapshot
     grid: bool
     now: datetime
+    suffix: str = ""
+    """Ends the name of the file."""
 
 
 class Output:
@@ -57,7 +59,15 @@ class Output:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="output")
 
     def submit(
-        self, image: Image.Image, infotext: str, plan: Plan, image_plan: ImagePlan, settings: Snapshot, *, save: bool
+        self,
+        image: Image.Image,
+        infotext: str,
+        plan: Plan,
+        image_plan: ImagePlan,
+        settings: Snapshot,
+        *,
+        save: bool,
+        suffix: str = "",
     ) -> Future[Produced]:
         """Encode a picture, and write it if asked to.
 
@@ -70,6 +80,7 @@ class Output:
             image_plan: the picture in that run.
             settings: of the job.
             save: whether to write a file.
+            suffix: ends the name of the file, such as -mask.
         """
         task = _Task(
             image=image,
@@ -79,6 +90,7 @@ class Output:
             settings=settings,
             grid=False,
             now=datetime.now(),
+            suffix=suffix,
         )
         return self._worker.submit(self._produce, task, save)
 
@@ -96,6 +108,28 @@ class Output:
             now=datetime.now(),
         )
         return self._worker.submit(self._produce, task, save)
+
+    def keep(self, image: Image.Image, name: str, settings: Snapshot) -> Future[Path]:
+        """Write a picture that a run started from, unless it was kept before.
+
+        The future raises `StorageFault` or `PathRefused` when that fails.
+
+        Args:
+            image: RGB or RGBA.
+            name: of the file, without extension.
+            settings: of the job.
+        """
+        return self._worker.submit(self._keep, image, name, settings)
+
+    def _keep(self, image: Image.Image, name: str, settings: Snapshot) -> Path:
+        folder = self._folders.resolve(settings.paths.outdir_init_images or "outputs/init-images")
+        saving = settings.saving
+        encoded = encode(image, saving.samples_format, None, quality=saving.jpeg_quality, lossless=saving.webp_lossless)
+        path = folder / f"{safe_name(name)}.{encoded.format}"
+        if not path.exists():
+            atomic.make_folder(folder)
+            atomic.write(path, encoded.data)
+        return path
 
     def close(self) -> None:
         """Finish what was submitted and stop."""
@@ -126,9 +160,11 @@ class Output:
         atomic.make_folder(folder)
         decoration = _decoration(task, facts)
         if task.settings.saving.save_images_add_number or not decoration or task.grid:
-            path = self._numbered(folder, "grid" if task.grid else "", decoration, encoded)
+            path = self._numbered(folder, "grid" if task.grid else "", decoration + task.suffix, encoded)
         else:
-            path = self._unnumbered(folder, decoration, encoded, task.settings.saving.save_images_replace_action)
+            path = self._unnumbered(
+                folder, decoration + task.suffix, encoded, task.settings.saving.save_images_replace_action
+            )
         stem = path.name.removesuffix(f".{encoded.format}")
         if task.settings.infotext.save_txt and task.infotext:
             atomic.write(folder / f"{stem}.txt", task.infotext + "\n")
@@ -137,7 +173,8 @@ class Output:
 
     def _numbered(self, folder: Path, base: str, decoration: str, encoded: Encoded) -> Path:
         with self._numbering.reserve(folder, base) as reserved:
-            name = f"{reserved.text}-{decoration}" if decoration else reserved.text
+            joint = "" if not decoration or decoration.startswith("-") else "-"
+            name = f"{reserved.text}{joint}{decoration}"
             try:
                 reserved.temp.write_bytes(encoded.data)
             except OSError as error:

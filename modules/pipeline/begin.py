@@ -58,6 +58,8 @@ class Begin:
     mask: LatentMask | None = None
     extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
     """Further inputs of the network, each [B, ...]."""
+    pictures: tuple[Image.Image, ...] = ()
+    """What the latent was encoded from, where a first pass is left out."""
 
 
 def begin_on(session: Session, plan: Plan, canvas: Canvas) -> Begin:
@@ -67,8 +69,10 @@ def begin_on(session: Session, plan: Plan, canvas: Canvas) -> Begin:
         latent = torch.cat([encoded(session, picture, plan) for picture in pictures])
         if plan.request.init and plan.request.init.resize_mode == LATENT:
             latent = F.interpolate(latent, size=latent_size(session.model, plan), mode="bilinear")
-        extras = seen_of(session, plan, pictures, canvas.mask, latent.shape[-2:])
         size = plan.request.batch.size
+        if plan.first_given:
+            return Begin(latent=repeated(latent, size), pictures=canvas.pictures * size)
+        extras = seen_of(session, plan, pictures, canvas.mask, latent.shape[-2:])
         latent, extras = repeated(latent, size), {name: repeated(value, size) for name, value in extras.items()}
         return _masked(session.model, plan, canvas, latent, extras)
 
@@ -133,7 +137,8 @@ def for_batch(begin: Begin, batch: BatchPlan) -> Begin:
     if begin.latent.shape[0] == count:
         return begin
     mask = begin.mask
-    return Begin(
+    return replace(
+        begin,
         latent=begin.latent[:count],
         mask=replace(mask, clean=mask.clean[:count]) if mask else None,
         extras={name: value[:count] for name, value in begin.extras.items()},
@@ -144,7 +149,7 @@ def _masked(model: Model, plan: Plan, canvas: Canvas, latent: Tensor, extras: Ma
     spec = plan.request.mask
     if canvas.mask is None or spec is None:
         return Begin(latent=latent, extras=extras)
-    small = canvas.mask.convert("RGB").resize((latent.shape[3], latent.shape[2])).getchannel(0)
+    small = (canvas.latent_mask or canvas.mask).convert("RGB").resize((latent.shape[3], latent.shape[2])).getchannel(0)
     repaint = torch.from_numpy(np.asarray(small, dtype=np.float32) / 255)[None, None].to(latent)
     repaint = repaint.round() if spec.binary else repaint
     if spec.fill == LATENT_NOISE:

@@ -1,5 +1,6 @@
 """The pictures a run starts from, made ready: sized, cropped, masked, filled."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from modules.domain.request import ImageRef, InitSpec, MaskSpec, Size, SoftSpec
 from modules.imaging import mask as masks
 from modules.imaging.colour import with_colours_of
 from modules.imaging.open import ImageLimits, open_image
-from modules.imaging.resize import FILL, LATENT, Box, flatten, paste_back, resize
+from modules.imaging.resize import FILL, LATENT, STRETCH, Box, flatten, paste_back, resize
 
 BLUR_FILL, ORIGINAL, LATENT_NOISE, LATENT_NOTHING = range(4)
 CONTENT = {BLUR_FILL: "fill", LATENT_NOISE: "latent noise", LATENT_NOTHING: "latent nothing"}
@@ -28,6 +29,10 @@ class Canvas:
     """RGB; at the size of the run unless the latent is resized."""
     mask: Image.Image | None = None
     """Mode L or RGB, of the run's size; white is repainted."""
+    latent_mask: Image.Image | None = None
+    """Where the latent is repainted, of the run's size; None where `mask` says."""
+    received: tuple[Image.Image, ...] = ()
+    """The pictures as they came, when they are to be kept."""
     overlays: tuple[Image.Image, ...] = ()
     """RGBA: what is laid over the results."""
     originals: tuple[Image.Image, ...] = ()
@@ -78,7 +83,7 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
     """
     init = plan.request.init
     if init is None:
-        return None
+        return _instead_of_first_pass(plan, limits)
     if not init.images:
         raise InvalidRequest("Init image not found", field="init_images")
     if len(init.images) not in (1, plan.request.batch.size):
@@ -86,6 +91,27 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
             f"{len(init.images)} init images for a batch of {plan.request.batch.size}", field="init_images"
         )
     opened = [_open(ref, limits, "init_images") for ref in init.images]
+    canvas = _canvas(plan, init, opened, limits)
+    if not plan.image.save_init:
+        return canvas
+    return replace(canvas, received=tuple(opened), facts={**canvas.facts, "Init image hash": pixel_hash(opened[-1])})
+
+
+def _instead_of_first_pass(plan: Plan, limits: ImageLimits) -> Canvas | None:
+    """Open the picture that a hires pass enlarges without making one first."""
+    spec, size = plan.request.hires, plan.main.size
+    if spec is None or spec.first_image is None:
+        return None
+    picture = flatten(_open(spec.first_image, limits, "firstpass_image"), plan.image.background)
+    return Canvas(pictures=(resize(picture, size.width, size.height),))
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Return the hash that names a kept picture and is told in infotexts: MD5 of the pixels, as in A1111."""
+    return hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
+
+
+def _canvas(plan: Plan, init: InitSpec, opened: list[Image.Image], limits: ImageLimits) -> Canvas:
     try:
         pictures = [flatten(image, plan.image.background) for image in opened]
     except ValueError as error:
@@ -94,13 +120,14 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
     if spec is None:
         return _plain(pictures, init, plan)
     mask = _mask(_open(spec.image, limits, "mask"), spec)
+    latent = _open(spec.latent, limits, "latent_mask").convert("L") if spec.latent else None
     if spec.only_masked:
         mask = resize(mask, *pictures[0].size) if mask.size != pictures[0].size else mask
         box = masks.region(mask, spec.padding)
         if box is None:
             return _plain(pictures, init, plan, notes=(BLANK_MASK,))
-        return _part(pictures, mask, box, spec, plan)
-    return _whole(pictures, mask, init, spec, plan)
+        return _part(pictures, mask, box, spec, plan, latent)
+    return _whole(pictures, mask, init, spec, plan, latent)
 
 
 def _open(ref: ImageRef, limits: ImageLimits, name: str) -> Image.Image:
@@ -119,17 +146,29 @@ def _plain(pictures: list[Image.Image], init: InitSpec, plan: Plan, notes: tuple
     return Canvas(pictures=sized, match_colours=plan.image.color_correction, notes=notes)
 
 
-def _whole(pictures: list[Image.Image], mask: Image.Image, init: InitSpec, spec: MaskSpec, plan: Plan) -> Canvas:
+def _whole(
+    pictures: list[Image.Image],
+    mask: Image.Image,
+    init: InitSpec,
+    spec: MaskSpec,
+    plan: Plan,
+    latent: Image.Image | None,
+) -> Canvas:
     """Work on the whole picture."""
-    size = plan.main.size
-    mask = resize(mask, size.width, size.height, 0 if init.resize_mode == LATENT else init.resize_mode).convert("L")
+    size, mode = plan.main.size, STRETCH if init.resize_mode == LATENT else init.resize_mode
+    mask = resize(mask, size.width, size.height, mode).convert("L")
     shown, sized = masks.widened(mask), [_sized(image, init, size) for image in pictures]
     first = sized[0]
     if shown.size != first.size:
         shown = resize(shown, first.width, first.height).convert("L")
+    latent = resize(latent, size.width, size.height, mode).convert("L") if latent else None
+    hole = mask if mask.size == first.size else shown
+    if latent:
+        hole = resize(latent, first.width, first.height).convert("L")
     return Canvas(
-        pictures=_filled(sized, mask if mask.size == first.size else shown, spec),
+        pictures=_filled(sized, hole, spec),
         mask=mask,
+        latent_mask=latent,
         overlays=tuple(masks.outside(image, shown) for image in sized) if plan.image.overlay else (),
         originals=tuple(sized) if spec.soft else (),
         shown_mask=shown,
@@ -138,17 +177,27 @@ def _whole(pictures: list[Image.Image], mask: Image.Image, init: InitSpec, spec:
     )
 
 
-def _part(pictures: list[Image.Image], mask: Image.Image, box: Box, spec: MaskSpec, plan: Plan) -> Canvas:
+def _part(
+    pictures: list[Image.Image],
+    mask: Image.Image,
+    box: Box,
+    spec: MaskSpec,
+    plan: Plan,
+    latent: Image.Image | None,
+) -> Canvas:
     """Work on the surroundings of the mask at the size of the run."""
     size, same = plan.main.size, [resize(image, *mask.size) for image in pictures]
     box = masks.in_proportion(box, (size.width, size.height), mask.size)
     close = resize(mask.crop(box), size.width, size.height, FILL).convert("L")
+    if latent:
+        latent = resize(resize(latent, *mask.size).crop(box), size.width, size.height, FILL).convert("L")
     crops = [resize(image.crop(box), size.width, size.height, FILL) for image in same]
     facts = {**_facts(spec), "Inpaint area": "Only masked", "Masked area padding": spec.padding}
     content = facts.pop("Masked content", None)
     return Canvas(
-        pictures=_filled(crops, close, spec),
+        pictures=_filled(crops, latent or close, spec),
         mask=close,
+        latent_mask=latent,
         overlays=tuple(masks.outside(image, mask) for image in same) if plan.image.overlay else (),
         originals=tuple(same) if spec.soft else (),
         shown_mask=mask,

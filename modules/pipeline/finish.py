@@ -1,6 +1,6 @@
 """From the final latent to finished pictures: decode, let extensions look, describe, encode and save."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -36,6 +36,8 @@ class Pending:
     """With the facts that only became known while sampling."""
     extra: bool = False
     """A mask or a cut-out that goes with the picture before it."""
+    shown: bool = True
+    """False for a file beside a picture that nobody wants to see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,15 +61,19 @@ class Finisher:
         save = save and (sampled.complete or self.ctx.settings.saving.save_incomplete_images)
         made: list[Pending] = []
         for position, (image, x) in enumerate(zip(batch.images, sampled.x, strict=True)):
+            if save and sampled.pictures:
+                first = Beside(image=sampled.pictures[position], suffix="-before-highres-fix")
+                made.append(self._beside(plan, image, first, save=save))
             canvas = self._canvas(sampled, position)
             made += self._one(model, plan, image, x, canvas=canvas, position=position, save=save)
         return made
 
     def outcome(self, pending: Sequence[Pending], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
         """Wait for encoding and saving and say what came of the job."""
-        images = tuple(replace(one.produced.result(), extra=one.extra) for one in pending)
+        made = tuple(replace(one.produced.result(), extra=one.extra) for one in pending)
+        images = tuple(image for image, one in zip(made, pending, strict=True) if one.shown)
         grid = self._grid([one.pixels for one in pending if not one.extra])
-        faults = [one.save_error for one in (*images, *([grid] if grid else [])) if one.save_error]
+        faults = [one.save_error for one in (*made, *([grid] if grid else [])) if one.save_error]
         for fault in dict.fromkeys(faults):
             self.ctx.note(fault)
         return Outcome(
@@ -109,17 +115,21 @@ class Finisher:
             x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan
         )
         painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
-        image, extras = _composed(plan, canvas, painted, position)
+        image, beside = _composed(plan, canvas, painted, position)
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
         future = self.output.submit(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
         future.add_done_callback(self._announce)
         pending = [Pending(pixels=ready.image, produced=future, plan=plan)]
-        for extra in extras:
-            future = self.output.submit(extra, "", plan, image_plan, self.ctx.settings, save=False)
-            pending.append(Pending(pixels=extra, produced=future, plan=plan, extra=True))
-        return pending
+        more = [self._beside(plan, image_plan, one, save=save) for one in beside if one.shown or save]
+        return [*pending, *more]
+
+    def _beside(self, plan: Plan, image_plan: ImagePlan, one: "Beside", *, save: bool) -> Pending:
+        save = save and one.suffix != ""
+        text = self.describe(plan, image_plan) if save else ""
+        future = self.output.submit(one.image, text, plan, image_plan, self.ctx.settings, save=save, suffix=one.suffix)
+        return Pending(pixels=one.image, produced=future, plan=plan, extra=True, shown=one.shown)
 
     def _grid(self, pictures: Sequence[Image.Image]) -> Produced | None:
         """Make the overview of all pictures when the request and the settings want one."""
@@ -138,22 +148,48 @@ class Finisher:
             self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Beside:
+    """A picture that goes with a result."""
+
+    image: Image.Image
+    suffix: str = ""
+    """Ends its file name; empty when it is not saved."""
+    shown: bool = False
+    """Whether it is returned."""
+
+
 def _composed(
     plan: Plan, canvas: Canvas | None, painted: Image.Image, position: int
-) -> tuple[Image.Image, list[Image.Image]]:
-    """Put a result onto the picture it was made on; also return the mask and the cut-out where they are wanted."""
+) -> tuple[Image.Image, list[Beside]]:
+    """Put a result onto the picture it was made on; also return what is wanted beside it."""
     if canvas is None:
         return painted, []
-    placed = canvas.placed(canvas.finish(painted, position), position)
-    image = canvas.overlaid(placed, position) if canvas.overlays else placed
-    extras: list[Image.Image] = []
-    if canvas.shown_mask is not None:
-        if plan.image.return_mask:
-            extras.append(canvas.shown_mask.convert("RGB"))
-        if plan.image.return_mask_composite:
-            mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
-            extras.append(cut_out(placed, mask))
-    return image, extras
+    beside: list[Beside] = []
+    if plan.image.save_uncorrected and canvas.match_colours:
+        beside.append(Beside(image=_laid(canvas, painted, position)[1], suffix="-before-color-correction"))
+    placed, image = _laid(canvas, canvas.finish(painted, position), position)
+    return image, [*beside, *_masks(plan, canvas, placed)]
+
+
+def _laid(canvas: Canvas, painted: Image.Image, position: int) -> tuple[Image.Image, Image.Image]:
+    """Return a result put back where it belongs, and that under the kept part of the original."""
+    placed = canvas.placed(painted, position)
+    return placed, canvas.overlaid(placed, position) if canvas.overlays else placed
+
+
+def _masks(plan: Plan, canvas: Canvas, placed: Image.Image) -> Iterator[Beside]:
+    """Yield the mask and what was painted under it, where they are wanted."""
+    if canvas.shown_mask is None:
+        return
+    wanted = plan.image
+    if wanted.return_mask or wanted.save_mask:
+        suffix = "-mask" if wanted.save_mask else ""
+        yield Beside(image=canvas.shown_mask.convert("RGB"), suffix=suffix, shown=wanted.return_mask)
+    if wanted.return_mask_composite or wanted.save_mask_composite:
+        suffix = "-mask-composite" if wanted.save_mask_composite else ""
+        mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
+        yield Beside(image=cut_out(placed, mask), suffix=suffix, shown=wanted.return_mask_composite)
 
 
 def vae_fallback(settings: Snapshot, model: Model) -> torch.dtype | None:

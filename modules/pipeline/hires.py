@@ -1,10 +1,11 @@
 """Between the two passes of a hires run: the first latent enlarged, ready to be noised again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,7 +48,20 @@ def check_upscaler(name: str) -> None:
         raise UnknownName("Upscaler", name, [*LATENT_MODES, *PLAIN_UPSCALERS], field="hr_upscaler")
 
 
-def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor) -> Begin:
+def decoded(session: Session, plan: Plan, x: Tensor) -> tuple[Image.Image, ...]:
+    """Decode what the first pass made with the model in use.
+
+    Args:
+        session: has the first pass's model in use.
+        plan: of the job.
+        x: [B, C, h, w].
+    """
+    with session.clock("decode"):
+        model, note = session.model, session.ctx.note
+        return tuple(to_pil(model.decode(row[None], tiling=plan.tiling, fallback=None, note=note)) for row in x)
+
+
+def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor, pictures: Sequence[Image.Image] = ()) -> Begin:
     """Enlarge the latent of the first pass and make the model of the second pass the one in use.
 
     Args:
@@ -55,15 +69,16 @@ def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor) -> Begin
         plan: of the job.
         hires: sizes, upscaler and model.
         x: [B, C, h, w].
+        pictures: the same decoded, RGB; only needed when the upscaler is no latent mode.
 
     Returns:
         The start of the second pass, cut to the wanted size.
     """
     mode = LATENT_MODES.get(hires.upscaler)
-    pictures = None if mode else [_resized(session, plan, hires, row[None]) for row in x]
     session.use(hires.model)
-    latent = _latent(session, hires, mode, x) if mode else _encoded(session, plan, pictures or [])
-    extras = _extras(session, plan, latent, pictures)
+    large = None if mode else [_resized(picture, hires) for picture in pictures]
+    latent = _latent(session, hires, mode, x) if mode else _encoded(session, plan, large or [])
+    extras = _extras(session, plan, latent, large)
     cut = {name: _cut(value, hires, session) for name, value in extras.items()}
     return Begin(latent=_cut(latent, hires, session), extras=cut)
 
@@ -74,11 +89,9 @@ def _latent(session: Session, hires: HiresPlan, mode: LatentMode, x: Tensor) -> 
     return F.interpolate(x, size=size, mode=mode.mode, antialias=mode.antialias)
 
 
-def _resized(session: Session, plan: Plan, hires: HiresPlan, x: Tensor) -> Tensor:
-    """Decode one latent and resize the picture; [1, 3, H, W] in -1..1."""
-    with session.clock("decode"):
-        decoded = session.model.decode(x, tiling=plan.tiling, fallback=None, note=session.ctx.note)
-    return to_tensor(plain(to_pil(decoded), hires.upscaled.width, hires.upscaled.height, hires.upscaler))
+def _resized(picture: Image.Image, hires: HiresPlan) -> Tensor:
+    """Resize a picture; [1, 3, H, W] in -1..1."""
+    return to_tensor(plain(picture, hires.upscaled.width, hires.upscaled.height, hires.upscaler))
 
 
 def _encoded(session: Session, plan: Plan, pictures: list[Tensor]) -> Tensor:

@@ -97,6 +97,7 @@ def noise_options(settings: Snapshot) -> NoiseOptions:
 def image_options(request: Generation, settings: Snapshot) -> ImageOptions:
     """Decide how runs on a picture begin and end: the request's noise multiplier, and settings."""
     chosen, asked = settings.img2img, request.init.noise_multiplier if request.init else None
+    saving = settings.saving
     return ImageOptions(
         fix_steps=chosen.img2img_fix_steps,
         noise_multiplier=_either(asked, chosen.initial_noise_multiplier),
@@ -107,6 +108,11 @@ def image_options(request: Generation, settings: Snapshot) -> ImageOptions:
         mask_weight=chosen.inpainting_mask_weight,
         return_mask=chosen.return_mask,
         return_mask_composite=chosen.return_mask_composite,
+        save_mask=saving.save_mask,
+        save_mask_composite=saving.save_mask_composite,
+        save_uncorrected=saving.save_images_before_color_correction,
+        save_first_pass=saving.save_images_before_highres_fix,
+        save_init=saving.save_init_img,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache, partial
 from threading import Event
 
-from modules.domain.errors import StorageFault
+from modules.domain.errors import PathRefused, StorageFault
 from modules.domain.plan import ImagePlan, Note, Plan
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
@@ -15,7 +15,7 @@ from modules.hooks.points import PlanMade
 from modules.imaging.infotext import infotext
 from modules.imaging.open import ImageLimits
 from modules.library.hashes import Cancelled
-from modules.pipeline.canvas import Canvas, canvas_of
+from modules.pipeline.canvas import Canvas, canvas_of, pixel_hash
 from modules.pipeline.finish import Finisher
 from modules.pipeline.generate import generate
 from modules.pipeline.plan import make_plan
@@ -37,6 +37,7 @@ def run(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
     if canvas:
         notes = (*plan.notes, *(Note(text=text) for text in canvas.notes))
         plan = replace(plan, infotext_extra={**canvas.facts, **plan.infotext_extra}, notes=notes)
+        _keep_received(shop, ctx, canvas)
     for note in plan.notes:
         ctx.note(note.text)
     ended = Event()
@@ -48,6 +49,15 @@ def run(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
             return generate(plan, canvas, ctx, shop, cache(finisher))
         finally:
             ended.set()
+
+
+def _keep_received(shop: Workshop, ctx: JobContext, canvas: Canvas) -> None:
+    """Keep the pictures that the run starts from; a full disk is no reason not to make pictures."""
+    for image in canvas.received:
+        try:
+            shop.output.keep(image, pixel_hash(image), ctx.settings).result()
+        except (StorageFault, PathRefused) as fault:
+            ctx.note(str(fault))
 
 
 def image_limits(api: Api) -> ImageLimits:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from PIL import Image
 from torch import Tensor
 
 from modules.domain.events import Progressed, Stage
-from modules.domain.plan import BatchPlan, Plan
+from modules.domain.plan import BatchPlan, HiresPlan, Plan
 from modules.domain.request import Size
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
 from modules.pipeline.begin import EDITING, INPAINTING, Begin, LatentMask, for_batch
 from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
-from modules.pipeline.hires import enlarged
+from modules.pipeline.hires import LATENT_MODES, decoded, enlarged
 from modules.pipeline.session import Session
 from modules.residency.model import Model
 from modules.sampling.catalogue import Controls
@@ -41,6 +42,8 @@ class Sampled:
     """Infotext keys that only became known while sampling."""
     mask: LatentMask | None = None
     """What was to be kept."""
+    pictures: tuple[Image.Image, ...] = ()
+    """What the first pass of two made, where it is to be saved too."""
 
 
 def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Sampled:
@@ -52,26 +55,39 @@ def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
         batch: the pictures.
         begin: a clean latent to start from, None for noise alone.
     """
-    first_leg = Leg(
+    session.use(plan.model)
+    first = _first(session, plan, batch, for_batch(begin, batch) if begin else None)
+    return _second(session, plan, plan.hires, batch, first) if plan.hires and first.complete else first
+
+
+def _first(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Sampled:
+    """Run the first pass, or take the pictures that were given instead of it."""
+    if plan.first_given and begin:
+        return Sampled(x=begin.latent, complete=True, facts={}, pictures=begin.pictures)
+    leg = Leg(
         number=0,
         run=plan.main,
         options=plan.sampler,
         strength=plan.request.init.denoising_strength if plan.request.init else 1.0,
-        begin=for_batch(begin, batch) if begin else None,
+        begin=begin,
         fix_steps=plan.image.fix_steps,
         noise_multiplier=plan.image.noise_multiplier,
     )
-    session.use(plan.model)
-    first = walk(session, plan, batch, first_leg)
-    if plan.hires is None or not first.complete:
-        return first
-    hires = plan.hires
+    return walk(session, plan, batch, leg)
+
+
+def _second(session: Session, plan: Plan, hires: HiresPlan, batch: BatchPlan, first: Sampled) -> Sampled:
+    """Run the hires pass over what the first one made."""
     leg = Leg(
         number=1, run=hires.run, options=hires.options, strength=hires.denoising_strength, fix_steps=True
     )  # fmt: skip
     leg = replace(leg, prompts=encoded_prompts(session, plan, batch, leg)) if hires.first_pass_texts else leg
-    second = walk(session, plan, batch, replace(leg, begin=enlarged(session, plan, hires, first.x)))
-    return replace(second, facts={**first.facts, **second.facts})
+    saves = plan.image.save_first_pass and plan.request.output.save_images and not plan.first_given
+    pictures = first.pictures or (
+        decoded(session, plan, first.x) if saves or hires.upscaler not in LATENT_MODES else ()
+    )
+    second = walk(session, plan, batch, replace(leg, begin=enlarged(session, plan, hires, first.x, pictures)))
+    return replace(second, facts={**first.facts, **second.facts}, pictures=pictures if saves else ())
 
 
 def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
@@ -135,11 +151,11 @@ class _Walk:
         if ctx.hooks.has(AfterStep):
             ctx.hooks.run(AfterStep(plan=plan, batch=self.batch, step=step))
         done = step.index + 1
-        runs = 2 if plan.hires else 1
+        runs = plan.runs_per_batch
         ctx.emit(
             Progressed(
                 job_id=ctx.job_id,
-                batch=self.batch.number * runs + self.leg.number,
+                batch=self.batch.number * runs + min(self.leg.number, runs - 1),
                 num_batches=plan.num_runs,
                 step=min(done, total),
                 num_steps=max(total, 1),

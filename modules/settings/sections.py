@@ -62,6 +62,26 @@ class Saving:
         4000, label="Width/height limit for the above option, in pixels", ge=1, le=65535,
         help="A side longer than this gets the smaller copy, scaled down to it.",
     )  # fmt: skip
+    save_images_before_highres_fix: bool = param(
+        False, label="Save a copy of image before applying highres fix",
+        help="Also write what the first pass made, with -before-highres-fix in its name.",
+    )  # fmt: skip
+    save_images_before_color_correction: bool = param(
+        False, label="Save a copy of image before applying color correction to img2img results",
+        help="Also write the picture with its own colours, with -before-color-correction in its name.",
+    )  # fmt: skip
+    save_mask: bool = param(
+        False, label="For inpainting, save a copy of the greyscale mask",
+        help="Also write the mask, with -mask in its name.",
+    )  # fmt: skip
+    save_mask_composite: bool = param(
+        False, label="For inpainting, save a masked composite",
+        help="Also write what was painted, cut out by the mask, with -mask-composite in its name.",
+    )  # fmt: skip
+    save_init_img: bool = param(
+        False, label="Save init images when using img2img",
+        help="Keep each picture that a run starts from once, named by its hash, and tell the hash in the infotext.",
+    )  # fmt: skip
     save_incomplete_images: bool = param(
         False, label="Save incomplete images", help="Also write the picture of an interrupted run."
     )
@@ -94,6 +114,11 @@ class Paths:
         "outputs/img2img-images",
         label="Output directory for img2img images",
         help="Folder for pictures made from pictures.",
+    )
+    outdir_init_images: str = param(
+        "outputs/init-images",
+        label="Directory for saving init images when using img2img",
+        help="Folder for the pictures that runs start from, when they are kept.",
     )
     outdir_grids: str = param(
         "",

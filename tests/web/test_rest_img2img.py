@@ -46,6 +46,7 @@ def test_values_reach_the_request(house: RestHouse) -> None:
         house, init_images=["data:image/png;base64," + SENT, SENT], batch_size=3, mask=SENT, mask_blur=7,
         denoising_strength=0.25, resize_mode=2, inpainting_fill=3, inpaint_full_res=False, mask_round=False,
         inpaint_full_res_padding=12, inpainting_mask_invert=1, initial_noise_multiplier=0.5, image_cfg_scale=1.5,
+        latent_mask=SENT,
     )  # fmt: skip
     request = house.runner.seen[-1]
     init, mask = request.init, request.mask
@@ -61,7 +62,18 @@ def test_values_reach_the_request(house: RestHouse) -> None:
     )
     assert (mask.blur_x, mask.blur_y, mask.fill, mask.only_masked, mask.padding) == (7, 7, 3, False, 12)
     assert (mask.rounded, mask.invert, mask.image.data) == (False, 1, PICTURE)
+    assert mask.latent == ImageRef.of(PICTURE)
     assert house.services.desk.jobs()[-1].kind == "img2img"
+
+
+def test_a_given_picture_replaces_the_first_pass(house: RestHouse) -> None:
+    sent = {"enable_hr": True, "denoising_strength": 0.5, "firstpass_image": SENT, "steps": 2}
+    assert house.post("/txt2img", sent).status_code == 200
+    request = house.runner.seen[-1]
+    assert request.hires is not None
+    assert request.hires.first_image == ImageRef.of(PICTURE)
+    assert (request.size.width, request.size.height) == (16, 16)
+    assert house.post("/txt2img", {**sent, "enable_hr": False}).status_code == 422
 
 
 def soft(*args: Any) -> dict[str, Any]:
@@ -95,7 +107,8 @@ def test_soft_inpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
         (soft(True, "x"), 422, "Schedule bias must be a number"),
         (soft(True, -1), 422, "schedule_bias"),
         ({"mask": SENT, "alwayson_scripts": {"soft inpainting": {"args": 5}}}, 422, "must be a list"),
-        ({"latent_mask": SENT}, 501, "latent_mask"),
+        ({"mask": SENT, "latent_mask": "no picture"}, 422, "Invalid encoded image"),
+        ({"firstpass_image": SENT}, 422, "firstpass_image"),
     ],
 )
 def test_bad_bodies_are_refused(house: RestHouse, body: dict[str, Any], status: int, text: str) -> None:

@@ -197,7 +197,6 @@ def test_an_overridden_format_does_not_change_the_answer(house: RestHouse) -> No
     ("body", "field"),
     [
         ({"restore_faces": True}, "restore_faces"),
-        ({"firstpass_image": "x"}, "firstpass_image"),
         (
             {"override_settings": {"eta_ancestral": 0.5}, "override_settings_restore_afterwards": False},
             "override_settings_restore_afterwards",

@@ -35,7 +35,10 @@ def made_answer(
 def echo_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request as it is sent back: without the pictures it brought, unless it wants them."""
     kept = asked.get("include_init_images", True)
-    return {key: None if key in ("init_images", "mask") and not kept else value for key, value in asked.items()}
+    return {
+        key: None if key in ("init_images", "mask", "latent_mask") and not kept else value
+        for key, value in asked.items()
+    }
 
 
 def shown_pictures(outcome: Outcome, *, with_grid: bool) -> list[Produced]:

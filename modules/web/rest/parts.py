@@ -31,7 +31,9 @@ def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str]
     """
     found: dict[str, Any] = {"refiner": refiner_of(asked, knows_checkpoint)}
     if "init_images" not in asked:
-        return {**found, "hires": hires_of(asked, knows_checkpoint)}
+        return {**found, "hires": hires_of(asked, settings, knows_checkpoint)}
+    if asked["firstpass_image"]:
+        raise InvalidRequest("only txt2img has a first pass", field="firstpass_image")
     images = init_images(asked["init_images"], settings)
     found["init"] = build(InitSpec, asked, {"images": images})
     found["mask"] = mask_of(asked, settings)
@@ -60,7 +62,11 @@ def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
         return None
     both = asked["mask_blur"]
     blur = {} if both is None else {"mask_blur_x": both, "mask_blur_y": both}
-    more = {"image": picture(asked["mask"], settings, "mask"), "soft": soft_of(asked)}
+    more = {
+        "image": picture(asked["mask"], settings, "mask"),
+        "latent": picture(asked["latent_mask"], settings, "latent_mask") if asked["latent_mask"] else None,
+        "soft": soft_of(asked),
+    }
     return build(MaskSpec, {**asked, **blur}, more)
 
 
@@ -85,6 +91,17 @@ def soft_of(asked: _Asked) -> SoftSpec | None:
     return build(SoftSpec, values)
 
 
+def size_of_first_image(asked: _Asked, settings: Snapshot) -> dict[str, int]:
+    """Return the size of the picture that stands for a first pass, which is that of the run."""
+    from modules.imaging.open import open_image
+
+    given = asked["firstpass_image"]
+    if not given:
+        return {}
+    image = open_image(picture_bytes(given, settings), image_limits(settings), field="firstpass_image")
+    return {"width": image.width, "height": image.height}
+
+
 def picture(text: str, settings: Snapshot, field: str) -> ImageRef:
     """Read a picture sent as base64 and look at its header, so that a broken one is refused before it waits."""
     from modules.imaging.open import open_header
@@ -94,19 +111,23 @@ def picture(text: str, settings: Snapshot, field: str) -> ImageRef:
     return ImageRef.of(data)
 
 
-def hires_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
+def hires_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
     """Read the hires pass.
 
     Raises:
-        InvalidRequest: it has no denoising strength.
+        InvalidRequest: it has no denoising strength, or is not wanted although its picture is there.
         UnknownName: its checkpoint is not there.
     """
+    given = asked["firstpass_image"]
     if not asked["enable_hr"]:
+        if given:
+            raise InvalidRequest("it is enlarged by hires fix, so enable_hr must be on", field="firstpass_image")
         return None
     if asked["denoising_strength"] is None:
         raise InvalidRequest("the hires pass needs a denoising strength", field="denoising_strength")
     _check_checkpoint(asked["hr_checkpoint_name"], "hr_checkpoint_name", knows_checkpoint)
-    return build(HiresSpec, asked)
+    more = {"first_image": picture(given, settings, "firstpass_image")} if given else {}
+    return build(HiresSpec, asked, more)
 
 
 def refiner_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> RefinerSpec | None:

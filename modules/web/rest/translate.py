@@ -15,7 +15,7 @@ from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
-from modules.web.rest.parts import SOFT_INPAINTING, parts_of
+from modules.web.rest.parts import SOFT_INPAINTING, parts_of, size_of_first_image
 from modules.web.rest.schema import MakeBody, params
 from modules.web.services import SamplerChoice, Services
 
@@ -27,8 +27,6 @@ IMG2IMG_SCRIPTS = frozenset({SOFT_INPAINTING})
 _Asked = Mapping[str, Any]
 UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
     ("restore_faces", "Face restoration", lambda asked: bool(asked["restore_faces"])),
-    ("firstpass_image", "A given first-pass image", lambda asked: bool(asked["firstpass_image"])),
-    ("latent_mask", "A mask of its own for the latent", lambda asked: bool(asked.get("latent_mask"))),
     (
         "override_settings_restore_afterwards", "Keeping overridden settings after the request",
         lambda asked: not asked["override_settings_restore_afterwards"] and bool(asked["override_settings"]),
@@ -97,7 +95,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         "output": {"save_images": save, "save_grid": save, "user": user},
         **parts_of(asked, settings, services.knows_checkpoint),
     }
-    values.update(first_pass_size(asked))
+    values.update(first_pass_size(asked) or size_of_first_image(asked, settings))
     return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
 
 
