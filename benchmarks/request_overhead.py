@@ -17,8 +17,8 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,17 @@ class Api:
         return json.loads(text)
 
 
-def measure_requests(count: int, port: int) -> Result:
-    """Start the program here and ask it."""
+@contextmanager
+def serving(data: Path, port: int, *flags: str) -> Iterator[Any]:
+    """Run the program here without its interface; gives its house."""
     from modules import cli
     from modules.app import House
-    from modules.families.toy.checkpoint import make_toy_checkpoint
     from modules.web import server
 
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as until_exit:
-        argv = ["--nowebui", "--port", str(port), "--data-dir", folder, "--use-cpu", "all"]
-        config = cli.parse(argv, {}, root=Path(folder))
-        models = Path(folder, "models", "Stable-diffusion")
-        models.mkdir(parents=True, exist_ok=True)
-        make_toy_checkpoint(models / "toy.safetensors", seed=0)
+    with ExitStack() as until_exit:
+        argv = ["--nowebui", "--port", str(port), "--data-dir", str(data), "--use-cpu", "all", *flags]
+        config = cli.parse(argv, {}, root=data)
         app = server.create_app(config)
         house = House(config, until_exit)
         house.start()
@@ -70,13 +67,24 @@ def measure_requests(count: int, port: int) -> Result:
         thread.start()
         while not running.started:
             time.sleep(0.01)
-        counted = _counting(house)
         try:
-            return _ask(Api(port), counted, count)
+            yield house
         finally:
             running.should_exit = True
             thread.join(10)
             house.engine.shutdown(5)
+
+
+def measure_requests(count: int, port: int) -> Result:
+    """Start the program here and ask it."""
+    from modules.families.toy.checkpoint import make_toy_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        models = Path(folder, "models", "Stable-diffusion")
+        models.mkdir(parents=True)
+        make_toy_checkpoint(models / "toy.safetensors", seed=0)
+        with serving(Path(folder), port) as house:
+            return _ask(Api(port), _counting(house), count)
 
 
 def _counting(house: Any) -> list[tuple[float, float]]:

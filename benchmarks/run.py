@@ -1,6 +1,6 @@
 """Run the benchmarks and print what they found: a short table, section by section, and everything as JSON at the end.
 
-    python benchmarks/run.py [unet loop load start request] [--quick] [--latent 32] [--json FILE]
+    python benchmarks/run.py [unet loop load start request samplers] [--quick] [--latent 32] [--json FILE]
 
 Each section runs in a process of its own, so that none profits from or pays for another and peak memory is its own.
 """
@@ -74,12 +74,26 @@ def request_rows(found: dict[str, Any]) -> list[Row]:
     ]
 
 
+def sampler_rows(found: dict[str, Any]) -> list[Row]:
+    """Tell what every sampler needs beside Euler, and a request beside its networks."""
+    request, goal = found["request"], found["goal_request/networks"]
+    rows: list[Row] = [
+        ("txt2img request / its network calls, CPU", _median(request["cpu/networks"]), f"<= {goal}"),
+        ("txt2img request / its network calls, wall", _median(request["wall/networks"]), f"<= {goal}"),
+    ]
+    for label, one in found["samplers"].items():
+        calls = f"{one['calls_per_step']} calls a step, each x {_median(one['per_call/euler'])}"
+        rows.append((f"{label}: step / Euler's", _median(one["per_step/euler"]), calls))
+    return rows
+
+
 SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], list[Row]], list[str]]] = {
     "loop": ("loop_overhead", loop_rows, ["--rounds", "3", "--steps", "40"]),
     "unet": ("unet_step", unet_rows, ["--rounds", "3", "--width", "32", "--vae-width", "32", "--latent", "16"]),
     "load": ("load_time", load_rows, ["--rounds", "1", "--width", "32"]),
     "start": ("cold_start", start_rows, ["--runs", "1"]),
     "request": ("request_overhead", request_rows, ["--requests", "5", "--rounds", "2"]),
+    "samplers": ("sampler_cost", sampler_rows, ["--requests", "2", "--rounds", "1", "--steps", "4"]),
 }
 """Section -> module, its rows of the table, what makes it quick."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("run", "cold_start", "load_time", "loop_overhead", "request_overhead", "unet_step")
+SCRIPTS = ("run", "cold_start", "load_time", "loop_overhead", "request_overhead", "sampler_cost", "unet_step")
 
 
 def run(*arguments: str) -> str:
@@ -44,6 +44,15 @@ def test_a_request_and_a_png_are_measured():
     found = measured("request_overhead", "--requests", "2", "--side", "64", "--rounds", "1", "--port", "17897")
     assert found["txt2img_ms"]["min"] > 0
     assert found["png"]["size_ours/pillow"] < 1.5
+
+
+@pytest.mark.slow
+def test_samplers_and_a_request_are_measured_on_the_shipped_checkpoint():
+    options = ("--requests", "1", "--rounds", "1", "--steps", "2", "--samplers", "Heun", "--port", "17898")
+    found = measured("sampler_cost", *options)
+    assert list(found["samplers"]) == ["Euler", "Heun"]
+    assert found["samplers"]["Heun"]["calls_per_step"] == 1.5
+    assert found["request"]["wall/networks"]["min"] > 1
 
 
 def test_an_unknown_section_is_named():
