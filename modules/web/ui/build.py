@@ -26,6 +26,7 @@ from modules.web.ui.controls import setting_control
 from modules.web.ui.page import Page
 from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import img2img, pnginfo, queue, settings, txt2img
+from modules.web.ui.tabs.send_to import connect_galleries
 from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool
 
 TITLE = "Stable Diffusion"
@@ -82,6 +83,7 @@ def build(context: UiContext) -> gr.Blocks:
                 with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
                     made[tab.id] = tab.build(context, made)
         gr.HTML(footer(context), elem_id="footer")
+        connect_galleries(context, made)
         refresh(page.load)
         for tab in (txt2img.TAB.id, img2img.TAB.id):
             _native_size(context, page, quick.get("sd_model_checkpoint"), made[tab].controls)

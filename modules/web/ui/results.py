@@ -22,6 +22,10 @@ class Shown:
     addresses: tuple[str, ...] = ()
     infotexts: tuple[str, ...] = ()
     """Parameters text of each picture."""
+    job: str = ""
+    """Id of the job that made them."""
+    numbers: tuple[int, ...] = ()
+    """Place of each among the job's pictures."""
     log: str = ""
     """HTML: how it ended and how long it took."""
 
@@ -39,15 +43,16 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
     """
     root = page_root(base)
     made = [
-        (f"{root}internal/ui/pictures/{handle.id}/{number}/{quote(file_name(one, number))}", one.infotext)
+        (number, f"{root}internal/ui/pictures/{handle.id}/{number}/{quote(file_name(one, number))}", one.infotext)
         for number, one in enumerate(handle.images())
         if one.plan is not None or settings.ui.return_grid
     ]
     if settings.ui.do_not_show_images:
         made = []
     return Shown(
-        addresses=tuple(address for address, _ in made), infotexts=tuple(text for _, text in made), log=log_of(handle)
-    )
+        addresses=tuple(address for _, address, _ in made), infotexts=tuple(text for *_, text in made),
+        numbers=tuple(number for number, *_ in made), job=handle.id, log=log_of(handle),
+    )  # fmt: skip
 
 
 def file_name(picture: Produced, number: int) -> str:

@@ -1,6 +1,6 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
-import { byId } from "./dom.js";
+import { byId, waitFor } from "./dom.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
@@ -11,6 +11,11 @@ const jobs = Object.fromEntries(TABS.map((tab) => [tab, new Jobs(tab)]));
 
 function openTab(id) {
   byId(`tab_${id}-button`)?.click();
+}
+
+// The inner tabs are there a moment after the tab around them.
+async function openSource(source) {
+  (await waitFor(`img2img_${source}_tab-button`)).click();
 }
 
 window.webui = {
@@ -25,7 +30,7 @@ window.webui = {
     const source = front?.id.replace(`${tab}_`, "").replace("_tab-button", "") ?? tab;
     byId(`${tab}_submit_${source}`)?.click();
   },
-  openSource: (source) => byId(`img2img_${source}_tab-button`)?.click(),
+  openSource,
   restore: (tab) => jobs[tab].restore(),
   showJob: (tab, id) => {
     openTab(tab);
@@ -33,8 +38,12 @@ window.webui = {
   },
   countTokens: (tab) => tokens.soon(tab),
   setStyles: (tab, names) => tokens.setStyles(tab, names),
-  pasted: (tab) => {
+  // Something was sent: bring its target to the front; empty when there was nothing to send.
+  sent: (target) => {
+    if (!target) return;
+    const tab = target === "txt2img" ? "txt2img" : "img2img";
     openTab(tab);
+    if (tab === "img2img") openSource(target);
     tokens.soon(tab);
   },
   settingsChanged: () => byId("quicksettings_reload")?.click(),

@@ -9,6 +9,7 @@ import gradio as gr
 from modules.web.ui.choices import NO_CHECKPOINT
 from modules.web.ui.controls import Controls
 from modules.web.ui.results import Shown
+from modules.web.ui.tabs.send_to import GALLERY_TARGETS, send_buttons
 from modules.web.ui.tabs.tab import QUIET, tool
 from modules.web.ui.values import ENABLE_REFINER, OVERRIDES, SUBSEED_SHOW, TXT2IMG
 
@@ -164,10 +165,12 @@ def results(tab: str) -> Parts:
             label="Output", show_label=False, elem_id=f"{tab}_gallery", columns=4, preview=True, object_fit="contain",
             height="auto", interactive=False, buttons=["download", "fullscreen"],
         )  # fmt: skip
+    send = send_buttons(GALLERY_TARGETS[tab], f"image_buttons_{tab}", tab + "_send_to_{}")
     with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
         info = gr.HTML("", elem_id=f"html_info_{tab}", elem_classes=["infotext"])
         log = gr.HTML("", elem_id=f"html_log_{tab}", elem_classes=["html-log"])
     return {
+        "send": send, "send_log": log, "sent": gr.Textbox(visible="hidden", elem_id=f"{tab}_sent"),
         "gallery": gallery, "info": info, "log": log, "shown": gr.State(Shown()), "selected": gr.State(0),
         "job": gr.Textbox(visible="hidden", elem_id=f"{tab}_job"),
         "show_request": gr.Textbox(visible="hidden", elem_id=f"{tab}_show_request"),

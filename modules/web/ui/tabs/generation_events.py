@@ -176,7 +176,7 @@ class Pasting:
         return gr.update(value=list(value) if isinstance(value, tuple) else value)
 
 
-def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting, *, switch: bool = False) -> None:
+def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting) -> None:
     """Apply the parameters text of a component when something happens.
 
     Args:
@@ -184,7 +184,6 @@ def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting, 
         event: registers a handler: `button.click`.
         source: holds the text.
         target: where it goes.
-        switch: whether the target's tab comes to the front.
     """
 
     def read(text: str) -> list[Any]:
@@ -196,7 +195,6 @@ def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting, 
         notes = [html.element("p", note, class_="note") for note in found.notes]
         return target.updates(found.values, "".join(notes))
 
-    then = "pasted" if switch else "countTokens"
     event(read, [source], target.outputs, **QUIET).then(
-        None, None, None, js=f'() => window.webui.{then}("{target.tab}")', **QUIET
+        None, None, None, js=f'() => window.webui.countTokens("{target.tab}")', **QUIET
     )

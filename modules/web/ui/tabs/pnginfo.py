@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from modules.domain.errors import WebuiError
+from modules.domain.errors import InvalidRequest, WebuiError
 from modules.imaging.read_info import PictureInfo, read_picture_info
-from modules.web.rest.pictures import image_limits, printable
+from modules.web.rest.pictures import printable
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.results import error_line
-from modules.web.ui.tabs.generation_events import Pasting, connect_paste
+from modules.web.ui.tabs.img2img_events import limits_of
+from modules.web.ui.tabs.send_to import NOTHING, TARGETS, Pack, Parcel, Target, connect_sending, send_buttons
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
 
 MAX_SHOWN = 20_000
@@ -31,25 +32,40 @@ def build(context: UiContext, made: Mapping[str, Made]) -> Made:
         with gr.Column(min_width=320):
             shown = gr.HTML(_empty(), elem_id="html_pnginfo", elem_classes=["pnginfo"])
             text = gr.Textbox(visible="hidden", elem_id="pnginfo_generation_info")
-            with gr.Row(elem_id="pnginfo_send_buttons"):
-                send = gr.Button("Send to txt2img", elem_id="txt2img_tab", interactive=False)
+            sends = send_buttons(TARGETS, "pnginfo_send_buttons", "{}_tab")
+            log = gr.HTML("", elem_id="html_log_pnginfo", elem_classes=["html-log"])
+    parts = {
+        "image": image, "text": text, "send_log": log,
+        "sent": gr.Textbox(visible="hidden", elem_id="pnginfo_sent"),
+    }  # fmt: skip
 
-    def read(path: str | None) -> tuple[str, str, Any]:
+    def read(path: str | None) -> tuple[Any, ...]:
         """Show the texts of a picture."""
         if path is None:
-            return _empty(), "", gr.update(interactive=False)
+            return _empty(), "", ""
         try:
-            limits = image_limits(context.services.settings.snapshot())
-            found = read_picture_info(Path(path).read_bytes(), limits)
+            found = read_picture_info(Path(path).read_bytes(), limits_of(context))
         except WebuiError as error:
-            return error_line(type(error).__name__, str(error)), "", gr.update(interactive=False)
-        return describe(found), found.infotext or "", gr.update(interactive=bool(found.infotext))
+            return "", "", error_line(type(error).__name__, str(error))
+        return describe(found), found.infotext or "", ""
 
-    image.change(read, [image], [shown, text, send], **QUIET)
-    target = made["txt2img"]
-    pasting = Pasting("txt2img", target.controls, target.parts["log"])
-    connect_paste(context, send.click, text, pasting, switch=True)
-    return Made(parts={"image": image, "text": text})
+    image.change(read, [image], [shown, text, log], **QUIET)
+    here = Made(parts=parts)
+    for name, target in TARGETS.items():
+        connect_sending(context, sends[name], [image, text], _packer(target), target, made, here)
+    return here
+
+
+def _packer(target: Target) -> Pack:
+    def pack(_request: gr.Request, path: str | None, text: str) -> Parcel:
+        """Take the picture and all of its text."""
+        if path is None:
+            raise InvalidRequest(NOTHING)
+        if target.source is None and not text.strip():
+            raise InvalidRequest("this picture does not say how it was made")
+        return Parcel(text=text, picture=Path(path).read_bytes())
+
+    return pack
 
 
 def describe(found: PictureInfo) -> Markup:

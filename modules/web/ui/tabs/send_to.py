@@ -1,0 +1,156 @@
+"""From one tab to another: a picture, and the parameters it was made with."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from modules.domain.errors import InvalidRequest, WebuiError
+from modules.web.ui import drawings, html
+from modules.web.ui.context import UiContext
+from modules.web.ui.pasting import Pasted, paste
+from modules.web.ui.results import Shown, error_line
+from modules.web.ui.sending import sent_file
+from modules.web.ui.tabs.generation_events import Pasting
+from modules.web.ui.tabs.img2img_events import Sizes, limits_of
+from modules.web.ui.tabs.tab import QUIET, Made, page_owner
+from modules.web.ui.values import IMG2IMG, TXT2IMG
+
+FROM_GALLERY = ("prompt", "negative_prompt", "styles", "steps", "seed", "width", "height")
+"""What goes with a picture of a gallery; whoever wants all of it uses PNG Info."""
+NOTHING = "there is no picture to send yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where something can be sent."""
+
+    id: str
+    tab: str
+    source: str | None = None
+    """Inner tab of img2img that the picture goes to; None takes no picture."""
+
+
+TARGETS: Mapping[str, Target] = {
+    one.id: one
+    for one in (
+        Target(id=TXT2IMG, tab=TXT2IMG),
+        Target(id=IMG2IMG, tab=IMG2IMG, source="img2img"),
+        Target(id="inpaint", tab=IMG2IMG, source="inpaint"),
+    )
+}
+GALLERY_TARGETS: Mapping[str, tuple[str, ...]] = {
+    TXT2IMG: (IMG2IMG, "inpaint"),
+    IMG2IMG: (TXT2IMG, IMG2IMG, "inpaint"),
+}
+"""What is offered below the gallery of a tab."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is sent."""
+
+    text: str
+    """Parameters text; empty leaves the controls alone."""
+    picture: bytes | None = None
+    only: tuple[str, ...] | None = None
+    """Names of the controls that may change; None for all."""
+
+
+Pack = Callable[..., Parcel]
+"""Makes what is sent of the request and the values of some inputs; raises `WebuiError`."""
+
+
+def send_buttons(targets: Iterable[str], elem_id: str, elem_ids: str) -> dict[str, Any]:
+    """Build the buttons.
+
+    Args:
+        targets: ids of targets.
+        elem_id: of their row.
+        elem_ids: of each, with `{}` for the target.
+    """
+    with gr.Row(elem_id=elem_id, elem_classes=["send-row"]):
+        return {
+            one: gr.Button(f"Send to {one}", size="sm", min_width=90, elem_id=elem_ids.replace("{}", one))
+            for one in targets
+        }
+
+
+def connect_sending(
+    context: UiContext, button: Any, inputs: list[Any], pack: Pack, target: Target, made: Mapping[str, Made], here: Made
+) -> None:
+    """Send something when a button is pressed, and bring its target to the front.
+
+    Args:
+        context: for names and the folder of pictures.
+        button: what is pressed.
+        inputs: components whose values `pack` is given.
+        pack: makes what is sent.
+        target: where it goes.
+        made: all tabs.
+        here: the tab of the button; says what goes wrong.
+    """
+    there = made[target.tab]
+    pasting = Pasting(target.tab, there.controls, there.parts["log"])
+    pictures = [there.parts[target.source][0], there.parts["source_sizes"]] if target.source else []
+
+    def send(request: gr.Request, *values: Any) -> list[Any]:
+        """Pack, and unpack where it goes."""
+        sizes = values[-1] if target.source else {}
+        try:
+            parcel = pack(request, *values[: len(inputs)])
+            found, placed = _unpacked(context, parcel, target, sizes)
+        except WebuiError as error:
+            skipped = [gr.skip()] * (len(pictures) + len(pasting.outputs))
+            return ["", error_line(type(error).__name__, str(error)), *skipped]
+        notes = "".join(html.element("p", note, class_="note") for note in found.notes)
+        return [target.id, gr.skip(), *placed, *pasting.updates(found.values, notes)]
+
+    button.click(
+        send, [*inputs, *pictures[1:]], [here.parts["sent"], here.parts["send_log"], *pictures, *pasting.outputs],
+        **QUIET,
+    ).then(None, [here.parts["sent"]], None, js="(target) => window.webui.sent(target)", **QUIET)  # fmt: skip
+
+
+def _unpacked(context: UiContext, parcel: Parcel, target: Target, sizes: Sizes) -> tuple[Pasted, list[Any]]:
+    """Return what changes in the controls, and the values of the picture and of the known sizes."""
+    found = paste(target.tab, parcel.text, context.services) if parcel.text.strip() else Pasted()
+    if parcel.only is not None:
+        found = Pasted(values={name: found.values[name] for name in parcel.only if name in found.values})
+    if target.source is None:
+        return found, []
+    limits = limits_of(context)
+    data = drawings.given(parcel.picture, limits)
+    size = drawings.size_of(data, limits)
+    if parcel.only is not None and "width" in parcel.only:
+        # The picture of a gallery may be larger than the first pass that its text speaks of.
+        found = Pasted(values={**found.values, "width": size[0], "height": size[1]})
+    return found, [sent_file(context.temp, data), {**sizes, target.source: size}]
+
+
+def connect_galleries(context: UiContext, made: Mapping[str, Made]) -> None:
+    """Connect the buttons below the galleries."""
+
+    def pack(request: gr.Request, shown: Shown, selected: int) -> Parcel:
+        """Take the selected picture."""
+        settings = context.services.settings.snapshot().ui
+        if not 0 <= selected < len(shown.numbers):
+            raise InvalidRequest(NOTHING)
+        handle = context.services.desk.find(shown.job)
+        if handle is None or handle.job.owner.user != page_owner(request).user:
+            raise InvalidRequest("this job is no longer remembered; drop its saved file on PNG Info instead")
+        left_out = () if settings.send_seed else ("seed",)
+        left_out += () if settings.send_size else ("width", "height")
+        return Parcel(
+            text=shown.infotexts[selected],
+            picture=handle.images()[shown.numbers[selected]].data,
+            only=tuple(name for name in FROM_GALLERY if name not in left_out),
+        )
+
+    for tab, targets in GALLERY_TARGETS.items():
+        parts = made[tab].parts
+        for name in targets:
+            connect_sending(
+                context, parts["send"][name], [parts["shown"], parts["selected"]], pack, TARGETS[name], made, made[tab]
+            )
