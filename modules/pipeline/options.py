@@ -14,15 +14,19 @@ from modules.settings.snapshot import Snapshot
 
 
 def sampler_options(request: Generation, settings: Snapshot, sampler: Sampler) -> SamplerOptions:
-    """Decide eta, churn and solver parameters: the request's value, else the setting's."""
+    """Decide eta, churn and solver parameters.
+
+    The request's eta comes before the setting. With churn and its noise it is the other way round, as it always was: a
+    setting that was changed is what runs and what the infotext tells.
+    """
     asked, default = request.sampling, settings.sampler
-    s_tmax = _either(asked.s_tmax, default.s_tmax)
+    s_tmax = default.s_tmax or _either(asked.s_tmax, 0.0)
     return SamplerOptions(
         eta=_either(asked.eta, getattr(default, sampler.eta_setting)),
-        s_churn=_either(asked.s_churn, default.s_churn),
-        s_tmin=_either(asked.s_tmin, default.s_tmin),
+        s_churn=default.s_churn or _either(asked.s_churn, 0.0),
+        s_tmin=default.s_tmin or _either(asked.s_tmin, 0.0),
         s_tmax=s_tmax or float("inf"),
-        s_noise=_either(asked.s_noise, default.s_noise),
+        s_noise=default.s_noise if default.s_noise != 1 else _either(asked.s_noise, 1.0),
         uni_pc_variant=default.uni_pc_variant,
         uni_pc_skip_type=default.uni_pc_skip_type,
         uni_pc_order=default.uni_pc_order,
