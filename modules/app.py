@@ -27,7 +27,7 @@ from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
 from modules.library.header import Header
 from modules.library.vaes import list_vaes
-from modules.prompting.styles import Style, read_styles
+from modules.prompting.style_book import StyleBook
 from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
@@ -91,6 +91,7 @@ class House:
         self.catalog.refresh()
         self._vaes: dict[str, Path] = {}
         self.refresh_vaes()
+        self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
         self.engine = LocalEngine(
@@ -112,7 +113,7 @@ class House:
             choose_sampler=adapters.choose_sampler,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
             native_size=partial(adapters.native_size, self.catalog),
-            styles=self.styles,
+            styles=self.style_book.styles,
             memory=adapters.memory_in_use,
         )
 
@@ -143,6 +144,7 @@ class House:
             last_prompt=None if config.hide_ui_dir_config else self._last_prompt(),
             hidden=PLACE_KEYS if config.hide_ui_dir_config else frozenset(),
             user_css=self.layout.user_css,
+            style_book=self.style_book,
         )
         app.state.interface.load(context)
         scheme = "https" if config.tls_certfile else "http"
@@ -153,11 +155,6 @@ class House:
             import webbrowser
 
             webbrowser.open(address)
-
-    def styles(self) -> tuple[Style, ...]:
-        """Return the saved styles as they are on disk now."""
-        paths = [found for pattern in self.config.styles_file for found in _matches(pattern)]
-        return tuple(style for path in paths for style in read_styles(path).styles)
 
     def refresh_vaes(self) -> None:
         """Look for VAE files again."""
@@ -176,7 +173,7 @@ class House:
             hashes=None if self.config.no_hashing else self.hashes,
             vaes=self._vaes,
             forced_vae=self.config.vae_path,
-            styles=self.styles(),
+            styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
         )
 
@@ -202,6 +199,7 @@ class House:
         from modules.library.header import read_header
         from modules.nn.ops import PLAIN_OPS
         from modules.pipeline.services import Workshop
+        from modules.residency.approximations import Approximations
         from modules.residency.device import decide
         from modules.residency.pool import Pool
 
@@ -220,6 +218,7 @@ class House:
         return Workshop(
             shelf=self._shelf,
             pool=Pool(policy, find_family, PLAIN_OPS),
+            approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
             attention=_attention(config, policy),
             output=Output(folders),
             version=INFOTEXT_VERSION,
@@ -330,13 +329,6 @@ def _freeze(config: LaunchConfig) -> Freeze:
 
 def _given(path: Path | None) -> list[Path]:
     return [path] if path else []
-
-
-def _matches(pattern: Path) -> list[Path]:
-    """Return the files that a path, or a path with wildcards in its last part, names."""
-    if any(mark in pattern.name for mark in "*?["):
-        return sorted(pattern.parent.glob(pattern.name))
-    return [pattern] if pattern.is_file() else []
 
 
 def _log_to_console(level: str | None) -> None:

@@ -29,6 +29,8 @@ class StyleTable:
 
     styles: tuple[Style, ...]
     notes: tuple[str, ...] = ()
+    rows: tuple[Style, ...] = ()
+    """The styles, and among them the comments that have a name."""
 
 
 def apply_styles(text: str, style_texts: Iterable[str], *, limit: int = 50_000, field: str = "prompt") -> str:
@@ -101,16 +103,16 @@ def parse_styles(text: str) -> StyleTable:
     header = [cell.strip() for cell in next(rows, (0, [""], ""))[1]]
     if "name" not in header:
         return StyleTable((), ("no column called name in the first line",) if text.strip() else ())
-    styles: dict[str, Style] = {}
+    rows_by_name: dict[str, Style] = {}
     for line, cells, problem in rows:
         if problem:
             notes.append(f"line {line}: {problem}; skipped")
             continue
         row = dict(zip(header, cells, strict=False))
-        name = row.get("name", "")
-        if name and not name.startswith("#"):
-            styles[name] = Style(name, row.get("prompt", row.get("text", "")), row.get("negative_prompt", ""))
-    return StyleTable(tuple(styles.values()), tuple(notes))
+        if name := row.get("name", ""):
+            rows_by_name[name] = Style(name, row.get("prompt", row.get("text", "")), row.get("negative_prompt", ""))
+    found = tuple(rows_by_name.values())
+    return StyleTable(tuple(row for row in found if not row.name.startswith("#")), tuple(notes), found)
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str], str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from modules.prompting.style_book import StyleBook
 from modules.settings.store import SettingsStore
 from modules.web.ui.context import UiContext
 from modules.web.ui.tokens import TokenCounter
@@ -25,6 +26,7 @@ def ui_context(house: RestHouse, folder: Path, *, remote: bool = False) -> UiCon
         services=house.services,
         counter=TokenCounter(WordTokenizer),
         temp=folder / "temp",
+        style_book=StyleBook([folder / "styles.csv"]),
         api=True,
         remote=remote,
         last_prompt=folder / "params.txt",

@@ -20,7 +20,7 @@ from modules.domain.errors import WebuiError
 from modules.settings.snapshot import declarations
 from modules.web.rest.errors import render
 from modules.web.ui import html, settings_form
-from modules.web.ui.choices import checkpoint_named
+from modules.web.ui.choices import checkpoint_lists, checkpoint_named
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import setting_control
 from modules.web.ui.page import Page
@@ -85,6 +85,7 @@ def build(context: UiContext) -> gr.Blocks:
         gr.HTML(footer(context), elem_id="footer")
         connect_galleries(context, made)
         refresh(page.load)
+        _refresh_lists(context, page, made)
         for tab in (txt2img.TAB.id, img2img.TAB.id):
             _native_size(context, page, quick.get("sd_model_checkpoint"), made[tab].controls)
     page.queue(default_concurrency_limit=None, max_size=256)
@@ -122,6 +123,28 @@ def _quick_settings(context: UiContext) -> tuple[Callable[[Any], None], Mapping[
 
     refresh(reload.click)
     return refresh, made
+
+
+def _refresh_lists(context: UiContext, page: gr.Blocks, made: Mapping[str, Made]) -> None:
+    """Offer the styles and checkpoints of this moment when the page is loaded, and the styles when they change."""
+    tabs = [made[tab].controls for tab in (txt2img.TAB.id, img2img.TAB.id)]
+    styles = [controls["styles"] for controls in tabs]
+    selectors = [
+        (name, controls[name]) for controls in tabs for name in checkpoint_lists(context.services) if name in controls
+    ]
+    reload = gr.Button("Reload styles", visible="hidden", elem_id="styles_reload")
+
+    def offer_styles() -> list[Any]:
+        names = [style.name for style in context.services.styles()]
+        return [gr.update(choices=names) for _ in styles]
+
+    def offer_checkpoints() -> list[Any]:
+        lists = checkpoint_lists(context.services)
+        return [gr.update(choices=lists[name]) for name, _ in selectors]
+
+    reload.click(offer_styles, None, styles, **QUIET)
+    page.load(offer_styles, None, styles, **QUIET)
+    page.load(offer_checkpoints, None, [control for _, control in selectors], **QUIET)
 
 
 def _native_size(context: UiContext, page: gr.Blocks, selector: Any, controls: Mapping[str, Any]) -> None:

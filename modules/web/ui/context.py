@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.prompting.style_book import StyleBook
 from modules.settings.snapshot import Caller
 from modules.web.services import Services
 from modules.web.ui.tokens import TokenCounter
@@ -16,6 +17,8 @@ class UiContext:
     counter: TokenCounter
     temp: Path
     """Folder for uploads; private, and removed when the program ends."""
+    style_book: StyleBook
+    """The saved styles, which the page may change."""
     theme: str | None = None
     """light or dark; None follows the browser."""
     api: bool = False

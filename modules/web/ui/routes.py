@@ -1,5 +1,6 @@
 """The few routes that the page's own scripts call."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Depends, Request
@@ -7,8 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from modules.domain.errors import InvalidRequest
+from modules.prompting.styles import Style, apply_styles
 from modules.web.rest.jobs import image
 from modules.web.rest.requests import StrictRoute
+from modules.web.rest.translate import without_controls
 from modules.web.ui import settings_form
 from modules.web.ui.context import UiContext
 from modules.web.ui.tokens import style_texts
@@ -38,6 +41,10 @@ def ui_router() -> APIRouter:
     router.add_api_route("/tokens", tokens, methods=["POST"])
     router.add_api_route("/settings", get_settings, methods=["GET"])
     router.add_api_route("/settings", set_settings, methods=["POST"])
+    router.add_api_route("/styles", get_styles, methods=["GET"])
+    router.add_api_route("/styles", save_style, methods=["POST"])
+    router.add_api_route("/styles/delete", delete_style, methods=["POST"])
+    router.add_api_route("/styles/apply", apply_style, methods=["POST"])
     router.add_api_route("/pictures/{job_id}/{number}/{name}", picture, methods=["GET"])
     router.add_api_route("/user.css", user_css, methods=["GET"])
     return router
@@ -69,6 +76,32 @@ def set_settings(context: Needs, body: Values) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidRequest("expected an object of settings", field="values")
     return settings_form.save(cast("dict[str, Any]", values), context)
+
+
+def get_styles(context: Needs) -> dict[str, Any]:
+    """List the saved styles."""
+    return {"styles": [asdict(style) for style in context.style_book.styles()]}
+
+
+def save_style(context: Needs, body: Values) -> dict[str, Any]:
+    """Change a style or add one."""
+    style = Style(_text(body, "name"), *(without_controls(_text(body, name)) for name in ("prompt", "negative_prompt")))
+    context.style_book.save(style)
+    return get_styles(context)
+
+
+def delete_style(context: Needs, body: Values) -> dict[str, Any]:
+    """Remove a style."""
+    context.style_book.delete(_text(body, "name"))
+    return get_styles(context)
+
+
+def apply_style(context: Needs, body: Values) -> dict[str, Any]:
+    """Write a style, saved or not, into both prompts."""
+    return {
+        name: apply_styles(_text(body, name), [_text(body, f"style_{name}")], field=name)
+        for name in ("prompt", "negative_prompt")
+    }
 
 
 def picture(request: Request, context: Needs, job_id: str, number: int, name: str) -> Response:

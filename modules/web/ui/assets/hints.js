@@ -14,6 +14,7 @@ const TAB_HINTS = {
   _paste: PASTE,
   _clear_prompt: "Clear both prompts",
   _style_apply: "Write the selected styles into the prompts",
+  _styles_edit_button: "Edit styles",
   _restore_progress: "Show the last result again",
   _res_switch_btn: "Swap width and height",
   _random_seed: "Set the seed to -1: a new random number each time",

@@ -4,6 +4,7 @@ import { byId, waitFor } from "./dom.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
+import * as styles from "./styles.js";
 import * as tokens from "./tokens.js";
 
 const TABS = ["txt2img", "img2img"];
@@ -46,6 +47,7 @@ window.webui = {
     if (tab === "img2img") openSource(target);
     tokens.soon(tab);
   },
+  editStyles: (tab) => styles.edit(tab),
   settingsChanged: () => byId("quicksettings_reload")?.click(),
 };
 

@@ -53,11 +53,12 @@ def _actions(controls: Controls) -> Parts:
             found = {
                 "paste": tool("↙", "paste" if tab == TXT2IMG else f"{tab}_paste"),
                 "clear": tool("✕", f"{tab}_clear_prompt"),
-                "apply_styles": tool("✎", f"{tab}_style_apply"),
+                "apply_styles": tool("⇐", f"{tab}_style_apply"),
                 "restore": tool("⟲", f"{tab}_restore_progress"),
             }
         with gr.Row(elem_id=f"{tab}_styles_row", elem_classes=["styles-row"]):
             controls.add("styles", show_label=False, container=False)
+            found["edit_styles"] = tool("✎", f"{tab}_styles_edit_button")
     return found | {"generate": generate, "interrupt": interrupt, "skip": skip}
 
 

@@ -147,6 +147,7 @@ def _connect_prompts(context: UiContext, controls: Controls, parts: Parts) -> No
     controls["styles"].change(  # pyright: ignore[reportAttributeAccessIssue]
         None, [controls["styles"]], None, js=f'(names) => window.webui.setStyles("{tab}", names)', **QUIET
     )
+    parts["edit_styles"].click(None, None, None, js=f'() => window.webui.editStyles("{tab}")', **QUIET)
     connect_paste(context, parts["paste"].click, prompts[0], Pasting.of(controls, parts))
 
 
