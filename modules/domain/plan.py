@@ -106,6 +106,14 @@ class NoiseOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodingOptions:
+    """What turns pictures into latents and back: Full for the VAE, TAESD for its tiny copy."""
+
+    encode: str = "Full"
+    decode: str = "Full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOptions:
     """Resolved numbers of runs that start from a picture."""
 
@@ -217,6 +225,7 @@ class Plan:
     guidance: GuidanceOptions
     noise: NoiseOptions
     image: ImageOptions = field(default_factory=ImageOptions)
+    coding: CodingOptions = field(default_factory=CodingOptions)
     hires: HiresPlan | None = None
     refiner: RefinerPlan | None = None
     tiling: bool = False

@@ -41,6 +41,10 @@ class LatentSpec:
     shift: float = 0.0
     preview: tuple[tuple[float, float, float], ...] = ()
     """[channels, 3]: linear map from the latent to RGB in about -1..1."""
+    tiny: str = ""
+    """What the files of its tiny autoencoder begin with (taesd, taesdxl, taesd3); empty when there is none."""
+    approx: str = ""
+    """Name, without ending, of the file of its preview network; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,9 +77,12 @@ def begin_on(session: Session, plan: Plan, canvas: Canvas) -> Begin:
         return _masked(session.model, plan, canvas, latent, extras)
 
 
-def encoded(session: Session, picture: Tensor, plan: Plan) -> Tensor:
-    """Encode one picture [1, 3, H, W] in -1..1 with the model in use; float32 [1, C, h, w] on the device."""
-    return session.model.encode(picture, tiling=plan.tiling, note=session.ctx.note)
+def encoded(session: Session, picture: Tensor, plan: Plan, *, exact: bool = False) -> Tensor:
+    """Encode one picture [1, 3, H, W] in -1..1 with the model in use; float32 [1, C, h, w] on the device.
+
+    With `exact` nothing stands in for the VAE.
+    """
+    return session.model.encode(picture, tiling=plan.tiling, note=session.ctx.note, exact=exact)
 
 
 def seen_of(
@@ -97,11 +100,12 @@ def seen_of(
     variant = session.model.components.match.variant
     if variant == EDITING:
         spec = session.model.components.latent
-        return {"concat": torch.cat([encoded(session, one, plan) / spec.scale + spec.shift for one in pictures])}
+        shown = [encoded(session, one, plan, exact=True) / spec.scale + spec.shift for one in pictures]
+        return {"concat": torch.cat(shown)}
     if variant != INPAINTING:
         return {}
     hidden = _hidden(mask, pictures[0], plan)
-    shown = [encoded(session, one * (1 - hidden * plan.image.mask_weight), plan) for one in pictures]
+    shown = [encoded(session, one * (1 - hidden * plan.image.mask_weight), plan, exact=True) for one in pictures]
     small = F.interpolate(hidden, size=tuple(size)).to(shown[0])
     return {"concat": torch.cat([torch.cat([small, latent], dim=1) for latent in shown])}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from modules.domain.plan import ImageOptions, ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.plan import CodingOptions, ImageOptions, ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
 from modules.domain.request import Generation
 from modules.prompting.schedule import timeline
 from modules.sampling.catalogue import Resolved, Sampler
@@ -73,3 +73,18 @@ def of_image(request: Generation, options: ImageOptions) -> Facts:
         if request.init and options.noise_multiplier != 1
         else Facts()
     )
+
+
+def of_coding(options: CodingOptions, *, encodes: bool) -> Facts:
+    """Tell what stood in for the VAE.
+
+    Args:
+        options: what is used.
+        encodes: whether the run turns a picture into a latent.
+    """
+    found = Facts()
+    if encodes and options.encode != "Full":
+        found["VAE Encoder"] = options.encode
+    if options.decode != "Full":
+        found["VAE Decoder"] = options.decode
+    return found

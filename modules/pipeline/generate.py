@@ -31,7 +31,8 @@ def generate(
     """
     done: list[Pending] = []
     ctx.emit(Started(job_id=ctx.job_id, num_batches=plan.num_runs))
-    with torch.inference_mode(), Session(shop.pool, shop.attention(ctx.settings), ctx) as session:
+    session = Session(shop.pool, shop.approximations, shop.attention(ctx.settings), plan.coding, ctx)
+    with torch.inference_mode(), session:
         session.use(plan.model)
         begin = begin_on(session, plan, canvas) if canvas else None
         for batch in plan.batches():

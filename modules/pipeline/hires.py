@@ -38,6 +38,11 @@ PLAIN_UPSCALERS = ("None", "Lanczos", "Nearest")
 """Resize the decoded picture without a network; None means Lanczos."""
 
 
+def is_latent(name: str) -> bool:
+    """Tell whether an upscaler enlarges the latent, without decoding and encoding it."""
+    return name in LATENT_MODES
+
+
 def check_upscaler(name: str) -> None:
     """Refuse a name that is neither a latent mode nor an upscaler.
 

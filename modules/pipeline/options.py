@@ -1,6 +1,7 @@
 """Turn a request and the settings into resolved options, each number decided once."""
 
 from modules.domain.plan import (
+    CodingOptions,
     GuidanceOptions,
     ImageOptions,
     NoiseOptions,
@@ -87,6 +88,11 @@ def merge_ratio(request: Generation, settings: Snapshot, *, hires: bool = False)
         return (fast.token_merging_ratio_hr if hires else 0.0) or fast.token_merging_ratio
     brought = fast.token_merging_ratio if "token_merging_ratio" in request.overrides else 0.0
     return brought or fast.token_merging_ratio_img2img or fast.token_merging_ratio
+
+
+def coding_options(settings: Snapshot) -> CodingOptions:
+    """Decide what encodes and decodes pictures."""
+    return CodingOptions(encode=settings.vae.sd_vae_encode_method, decode=settings.vae.sd_vae_decode_method)
 
 
 def noise_options(settings: Snapshot) -> NoiseOptions:

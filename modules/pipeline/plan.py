@@ -13,7 +13,9 @@ from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import Cancelled, HashCache
 from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
+from modules.pipeline.hires import is_latent
 from modules.pipeline.options import (
+    coding_options,
     guidance_options,
     image_options,
     merge_ratio,
@@ -106,12 +108,13 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     ratio = merge_ratio(request, settings)
     main = pass_of(chosen, request.size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main)
-    image = image_options(request, settings)
+    image, coding = image_options(request, settings), coding_options(settings)
     extra = {
         **facts.of_sampler(chosen.sampler, sampler, settings),
         **facts.of_schedule(chosen, schedule),
         **facts.of_prompts(images, text, chosen.sampler.calls(main.steps)),
         **facts.of_image(request, image),
+        **facts.of_coding(coding, encodes=bool(request.init or (hires and not is_latent(hires.upscaler)))),
     }
     return Plan(
         request=request,
@@ -124,6 +127,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         guidance=guidance_options(request, settings),
         noise=noise_options(settings),
         image=image,
+        coding=coding,
         hires=hires,
         refiner=refiner_plan(request, settings, find),
         tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,

@@ -10,10 +10,11 @@ from modules.domain.events import Previewed
 from modules.families.family import LatentSpec
 from modules.hooks.context import JobContext
 from modules.pipeline.pixels import to_pil
+from modules.residency.approximations import FULL, Approximations
 from modules.residency.model import Model
 
 APPROXIMATE = "Approx cheap"
-"""The setting's name for the linear map; the other choice decodes with the VAE."""
+"""The setting's name for the linear map."""
 MAX_SIDE_PX = 512
 """Previews are enlarged to the picture's size, but not beyond this."""
 
@@ -47,19 +48,30 @@ def encode(image: Image.Image, format_name: str) -> bytes:
 class Previewer:
     """Makes the previews of one job and counts them."""
 
-    def __init__(self, ctx: JobContext) -> None:
-        self._ctx, self._number = ctx, 0
+    def __init__(self, ctx: JobContext, approximations: Approximations) -> None:
+        self._ctx, self._approximations, self._number = ctx, approximations, 0
 
     def show(self, model: Model, x0: Tensor) -> None:
         """Emit a preview of clean-latent estimates [B, C, h, w]."""
         settings = self._ctx.settings.previews
         if not settings.show_progress_grid:
             x0 = x0[:1]
-        if settings.show_progress_type == APPROXIMATE:
-            image = approximate(x0, model.components.latent)
-        else:
-            parts = [model.decode(row[None], tiling=False, fallback=None, note=self._ctx.note) for row in x0]
-            image = to_pil(torch.cat(parts, dim=-1))
+        image = self._picture(model, x0, settings.show_progress_type)
         self._number += 1
         kind = settings.live_previews_image_format
         self._ctx.emit(Previewed(job_id=self._ctx.job_id, data=encode(image, kind), format=kind, number=self._number))
+
+    def _picture(self, model: Model, x0: Tensor, method: str) -> Image.Image:
+        """Decode by the method of the setting, or cheaply where its file is missing; pictures are side by side."""
+        latent = model.components.latent
+        if method == FULL:
+            rows = [self._decoded(model, row[None]) for row in x0]
+            return to_pil(torch.cat(rows, dim=-1))
+        network = None if method == APPROXIMATE else self._approximations.previewer(method, latent)
+        if network is None:
+            return approximate(x0, latent)
+        return to_pil(torch.cat([*network(x0).float().cpu().nan_to_num(nan=-1.0)], dim=-1))
+
+    def _decoded(self, model: Model, x0: Tensor) -> Tensor:
+        """Decode one estimate with the VAE; what is no number becomes black, since only the result may fail the job."""
+        return model.decode(x0, tiling=False, fallback=None, note=self._ctx.note, check_nan=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from modules.imaging.save import Output
 from modules.nn.attention.backend import Backend
 from modules.pipeline.plan import Shelf
+from modules.residency.approximations import Approximations
 from modules.residency.pool import Pool
 from modules.settings.snapshot import Snapshot
 
@@ -18,6 +19,7 @@ class Workshop:
     shelf: Callable[[], Shelf]
     """Returns the named things on disk as they are now."""
     pool: Pool
+    approximations: Approximations
     attention: Callable[[Snapshot], Backend]
     """Returns the attention implementation that the settings ask for."""
     output: Output

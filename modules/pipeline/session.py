@@ -1,15 +1,17 @@
 """What a job works with while it runs: one model at a time, its surroundings, its clock."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from modules.domain.events import Stage
-from modules.domain.plan import ResolvedModel
+from modules.domain.plan import CodingOptions, ResolvedModel
 from modules.hooks.context import JobContext
 from modules.nn.attention.backend import Backend
 from modules.pipeline.clock import Clock
 from modules.pipeline.preview import Previewer
+from modules.residency.approximations import TINY, Approximations
 from modules.residency.model import Model
 from modules.residency.pool import Pool
 
@@ -19,13 +21,17 @@ class Session:
 
     Args:
         pool: lends the models.
+        approximations: small networks that may stand in for the VAE.
         attention: implementation that the settings ask for.
+        coding: what the plan encodes and decodes with.
         ctx: of the job.
     """
 
-    def __init__(self, pool: Pool, attention: Backend, ctx: JobContext) -> None:
-        self.ctx, self.clock, self.previewer = ctx, Clock(), Previewer(ctx)
-        self._pool, self._attention = pool, attention
+    def __init__(
+        self, pool: Pool, approximations: Approximations, attention: Backend, coding: CodingOptions, ctx: JobContext
+    ) -> None:
+        self.ctx, self.clock, self.previewer = ctx, Clock(), Previewer(ctx, approximations)
+        self._pool, self._approximations, self._attention, self._coding = pool, approximations, attention, coding
         self._leases = ExitStack()
         self._wanted: ResolvedModel | None = None
         self._model: Model | None = None
@@ -57,7 +63,8 @@ class Session:
         """Make these files the model in use; it is loaded if it is not in memory.
 
         Raises:
-            ModelError: a file cannot be used.
+            ModelError: a file cannot be used, also one of those that stand in for the VAE.
+            UnsupportedFeature: nothing can stand in for this model's VAE.
             OutOfMemory: the model does not fit.
         """
         if self.uses(wanted):
@@ -65,8 +72,15 @@ class Session:
         self._let_go()
         self.ctx.emit(Stage(job_id=self.ctx.job_id, text="loading model"))
         with self.clock("load"):
-            self._model = self._leases.enter_context(self._pool.lease(wanted, self._attention))
+            self._model = self._coded(self._leases.enter_context(self._pool.lease(wanted, self._attention)))
         self._wanted = wanted
+
+    def _coded(self, model: Model) -> Model:
+        """Let the small networks stand in for the VAE where the plan says so."""
+        latent, find = model.components.latent, self._approximations
+        decode = find.decoder(latent) if self._coding.decode == TINY else None
+        encode = find.encoder(latent) if self._coding.encode == TINY else None
+        return replace(model, decoder=decode, encoder=encode) if decode or encode else model
 
     def _let_go(self) -> None:
         self._model = self._wanted = None

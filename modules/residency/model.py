@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from modules.domain.errors import NumericalFault
 from modules.domain.plan import TextOptions
 from modules.families.family import Components
 from modules.nn.token_merging import blocks_of, merged_tokens
+from modules.residency.approximations import Coder
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.placing import changed, in_format, on_device, streamed
 from modules.residency.relief import climb, free_caches, sparing
@@ -31,6 +33,10 @@ class Model:
 
     components: Components
     policy: DevicePolicy
+    decoder: Coder | None = None
+    """Stands in for the VAE: latents, sampler's scale, to pictures in about -1..1."""
+    encoder: Coder | None = None
+    """Stands in for the VAE: pictures in -1..1 to latents, sampler's scale."""
     _encoded: "OrderedDict[tuple[tuple[str, ...], TextOptions], Conditioning]" = field(default_factory=OrderedDict)
 
     @property
@@ -98,7 +104,8 @@ class Model:
         Raises:
             NumericalFault: the result is not finite, also after the retry.
         """
-        with self._present(self.components.vae):
+        fallback = None if self.decoder else fallback
+        with nullcontext() if self.decoder else self._present(self.components.vae):
             picture = self._decode(x, tiling, note)
             if not check_nan:
                 return picture.nan_to_num(nan=-1.0)
@@ -112,37 +119,36 @@ class Model:
             )
         return picture
 
-    def encode(self, picture: Tensor, *, tiling: bool, note: Callable[[str], None]) -> Tensor:
+    def encode(self, picture: Tensor, *, tiling: bool, note: Callable[[str], None], exact: bool = False) -> Tensor:
         """Encode one picture [1, 3, H, W] in -1..1 to a latent [1, C, h, w] on the sampler's scale, float32.
 
         Args:
             picture: sides that are multiples of the latent's downscale.
             tiling: treat the picture as repeating seamlessly.
             note: told when memory forced another way.
+            exact: use the VAE whatever stands in for it.
 
         Raises:
             NumericalFault: the result is not finite.
         """
-        family = self.components.family
+        encoder = None if exact else self.encoder
+        run = encoder or partial(self.components.family.encode, self.components)
         rungs = [
-            ("in one piece", lambda: family.encode(self.components, picture, tiling)),
-            ("after freeing caches", lambda: family.encode(self.components, picture, tiling)),
+            ("in one piece", lambda: run(picture, tiling)),
+            ("after freeing caches", lambda: run(picture, tiling)),
         ]
-        with self._present(self.components.vae):
+        with nullcontext() if encoder else self._present(self.components.vae):
             latent = climb("encoding", rungs, note).float().to(self.device)
         if not bool(torch.isfinite(latent).all()):
             raise NumericalFault("The VAE encoded a picture to NaN or infinite values. Start with --no-half-vae.")
         return latent
 
     def _decode(self, x: Tensor, tiling: bool, note: Callable[[str], None]) -> Tensor:
-        family = self.components.family
+        run = self.decoder or partial(self.components.family.decode, self.components)
         rungs = [
-            ("in one piece", lambda: family.decode(self.components, x, tiling)),
-            ("in one piece after freeing caches", lambda: family.decode(self.components, x, tiling)),
-            (
-                "in tiles",
-                lambda: decode_in_tiles(lambda part: family.decode(self.components, part, False), x, wrap=tiling),
-            ),
+            ("in one piece", lambda: run(x, tiling)),
+            ("in one piece after freeing caches", lambda: run(x, tiling)),
+            ("in tiles", lambda: decode_in_tiles(lambda part: run(part, False), x, wrap=tiling)),
         ]
         return climb("decoding", rungs, note)[0].float().cpu()
 

@@ -92,8 +92,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "sdxl_refiner_high_aesthetic_score": 6.0,
         "sd3_enable_t5": False,
         "sd_vae_checkpoint_cache": 0,
-        "sd_vae_encode_method": "Full",
-        "sd_vae_decode_method": "Full",
         "img2img_editor_height": 720,
         "img2img_sketch_default_brush_color": "#ffffff",
         "img2img_inpaint_mask_brush_color": "#ffffff",
@@ -186,7 +184,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "upscaling_max_images_in_cache": 5,
         "postprocessing_existing_caption_action": "Ignore",
         "disabled_extensions": [],
-        "disable_all_extensions": "none",
         "restore_config_state_file": "",
         "canvas_hotkey_zoom": "Alt",
         "canvas_hotkey_adjust": "Ctrl",
@@ -220,8 +217,8 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
 IGNORED = frozenset({"sd_checkpoint_hash", "sd_vae_explanation"})
 """Keys that A1111 reports but that nobody sets on purpose; any value is accepted without effect."""
 
-ELSEWHERE: Mapping[str, Any] = MappingProxyType({"show_progress_type": "Approx NN"})
-"""Settings that exist here without the choice that is A1111's default; that choice is accepted without effect."""
+HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType({"disable_all_extensions": ("none", "extra", "all")})
+"""Settings that switch off what is not here: these values are accepted, since they hold already."""
 
 RESTRICTED_ELSEWHERE = frozenset(
     {

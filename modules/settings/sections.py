@@ -240,6 +240,14 @@ class Vae:
         True, label="Selected VAE overrides per-model preferences",
         help="A VAE chosen here wins over one that belongs to the checkpoint.",
     )  # fmt: skip
+    sd_vae_encode_method: str = param(
+        "Full", label="VAE type for encode", infotext="VAE Encoder", choices=("Full", "TAESD"),
+        help="TAESD encodes faster and rougher; its files belong in models/VAE-approx.",
+    )  # fmt: skip
+    sd_vae_decode_method: str = param(
+        "Full", label="VAE type for decode", infotext="VAE Decoder", choices=("Full", "TAESD"),
+        help="TAESD decodes faster and rougher; its files belong in models/VAE-approx.",
+    )  # fmt: skip
     auto_vae_precision: bool = param(
         True, label="Automatically revert VAE to 32-bit floats",
         help="Decode again in full precision when half precision overflows.",
@@ -454,8 +462,9 @@ class Previews:
         help="Steps between previews, at most five a second are made; -1 shows each batch only when it is finished.",
     )  # fmt: skip
     show_progress_type: str = param(
-        "Approx cheap", label="Live preview method", choices=("Approx cheap", "Full"),
-        help="Full decodes with the VAE, exact and slow; Approx cheap costs next to nothing.",
+        "Approx cheap", label="Live preview method", choices=("Full", "Approx NN", "Approx cheap", "TAESD"),
+        help="Full decodes with the VAE, exact and slow; Approx cheap costs next to nothing; TAESD and Approx NN need "
+        "their files in models/VAE-approx.",
     )  # fmt: skip
     live_preview_refresh_period: int = param(
         1000, label="Progressbar and preview update period", ge=50, le=600_000,

@@ -7,10 +7,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from modules.domain.errors import ForbiddenSetting, UnknownName, UnsupportedFeature
+from modules.domain.errors import ForbiddenSetting, InvalidRequest, UnknownName, UnsupportedFeature
 from modules.domain.param import ParamPath, walk_params
 from modules.settings.coerce import coerce
-from modules.settings.known import ELSEWHERE, IGNORED, RESTRICTED_ELSEWHERE, UNSUPPORTED
+from modules.settings.known import HELD, IGNORED, RESTRICTED_ELSEWHERE, UNSUPPORTED
 from modules.settings.sections import (
     Api,
     Compatibility,
@@ -131,8 +131,11 @@ def asks_nothing(key: str, value: Any) -> bool:
 
     Raises:
         UnsupportedFeature: a setting of A1111's that is missing here, with another value than A1111's default.
+        InvalidRequest: a value that such a setting does not have in A1111 either.
     """
-    if key in IGNORED or (key in ELSEWHERE and ELSEWHERE[key] == value):
+    if key in HELD and value not in HELD[key]:
+        raise InvalidRequest(f"must be one of {', '.join(HELD[key])}", field=key)
+    if key in IGNORED or key in HELD:
         return True
     if key not in UNSUPPORTED:
         return False

@@ -42,7 +42,6 @@ CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
 NOT_YET = {
-    "14_misc/opt_disable_all_extensions": "disable_all_extensions",
 }
 """Cases that need a setting or script which is refused by name so far."""
 DIFFERS = {

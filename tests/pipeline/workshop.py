@@ -23,6 +23,7 @@ from modules.nn.ops import PLAIN_OPS
 from modules.pipeline.plan import Shelf
 from modules.pipeline.run import run
 from modules.pipeline.services import Workshop
+from modules.residency.approximations import Approximations
 from modules.residency.device import DeviceWish, decide
 from modules.residency.pool import Pool
 from modules.settings.snapshot import Snapshot
@@ -68,10 +69,12 @@ def open_studio(data: Path) -> Studio:
     hashes = HashCache(data / "hashes.sqlite3")
     catalog: Catalog[Any] = Catalog(Sources(folders=[models]), hashes, lambda header: None)
     catalog.refresh()
+    policy = decide(DeviceWish(use_cpu=["all"]))
     shop = Workshop(
         shelf=lambda: Shelf(catalog=catalog, hashes=hashes, vaes={}),
+        approximations=Approximations([data / "VAE-approx", data / "VAE-taesd"], policy),
         pool=Pool(
-            decide(DeviceWish(use_cpu=["all"])),
+            policy,
             lambda path, config: identify(read_header(path), read_sidecar(config)),
             PLAIN_OPS,
         ),

@@ -109,7 +109,7 @@ def test_a_misspelled_key_gets_a_suggestion():
 
 
 def test_whole_dictionaries_of_a1111_are_accepted():
-    theirs = {**UNSUPPORTED, "show_progress_type": "Approx NN", "sd_checkpoint_hash": "abc"}
+    theirs = {**UNSUPPORTED, "disable_all_extensions": "extra", "sd_checkpoint_hash": "abc"}
     assert Snapshot().with_overrides(theirs, by="local") == Snapshot()
 
 

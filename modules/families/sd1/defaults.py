@@ -10,7 +10,7 @@ PREVIEW = (
 )
 """[latent channels, RGB]: rough colours of a scaled latent, fitted to Stable Diffusion 1.5."""
 
-LATENT = LatentSpec(channels=4, downscale=8, scale=0.18215, shift=0.0, preview=PREVIEW)
+LATENT = LatentSpec(channels=4, downscale=8, scale=0.18215, shift=0.0, preview=PREVIEW, tiny="taesd", approx="model")
 
 UNET_HEADS = 8
 NORM_GROUPS = 32
