@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modules.domain.request import ImageRef, SoftSpec
+from modules.domain.request import ImageRef, ScriptCall, SoftSpec
 from modules.web.rest.schema import img2img_model
 from tests.engine.fakes import png
 from tests.web.rest_house import RestHouse, rest_house
@@ -74,6 +74,15 @@ def test_a_given_picture_replaces_the_first_pass(house: RestHouse) -> None:
     assert request.hires.first_image == ImageRef.of(PICTURE)
     assert (request.size.width, request.size.height) == (16, 16)
     assert house.post("/txt2img", {**sent, "enable_hr": False}).status_code == 422
+
+
+def test_outpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
+    args = [32, 4, "fill", ["left"]]
+    assert img2img(house, script_name="Poor man's Outpainting", script_args=args).status_code == 200
+    assert house.runner.seen[-1].script == ScriptCall(name="Poor man's Outpainting", args=tuple(args))
+    wrong = img2img(house, script_name="outpainting mk2", script_args=args)
+    assert (wrong.status_code, "6" in wrong.text) == (422, True)
+    assert house.txt2img(script_name="outpainting mk2", script_args=args).status_code == 422
 
 
 def soft(*args: Any) -> dict[str, Any]:

@@ -252,3 +252,24 @@ def test_a_failed_job_says_why(house: RestHouse):
     assert shown.addresses == ()
     assert "OutOfMemory" in shown.log
     assert "&lt;it&gt;" in shown.log
+
+
+def test_styles_are_saved_applied_and_deleted(page: TestClient, tmp_path: Path):
+    style = {"name": "<ink>", "prompt": "{prompt}, in ink\x00", "negative_prompt": "colour"}
+    saved = page.post("/internal/ui/styles", json=style).json()
+    assert saved == page.get("/internal/ui/styles").json() == {"styles": [{**style, "prompt": "{prompt}, in ink"}]}
+    texts = {"prompt": "a fox", "negative_prompt": "", "style_prompt": "{prompt}!", "style_negative_prompt": "blur"}
+    applied = page.post("/internal/ui/styles/apply", json=texts).json()
+    assert applied == {"prompt": "a fox!", "negative_prompt": "blur"}
+    assert page.post("/internal/ui/styles/delete", json={"name": "<ink>"}).json() == {"styles": []}
+    assert (tmp_path / "styles.csv.bak").is_file()
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [("", {"name": ""}), ("", {"name": 3}), ("/delete", {"name": "none"}), ("/apply", {"prompt": []})],
+)
+def test_styles_that_cannot_be_are_refused(page: TestClient, route: str, body: object):
+    answer = page.post(f"/internal/ui/styles{route}", json=body)
+    assert 400 <= answer.status_code < 500
+    assert answer.json()["detail"]

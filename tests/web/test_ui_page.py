@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from modules.domain.errors import InvalidRequest
 from modules.web.ui.page import Page
+from modules.web.ui.tabs.hires import sizes_note
+from modules.web.ui.tabs.img2img_events import scale_note, scaled
 from modules.web.ui.values import parameters
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
@@ -27,7 +30,16 @@ ELEMENT_IDS = (
     "txt2img_random_seed", "txt2img_reuse_seed", "txt2img_subseed_show", "txt2img_subseed",
     "txt2img_subseed_strength", "txt2img_seed_resize_from_w", "txt2img_seed_resize_from_h",
     "txt2img_override_settings", "txt2img_results", "txt2img_gallery", "txt2img_gallery_container",
-    "html_info_txt2img", "html_log_txt2img", "pnginfo_image", "html_pnginfo", "settings", "footer",
+    "txt2img_hr", "txt2img_hr-checkbox", "txtimg_hr_finalres", "txt2img_hr_upscaler", "txt2img_hires_steps",
+    "txt2img_denoising_strength", "txt2img_hr_scale", "txt2img_hr_resize_x", "txt2img_hr_resize_y", "hr_checkpoint",
+    "hr_sampler", "hr_scheduler", "hires_prompt", "hires_neg_prompt", "txt2img_enable", "txt2img_enable-checkbox",
+    "txt2img_checkpoint", "txt2img_switch_at", "txt2img_styles_edit_button", "image_buttons_txt2img",
+    "tab_img2img", "img2img_prompt", "img2img_generate", "mode_img2img", "img2img_img2img_tab", "img2img_image",
+    "img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img_inpaint_mask", "inpaint_controls",
+    "img2img_mask_blur", "img2img_mask_alpha", "img2img_mask_mode", "img2img_inpainting_fill",
+    "img2img_inpaint_full_res", "img2img_inpaint_full_res_padding", "resize_mode", "img2img_tabs_resize",
+    "img2img_scale", "img2img_detect_image_size_btn", "img2img_denoising_strength", "img2img_gallery",
+    "html_info_img2img", "txt2img_tab", "img2img_tab", "inpaint_tab", "html_info_txt2img", "html_log_txt2img", "pnginfo_image", "html_pnginfo", "settings", "footer",
 )  # fmt: skip
 
 
@@ -87,6 +99,33 @@ def test_controls_offer_what_declarations_say(config: dict[str, Any]):
 def test_pictures_are_never_encoded_again_by_gradio(config: dict[str, Any]):
     assert props(config, "txt2img_gallery")["interactive"] is False
     assert props(config, "pnginfo_image")["type"] == "filepath"
+    assert props(config, "img2img_image")["format"] == "png"
+    assert props(config, "img2maskimg")["format"] == "png"
+
+
+def test_every_control_has_a_name(config: dict[str, Any]):
+    kinds = {"textbox", "dropdown", "slider", "number", "radio", "checkbox", "image", "imageeditor"}
+    controls = [one["props"] for one in config["components"] if one["type"] in kinds]
+    assert len(controls) > 60
+    assert [one["elem_id"] for one in controls if one["visible"] is True and not one["label"]] == []
+
+
+def test_sizes_of_the_hires_pass_are_told():
+    values = {"width": 512, "height": "384", "hr_scale": 1.5, "hr_resize_x": 0, "hr_resize_y": 0}
+    assert "from 512x384 to <" in sizes_note(values, old=False)
+    assert ">768x576<" in sizes_note(values, old=False)
+    assert ">640x480<" in sizes_note({**values, "hr_resize_x": 640}, old=False)
+    assert sizes_note({**values, "width": 1024, "height": 1024}, old=True).count("512x512") == 1
+    assert sizes_note({**values, "width": "wide"}, old=False) == ""
+
+
+def test_sizes_of_a_scaled_picture_are_told():
+    assert scaled((100, 51), 1.5) == (150, 76)
+    assert ">150x76<" in scale_note((100, 51), 1.5)
+    assert scale_note(None, 2) == scale_note((8, 8), "twice") == ""
+    for factor in (0, -1, 1000, True, "2", None):
+        with pytest.raises(InvalidRequest):
+            scaled((8, 8), factor)
 
 
 def test_hidden_samplers_are_not_offered(house: RestHouse):

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
+from modules.domain.request import Generation, ImageRef
 from modules.web.ui.pasting import last_text, paste, seeds_of
-from modules.web.ui.values import generation_of, override_entries, read_overrides
+from modules.web.ui.values import GivenPictures, generation_of, override_entries, read_overrides
 from tests.web.rest_house import RestHouse, rest_house
 
 TAB = "txt2img"
@@ -164,6 +165,66 @@ def test_pasted_controls_make_the_request_of_the_text(house: RestHouse):
     made = generation_of(TAB, controls(**paste(TAB, TEXT, house.services).values), house.services, None)
     assert (made.sampling.steps, made.seed.seed, made.seed.subseed, made.size.height) == (31, 77, 5, 384)
     assert dict(made.overrides) == {"CLIP_stop_at_last_layers": 2}
+
+
+PICTURE, MASK = ImageRef.of(b"picture"), ImageRef.of(b"mask")
+
+
+def img2img(house: RestHouse, pictures: GivenPictures, **changed: Any) -> Generation:
+    """Make the request of img2img's controls."""
+    values = controls(denoising_strength=0.6, resize_mode=1, mask_blur=7, inpainting_fill=2, **changed)
+    return generation_of("img2img", values, house.services, None, pictures)
+
+
+def test_pictures_make_a_request_img2img(house: RestHouse):
+    made = img2img(house, GivenPictures(images=(PICTURE,)))
+    assert made.init is not None
+    assert (made.init.images, made.init.denoising_strength, made.init.resize_mode) == ((PICTURE,), 0.6, 1)
+    assert (made.mask, made.size.width) == (None, 512)
+
+
+def test_a_mask_brings_its_controls(house: RestHouse):
+    more = {"inpaint_full_res": True, "inpaint_full_res_padding": 8, "inpainting_mask_invert": 1}
+    mask = img2img(house, GivenPictures(images=(PICTURE,), mask=MASK), **more).mask
+    assert mask is not None
+    assert (mask.image, mask.blur_x, mask.blur_y, mask.fill, mask.soft) == (MASK, 7, 7, 2, None)
+    assert (mask.only_masked, mask.padding, mask.invert) == (True, 8, 1)
+
+
+def test_soft_inpainting_counts_while_it_is_on(house: RestHouse):
+    given = GivenPictures(images=(PICTURE,), mask=MASK)
+    mask = img2img(house, given, enable_soft_inpainting=True, schedule_bias=3).mask
+    assert mask is not None
+    assert mask.soft is not None
+    assert mask.soft.schedule_bias == 3
+    assert getattr(img2img(house, given, schedule_bias=3).mask, "soft", 1) is None
+
+
+def test_a_scale_decides_the_size(house: RestHouse):
+    made = img2img(house, GivenPictures(images=(PICTURE,), size=(96, 40)))
+    assert (made.size.width, made.size.height) == (96, 40)
+
+
+def test_wrong_blur_is_refused_by_name(house: RestHouse):
+    with pytest.raises(InvalidRequest, match="mask_blur"):
+        generation_of(
+            "img2img", controls(mask_blur="much"), house.services, None, GivenPictures(images=(PICTURE,), mask=MASK)
+        )
+
+
+def test_a_text_fills_the_controls_of_a_mask(house: RestHouse):
+    text = """a
+Steps: 5, Sampler: Euler, Seed: 5, Size: 64x64, Denoising strength: 0.3, Mask blur: 9, Masked content: latent noise, \
+Mask mode: Inpaint not masked, Inpaint area: Only masked, Masked area padding: 12, Soft inpainting enabled: True, \
+Soft inpainting schedule bias: 2.5"""
+    found = paste("img2img", text, house.services).values
+    wanted = {
+        "denoising_strength": 0.3, "mask_blur": 9, "inpainting_fill": 2, "inpainting_mask_invert": 1,
+        "inpaint_full_res": True, "inpaint_full_res_padding": 12, "enable_soft_inpainting": True, "schedule_bias": 2.5,
+    }  # fmt: skip
+    assert {name: found[name] for name in wanted} == wanted
+    plain = paste("img2img", TEXT, house.services).values
+    assert (plain["inpainting_fill"], plain["inpaint_full_res"], plain["enable_soft_inpainting"]) == (1, False, False)
 
 
 def test_seeds_come_from_the_text_of_a_picture():

@@ -68,7 +68,8 @@ def paste(tab: str, text: str, services: Services) -> Pasted:
 
 def _plain_values(tab: str, parsed: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for key, name in infotext_fields().items():
+    own = {item.param.infotext: name for name, item in parameters(tab).items() if item.param.infotext}
+    for key, name in {**infotext_fields(), **own}.items():
         if key in parsed and name in parameters(tab):
             try:
                 values[name] = typed_value(tab, name, parsed[key])
