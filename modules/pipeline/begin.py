@@ -14,6 +14,7 @@ from modules.domain.plan import BatchPlan, Plan
 from modules.domain.request import SoftSpec
 from modules.imaging.resize import LATENT
 from modules.pipeline.canvas import LATENT_NOISE, LATENT_NOTHING, Canvas
+from modules.pipeline.precision import vae_fallback
 from modules.pipeline.session import Session
 from modules.pipeline.soft import mixed
 from modules.residency.model import Model
@@ -82,7 +83,9 @@ def encoded(session: Session, picture: Tensor, plan: Plan, *, exact: bool = Fals
 
     With `exact` nothing stands in for the VAE.
     """
-    return session.model.encode(picture, tiling=plan.tiling, note=session.ctx.note, exact=exact)
+    model, ctx = session.model, session.ctx
+    fallback = vae_fallback(ctx.settings, model)
+    return model.encode(picture, tiling=plan.tiling, fallback=fallback, note=ctx.note, exact=exact)
 
 
 def seen_of(

@@ -20,10 +20,10 @@ from modules.imaging.resize import FILL, resize
 from modules.imaging.save import Output
 from modules.pipeline.canvas import Canvas
 from modules.pipeline.pixels import to_pil
+from modules.pipeline.precision import vae_fallback
 from modules.pipeline.sample import Sampled
 from modules.pipeline.soft import change_mask
 from modules.residency.model import Model
-from modules.settings.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -190,11 +190,3 @@ def _masks(plan: Plan, canvas: Canvas, placed: Image.Image) -> Iterator[Beside]:
         suffix = "-mask-composite" if wanted.save_mask_composite else ""
         mask = resize(canvas.shown_mask, placed.width, placed.height, FILL)
         yield Beside(image=cut_out(placed, mask), suffix=suffix, shown=wanted.return_mask_composite)
-
-
-def vae_fallback(settings: Snapshot, model: Model) -> torch.dtype | None:
-    """Return the number format for a second decode when the first gave NaN, if there is a better one."""
-    if settings.vae.auto_vae_precision_bfloat16:
-        return torch.bfloat16
-    narrow = model.policy.vae_dtype is not torch.float32
-    return torch.float32 if settings.vae.auto_vae_precision and narrow else None

@@ -14,6 +14,7 @@ from modules.domain.plan import HiresPlan, Plan
 from modules.imaging.resize import plain
 from modules.pipeline.begin import INPAINTING, Begin, encoded, seen_of, to_tensor
 from modules.pipeline.pixels import to_pil
+from modules.pipeline.precision import vae_fallback
 from modules.pipeline.session import Session
 
 
@@ -62,8 +63,14 @@ def decoded(session: Session, plan: Plan, x: Tensor) -> tuple[Image.Image, ...]:
         x: [B, C, h, w].
     """
     with session.clock("decode"):
-        model, note = session.model, session.ctx.note
-        return tuple(to_pil(model.decode(row[None], tiling=plan.tiling, fallback=None, note=note)) for row in x)
+        return tuple(to_pil(_decoded(session, plan, row)) for row in x)
+
+
+def _decoded(session: Session, plan: Plan, x: Tensor) -> Tensor:
+    """Decode one latent [C, h, w] to a picture [3, H, W] in about -1..1."""
+    model, ctx = session.model, session.ctx
+    fallback = vae_fallback(ctx.settings, model)
+    return model.decode(x[None], tiling=plan.tiling, fallback=fallback, note=ctx.note)
 
 
 def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor, pictures: Sequence[Image.Image] = ()) -> Begin:
@@ -109,9 +116,7 @@ def _extras(session: Session, plan: Plan, latent: Tensor, pictures: list[Tensor]
     if session.model.components.match.variant != INPAINTING or plan.image.mask_weight >= 1:
         return {}
     if pictures is None:
-        note = session.ctx.note
-        rows = [session.model.decode(row[None], tiling=plan.tiling, fallback=None, note=note) for row in latent]
-        pictures = [row[None].clamp(-1, 1) for row in rows]
+        pictures = [_decoded(session, plan, row)[None].clamp(-1, 1) for row in latent]
     return seen_of(session, plan, pictures, None, latent.shape[-2:])
 
 

@@ -119,17 +119,26 @@ class Model:
             )
         return picture
 
-    def encode(self, picture: Tensor, *, tiling: bool, note: Callable[[str], None], exact: bool = False) -> Tensor:
+    def encode(
+        self,
+        picture: Tensor,
+        *,
+        tiling: bool,
+        fallback: torch.dtype | None,
+        note: Callable[[str], None],
+        exact: bool = False,
+    ) -> Tensor:
         """Encode one picture [1, 3, H, W] in -1..1 to a latent [1, C, h, w] on the sampler's scale, float32.
 
         Args:
             picture: sides that are multiples of the latent's downscale.
             tiling: treat the picture as repeating seamlessly.
-            note: told when memory forced another way.
+            fallback: number format to retry in when the result is not finite; None refuses at once.
+            note: told when memory or precision forced another way.
             exact: use the VAE whatever stands in for it.
 
         Raises:
-            NumericalFault: the result is not finite.
+            NumericalFault: the result is not finite, also after the retry.
         """
         encoder = None if exact else self.encoder
         run = encoder or partial(self.components.family.encode, self.components)
@@ -139,6 +148,10 @@ class Model:
         ]
         with nullcontext() if encoder else self._present(self.components.vae):
             latent = climb("encoding", rungs, note).float().to(self.device)
+            if not encoder and not bool(torch.isfinite(latent).all()) and fallback is not None:
+                note(f"The VAE produced NaN; encoding again in {str(fallback).removeprefix('torch.')}")
+                with changed(self.components.vae, in_format(fallback)):
+                    latent = climb("encoding", rungs, note).float().to(self.device)
         if not bool(torch.isfinite(latent).all()):
             raise NumericalFault("The VAE encoded a picture to NaN or infinite values. Start with --no-half-vae.")
         return latent

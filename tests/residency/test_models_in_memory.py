@@ -21,11 +21,13 @@ from modules.library.header import read_header
 from modules.nn.attention.plain import PLAIN
 from modules.nn.attention.sdpa import SDPA
 from modules.nn.ops import PLAIN_OPS
+from modules.pipeline.precision import vae_fallback
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.model import COND_CACHE_ENTRIES, Model
 from modules.residency.placing import outer_blocks
 from modules.residency.pool import Pool
 from modules.sampling.types import Conditioning
+from modules.settings.snapshot import Snapshot
 
 FULL, HALF, META = torch.float32, torch.float16, torch.device("meta")
 OPTIONS = TextOptions()
@@ -274,9 +276,14 @@ def test_a_failure_on_the_way_leaves_nothing_behind(path: Path, offload: Offload
 def spoiled(path: Path, good: torch.dtype | None) -> Model:
     """Load a model whose VAE gives NaN in every number format but one."""
     model = Shelf(vae=HALF).lease(path)
-    decode = TOY.decode
+    decode, encode = TOY.decode, TOY.encode
 
     class Spoiled:
+        def encode(self, components: Components, picture: Tensor, tiling: bool) -> Tensor:
+            found = next(components.vae.parameters()).dtype
+            latent = encode(components, picture, tiling) if found is good else torch.zeros(1, 4, 1, 1)
+            return latent if found is good else latent * float("nan")
+
         def decode(self, components: Components, x: Tensor, tiling: bool) -> Tensor:
             found = next(components.vae.parameters()).dtype
             picture = decode(components, x, tiling) if found is good or good is None else torch.zeros(1, 3, 8, 8)
@@ -298,6 +305,36 @@ def test_a_vae_that_gives_nan_is_tried_in_another_format_and_put_back(path: Path
     assert str(fallback).removeprefix("torch.") in told[0]
     assert same_tensors(before, weights(model))
     assert next(model.components.vae.parameters()).dtype is HALF
+
+
+@pytest.mark.parametrize("fallback", [torch.float32, torch.bfloat16])
+def test_encoding_is_tried_in_another_format_too(path: Path, fallback: torch.dtype) -> None:
+    model, told = spoiled(path, fallback), list[str]()
+    before, picture = weights(model), torch.rand(1, 3, 16, 16) * 2 - 1
+    with torch.inference_mode():
+        latent = model.encode(picture, tiling=False, fallback=fallback, note=told.append)
+    assert torch.isfinite(latent).all()
+    assert told == [f"The VAE produced NaN; encoding again in {str(fallback).removeprefix('torch.')}"]
+    assert same_tensors(before, weights(model))
+    with pytest.raises(NumericalFault, match="--no-half-vae"):
+        model.encode(picture, tiling=False, fallback=None, note=silent)
+
+
+@pytest.mark.parametrize(
+    ("settings", "half", "full"),
+    [
+        ({}, torch.float32, None),
+        ({"auto_vae_precision": False}, None, None),
+        ({"auto_vae_precision_bfloat16": True}, torch.bfloat16, None),
+        ({"auto_vae_precision": False, "auto_vae_precision_bfloat16": True}, torch.bfloat16, None),
+    ],
+)
+def test_settings_choose_the_other_format(
+    path: Path, settings: dict[str, bool], half: torch.dtype | None, full: torch.dtype | None
+) -> None:
+    snapshot = Snapshot().with_overrides(settings)
+    assert vae_fallback(snapshot, Shelf(vae=HALF).lease(path)) is half
+    assert vae_fallback(snapshot, Shelf(vae=FULL).lease(path)) is full
 
 
 @pytest.mark.parametrize("fallback", [None, torch.float32])
