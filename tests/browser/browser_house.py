@@ -103,9 +103,9 @@ class Visit:
         """Type a prompt."""
         self.page.fill("#txt2img_prompt textarea", text)
 
-    def number(self, control: str, value: float) -> None:
-        """Type a number into a control of txt2img."""
-        found = self.page.locator(f"#txt2img_{control} input[type=number]")
+    def number(self, control: str, value: float, *, tab: str = "txt2img") -> None:
+        """Type a number into a control."""
+        found = self.page.locator(f"#{tab}_{control} input[type=number]")
         found.fill(str(value))
         found.press("Tab")
 
@@ -113,15 +113,15 @@ class Visit:
         """Return the number that a control of txt2img shows."""
         return float(self.page.locator(f"#txt2img_{control} input[type=number]").input_value())
 
-    def generate(self) -> None:
+    def generate(self, tab: str = "txt2img") -> None:
         """Press Generate and wait until the job is followed."""
-        self.page.click("#txt2img_generate")
-        self.page.wait_for_selector("#txt2img_generate_box[data-running]")
+        self.page.click(f"#{tab}_generate")
+        self.page.wait_for_selector(f"#{tab}_generate_box[data-running]")
 
-    def wait_until_done(self) -> None:
+    def wait_until_done(self, tab: str = "txt2img") -> None:
         """Wait until nothing runs and the result is shown."""
-        self.page.wait_for_selector("#txt2img_generate_box:not([data-running])", timeout=120_000)
-        self.page.wait_for_selector("#html_log_txt2img :is(.performance, .error)")
+        self.page.wait_for_selector(f"#{tab}_generate_box:not([data-running])", timeout=120_000)
+        self.page.wait_for_selector(f"#html_log_{tab} :is(.performance, .error)")
 
     def text(self, selector: str) -> str:
         """Return the text of an element."""
