@@ -124,9 +124,9 @@ class House:
 
     def run(self, request: Generation, ctx: JobContext) -> Outcome:
         """Carry out a job."""
-        from modules.pipeline.run import run
+        from modules.pipeline.carry_out import carry_out
 
-        return run(self._workshop.result(), request, ctx)
+        return carry_out(self._workshop.result(), request, ctx)
 
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""

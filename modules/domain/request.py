@@ -277,6 +277,16 @@ class RefinerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptCall:
+    """A script that makes several runs of one request."""
+
+    name: str
+    """A1111's title, in any case."""
+    args: tuple[Any, ...] = ()
+    """In A1111's order; `domain/scripts.py` knows what they mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One request for pictures, whoever sent it."""
 
@@ -296,6 +306,7 @@ class Generation:
     mask: MaskSpec | None = None
     hires: HiresSpec | None = None
     refiner: RefinerSpec | None = None
+    script: ScriptCall | None = None
     post: PostSpec = field(default_factory=PostSpec)
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Settings that hold for this request only, by A1111's flat names."""

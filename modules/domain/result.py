@@ -40,3 +40,5 @@ class Outcome:
     """Seconds by stage: load, encode, sample, decode, save."""
     notes: tuple[Note, ...] = ()
     save_error: str | None = None
+    seed: int | None = None
+    """Makes the first picture again, when that is not the seed in the plan."""

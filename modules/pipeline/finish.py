@@ -120,7 +120,7 @@ class Finisher:
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
         future = self.output.submit(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
-        future.add_done_callback(self._announce)
+        future.add_done_callback(self.announce)
         pending = [Pending(pixels=ready.image, produced=future, plan=plan)]
         more = [self._beside(plan, image_plan, one, save=save) for one in beside if one.shown or save]
         return [*pending, *more]
@@ -143,7 +143,8 @@ class Finisher:
         made = self.output.submit_grid(image, infotext, self.plan, self.ctx.settings, save=saved).result()
         return made if shown else None
 
-    def _announce(self, future: Future[Produced]) -> None:
+    def announce(self, future: Future[Produced]) -> None:
+        """Tell that a picture is ready."""
         if not future.cancelled() and future.exception() is None:
             self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result()))
 

@@ -29,6 +29,7 @@ GROUPS = ("01_samplers", "02_schedulers", "03_prompts", "04_emphasis", "05_clip_
           "09_hires", "10_img2img", "11_inpaint", "12_refiner", "13_tiling_size", "14_misc")  # fmt: skip
 """Groups whose features are there."""
 SINGLE = (
+    "15_scripts/poor_mans_outpainting",
     "19_models/inpaint_model_img2img",
     "19_models/inpaint_model_mask_weight_0.5",
     "19_models/inpaint_model_txt2img",

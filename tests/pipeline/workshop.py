@@ -20,8 +20,8 @@ from modules.library.hashes import HashCache
 from modules.library.header import read_header
 from modules.nn.attention.plain import PLAIN
 from modules.nn.ops import PLAIN_OPS
+from modules.pipeline.carry_out import carry_out
 from modules.pipeline.plan import Shelf
-from modules.pipeline.run import run
 from modules.pipeline.services import Workshop
 from modules.residency.approximations import Approximations
 from modules.residency.device import DeviceWish, decide
@@ -53,7 +53,7 @@ class Studio:
             hooks=hooks or Hooks(),
             wants_preview=lambda step: step % 2 == 0,
         )
-        return run(self.shop, request, ctx)
+        return carry_out(self.shop, request, ctx)
 
     def told(self, kind: type[E]) -> list[E]:
         """Return the events of one kind."""

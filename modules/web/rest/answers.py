@@ -58,7 +58,7 @@ def info_of(
         "all_prompts": [image.prompt for image in plan.images],
         "negative_prompt": first.negative_prompt,
         "all_negative_prompts": [image.negative_prompt for image in plan.images],
-        "seed": first.seed,
+        "seed": first.seed if outcome.seed is None else outcome.seed,
         "all_seeds": [image.seed for image in plan.images],
         "subseed": first.subseed,
         "all_subseeds": [image.subseed for image in plan.images],

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeature
-from modules.domain.request import Generation
+from modules.domain.request import Generation, ScriptCall
+from modules.domain.scripts import READERS, read_script
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.infotext_keys import settings_in_infotext
@@ -94,6 +95,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
         "output": {"save_images": save, "save_grid": save, "user": user},
         **parts_of(asked, settings, services.knows_checkpoint),
+        "script": script_of(asked),
     }
     values.update(first_pass_size(asked) or size_of_first_image(asked, settings))
     return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
@@ -156,11 +158,25 @@ def refuse_unsupported(asked: Mapping[str, Any]) -> None:
 
 def refuse_scripts(asked: Mapping[str, Any]) -> None:
     """Refuse the names of scripts that do not exist, in A1111's words."""
-    names = [asked["script_name"]] if asked["script_name"] else []
-    known = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if "init_images" in asked else frozenset[str]())
+    on_picture = "init_images" in asked
+    names = [name] if (name := asked["script_name"]) and not (on_picture and name.lower() in READERS) else []
+    known = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if on_picture else frozenset[str]())
     names += [title for title in asked["alwayson_scripts"] if title.lower() not in known]
     for name in names:
         raise HTTPException(422, f"Script '{name[:200]}' not found")
+
+
+def script_of(asked: _Asked) -> ScriptCall | None:
+    """Read the script that is to run.
+
+    Raises:
+        InvalidRequest: its arguments cannot be used.
+    """
+    if not asked["script_name"]:
+        return None
+    call = ScriptCall(name=asked["script_name"], args=tuple(asked["script_args"]))
+    read_script(call)
+    return call
 
 
 def check_checkpoint(overrides: Mapping[str, Any], knows: Callable[[str], bool]) -> None:

@@ -1,0 +1,104 @@
+"""A1111's selectable scripts that come with this program: their names, and what their positional arguments mean."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias, cast
+
+from modules.domain.errors import InvalidRequest
+from modules.domain.request import ScriptCall
+
+SIDES = ("left", "right", "up", "down")
+_FIELD = "script_args"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoorMansOutpainting:
+    """Widen a picture and repaint the border tile by tile."""
+
+    pixels: int
+    """Added on each wanted side, before the size is rounded up to multiples of 64; also how far tiles overlap."""
+    mask_blur: int
+    fill: int
+    """What the run starts from, see `MaskSpec.fill`."""
+    tell_fill: bool
+    """Whether infotext says so; over the API A1111 takes a name for `fill`, reads every name as 0, and does not."""
+    sides: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutpaintingMk2:
+    """Widen a picture side by side, starting from noise with the spectrum and the colours of the picture."""
+
+    pixels: int
+    mask_blur: int
+    sides: frozenset[str]
+    noise_exponent: float
+    """How closely the noise follows the spectrum; 0 not at all."""
+    colour_variation: float
+    """0 for grey noise, 1 for noise of all colours."""
+
+
+Script: TypeAlias = PoorMansOutpainting | OutpaintingMk2
+
+
+def read_script(call: ScriptCall) -> Script:
+    """Understand the arguments of a script.
+
+    Raises:
+        InvalidRequest: there is no such script, or an argument is missing, of the wrong type or out of range.
+    """
+    reader = READERS.get(call.name.lower())
+    if reader is None:
+        raise InvalidRequest(f"Script '{call.name[:200]}' not found", field="script_name")
+    return reader(call.args)
+
+
+def _poor_mans(args: Sequence[Any]) -> PoorMansOutpainting:
+    pixels, mask_blur, fill, sides = _all(args, 4)
+    return PoorMansOutpainting(
+        pixels=int(_number(pixels, "pixels", 8, 256)),
+        mask_blur=int(_number(mask_blur, "mask blur", 0, 64)),
+        fill=0 if isinstance(fill, str) else int(_number(fill, "masked content", 0, 3)),
+        tell_fill=not isinstance(fill, str),
+        sides=_sides(sides),
+    )
+
+
+def _mk2(args: Sequence[Any]) -> OutpaintingMk2:
+    _, pixels, mask_blur, sides, exponent, variation = _all(args, 6)
+    return OutpaintingMk2(
+        pixels=int(_number(pixels, "pixels", 8, 256)),
+        mask_blur=int(_number(mask_blur, "mask blur", 0, 64)),
+        sides=_sides(sides),
+        noise_exponent=_number(exponent, "fall-off exponent", 0, 4),
+        colour_variation=_number(variation, "colour variation", 0, 1),
+    )
+
+
+READERS: Mapping[str, Callable[[Sequence[Any]], Script]] = MappingProxyType({
+    "poor man's outpainting": _poor_mans,
+    "outpainting mk2": _mk2,
+})  # fmt: skip
+"""Title in small letters -> reader of the arguments. All of them work on pictures."""
+
+
+def _all(args: Sequence[Any], count: int) -> Sequence[Any]:
+    if len(args) != count:
+        raise InvalidRequest(f"{len(args)} arguments for a script that takes {count}", field=_FIELD)
+    return args
+
+
+def _number(value: Any, what: str, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidRequest(f"{what} must be a number from {low} to {high}, got {value!r:.50}", field=_FIELD)
+    return value
+
+
+def _sides(value: Any) -> frozenset[str]:
+    given = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ("",)
+    if any(side not in SIDES for side in given):
+        raise InvalidRequest(f"the direction must be a list of {', '.join(SIDES)}", field=_FIELD)
+    if not given:
+        raise InvalidRequest("choose at least one side to widen", field=_FIELD)
+    return frozenset(given)

@@ -1,0 +1,28 @@
+"""The door of the pipeline: one run, or a script that makes several."""
+
+from modules.domain.request import Generation
+from modules.domain.result import Outcome
+from modules.domain.scripts import OutpaintingMk2, PoorMansOutpainting, read_script
+from modules.hooks.context import JobContext
+from modules.pipeline.outpaint import poor_mans
+from modules.pipeline.outpaint_mk2 import mk2
+from modules.pipeline.run import run
+from modules.pipeline.services import Workshop
+
+
+def carry_out(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
+    """Make what a request asks for.
+
+    Raises:
+        InvalidRequest: the request names something that is not there, asks for too much, or brings a broken picture.
+        ModelError: the checkpoint cannot be used.
+        OutOfMemory: after every measure to save it.
+        NumericalFault: a network produced NaN.
+    """
+    if request.script is None:
+        return run(shop, request, ctx)
+    match read_script(request.script):
+        case PoorMansOutpainting() as spec:
+            return poor_mans(shop, request, ctx, spec)
+        case OutpaintingMk2() as spec:
+            return mk2(shop, request, ctx, spec)
