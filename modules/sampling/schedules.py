@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -151,11 +152,14 @@ def laplace(span: Span) -> Tensor:
     """Space log levels by the quantiles of a Laplace distribution around 0, cut to the range.
 
     Source: Hang et al. 2024, arXiv:2407.03297, table 1, with its mean 0 and spread 0.5, the defaults of ComfyUI's
-    schedule of that name too.
+    schedule of that name too. Differs in spreading out what would otherwise be cut to the same level twice.
     """
     off = 0.5 - torch.linspace(0, 1, span.steps, dtype=torch.float64)
     log_sigma = -LAPLACE_SPREAD * off.sign() * (1 - 2 * off.abs() + LAPLACE_EDGE).log()
-    return _ended(log_sigma.exp().clamp(span.low, span.high))
+    low, high = math.log(span.low), math.log(span.high)
+    places = range(span.steps)
+    kept = [i for i, u in enumerate(levels(log_sigma)) if low < u < high or i in (0, span.steps - 1)]
+    return _ended(torch.tensor(np.interp(places, kept, levels(log_sigma[kept].clamp(low, high)))).exp())
 
 
 def linear_quadratic(span: Span) -> Tensor:

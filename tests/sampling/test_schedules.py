@@ -120,3 +120,10 @@ def test_linear_quadratic_is_smooth(steps):
     if half > 1:
         # The parabola leaves along the line: its first bend is half of the others.
         assert float(removed.diff().diff()[half - 1]) == pytest.approx(float(bends[0]) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "options"), [(500, {}), (20, {"sigma_max": 2.0, "sigma_min": 0.3})])
+def test_laplace_never_stands_still(steps, options):
+    sigmas = build_sigmas(schedule_named("Laplace"), steps, TABLE, ScheduleOptions(**options), sdxl=False)
+    assert (sigmas.diff() < 0).all()
+    assert sigmas[0] == pytest.approx(options.get("sigma_max", TABLE.sigma_max))
