@@ -20,6 +20,7 @@ MAX_OVERRIDES = 1000
 COUNTS = frozenset({
     "width", "height", "steps", "batch_size", "n_iter", "seed_resize_from_w", "seed_resize_from_h",
     "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "hr_scale", "inpaint_full_res_padding",
+    "left", "right", "top", "bottom",
 })  # fmt: skip
 """Parameters whose upper bound guards the machine; going over it exceeds a limit, it is not a wrong value."""
 
@@ -47,8 +48,9 @@ def check(generation: Generation, limits: Limits) -> None:
         LimitExceeded: names the field, the value, the limit and the setting.
         InvalidRequest: a value below or beyond its declared range.
     """
-    soft = generation.mask.soft if generation.mask else None
-    for part in (generation, generation.init, generation.mask, soft, generation.hires, generation.refiner):
+    mask = generation.mask
+    of_mask = (mask, mask.soft, mask.extend) if mask else ()
+    for part in (generation, generation.init, *of_mask, generation.hires, generation.refiner):
         if part is not None:
             for item in _params(type(part)):
                 _check_range(item, _value(part, item.path))
@@ -154,7 +156,7 @@ def _check_range(item: ParamPath, value: object) -> None:
 
 
 def _check_pixels(generation: Generation, limits: Limits) -> None:
-    pixels, what = generation.size.width * generation.size.height, "width x height"
+    pixels, what = _pixels(generation.run_size), "width x height"
     if generation.hires is not None:
         sizes = hires_size(generation.size, generation.hires)
         enlarged = max(_pixels(sizes.upscaled), _pixels(sizes.target))

@@ -185,11 +185,29 @@ class SoftSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendSpec:
+    """Room that is added around a picture and painted with it."""
+
+    left: int = param(0, label="Left", infotext="Extend left", ge=0, le=8192, slider=(0, 1024), step=8)
+    right: int = param(0, label="Right", infotext="Extend right", ge=0, le=8192, slider=(0, 1024), step=8)
+    top: int = param(0, label="Top", infotext="Extend top", ge=0, le=8192, slider=(0, 1024), step=8)
+    bottom: int = param(0, label="Bottom", infotext="Extend bottom", ge=0, le=8192, slider=(0, 1024), step=8)
+    overlap: int = param(16, label="Overlap", infotext="Extend overlap", ge=0, le=1024, slider=(0, 128), step=4)
+    """How far the repainted part reaches into the picture on sides where room is added, pixels."""
+
+    def around(self, size: Size) -> Size:
+        """Return the size of the extended picture."""
+        return Size(width=size.width + self.left + self.right, height=size.height + self.top + self.bottom)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskSpec:
     """Which part of the picture is repainted."""
 
-    image: ImageRef
-    """White is repainted; where its transparency varies, what is opaque is repainted."""
+    image: ImageRef | None = None
+    """White is repainted; where its transparency varies, what is opaque is repainted. Only None with `extend`."""
+    extend: ExtendSpec | None = None
+    """Add room around the picture, which has the size of the request, and repaint that too; always works on the whole."""
     blur_x: int = param(4, label="Mask blur X", api="mask_blur_x", ge=0, le=1024, slider=(0, 64), step=1)
     blur_y: int = param(4, label="Mask blur Y", api="mask_blur_y", ge=0, le=1024, slider=(0, 64), step=1)
     rounded: bool = param(True, label="Round mask", api="mask_round")
@@ -311,3 +329,8 @@ class Generation:
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Settings that hold for this request only, by A1111's flat names."""
     output: OutputSpec = field(default_factory=OutputSpec)
+
+    @property
+    def run_size(self) -> Size:
+        """Size of what the first pass makes."""
+        return self.mask.extend.around(self.size) if self.mask and self.mask.extend else self.size

@@ -1,5 +1,6 @@
 """Bring pictures to a wanted size, and put cropped ones back."""
 
+import numpy as np
 from PIL import Image
 
 Box = tuple[int, int, int, int]
@@ -49,6 +50,12 @@ def paste_back(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Ima
     result = Image.new("RGBA", size)
     result.paste(resize(image, right - left, bottom - top, CROP), (left, top))
     return result
+
+
+def extended(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:
+    """Add room around a picture and continue its outermost rows and columns over it; RGB."""
+    margins = ((top, bottom), (left, right), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(image.convert("RGB")), margins, mode="edge"))
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

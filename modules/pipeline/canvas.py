@@ -10,11 +10,11 @@ from PIL import Image
 from modules.domain.errors import InvalidRequest
 from modules.domain.param import walk_params
 from modules.domain.plan import Plan
-from modules.domain.request import ImageRef, InitSpec, MaskSpec, Size, SoftSpec
+from modules.domain.request import ExtendSpec, ImageRef, InitSpec, MaskSpec, Size, SoftSpec
 from modules.imaging import mask as masks
 from modules.imaging.colour import with_colours_of
 from modules.imaging.open import ImageLimits, open_image
-from modules.imaging.resize import FILL, LATENT, STRETCH, Box, flatten, paste_back, resize
+from modules.imaging.resize import FILL, LATENT, STRETCH, Box, extended, flatten, paste_back, resize
 
 BLUR_FILL, ORIGINAL, LATENT_NOISE, LATENT_NOTHING = range(4)
 CONTENT = {BLUR_FILL: "fill", LATENT_NOISE: "latent noise", LATENT_NOTHING: "latent nothing"}
@@ -119,6 +119,10 @@ def _canvas(plan: Plan, init: InitSpec, opened: list[Image.Image], limits: Image
     spec = plan.request.mask
     if spec is None:
         return _plain(pictures, init, plan)
+    if spec.extend:
+        return _extended(pictures, init, spec, spec.extend, plan, limits)
+    if spec.image is None:
+        raise InvalidRequest("there is no mask, and no room to add", field="mask")
     mask = _mask(_open(spec.image, limits, "mask"), spec)
     latent = _open(spec.latent, limits, "latent_mask").convert("L") if spec.latent else None
     if spec.only_masked:
@@ -175,6 +179,35 @@ def _whole(
         match_colours=plan.image.color_correction,
         facts=_facts(spec),
     )
+
+
+def _extended(
+    pictures: list[Image.Image], init: InitSpec, spec: MaskSpec, extend: ExtendSpec, plan: Plan, limits: ImageLimits
+) -> Canvas:
+    """Work on the whole of a picture with room around it."""
+    size, whole = plan.request.size, plan.main.size
+    mode = STRETCH if init.resize_mode == LATENT else init.resize_mode
+    inner = [resize(image, size.width, size.height, mode) for image in pictures]
+    wide = [extended(image, extend.left, extend.top, extend.right, extend.bottom) for image in inner]
+    mask = Image.new("L", (whole.width, whole.height), 255)
+    kept = Image.new("L", (size.width, size.height))
+    if spec.image:
+        drawn = masks.mask_of(_open(spec.image, limits, "mask"), rounded=spec.binary)
+        kept = resize(masks.inverted(drawn) if spec.invert else drawn, *kept.size, mode).convert("L")
+    left, top, right, bottom = (
+        extend.overlap if side else 0 for side in (extend.left, extend.top, extend.right, extend.bottom)
+    )
+    kept = kept.crop((left, top, max(kept.width - right, left), max(kept.height - bottom, top)))
+    mask.paste(kept, (extend.left + left, extend.top + top))
+    mask = masks.blurred(mask, spec.blur_x, spec.blur_y)
+    canvas = _whole(wide, mask, replace(init, resize_mode=STRETCH), spec, plan, None)
+    return replace(canvas, facts={**_told(extend), **canvas.facts})
+
+
+def _told(extend: ExtendSpec) -> dict[str, str | int | float | bool]:
+    """Return the infotext keys of added room."""
+    values = {item.param.infotext or "": getattr(extend, item.path[-1]) for item in walk_params(ExtendSpec)}
+    return {key: value for key, value in values.items() if value or key == "Extend overlap"}
 
 
 def _part(

@@ -106,7 +106,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
 
     images = _images(request, settings, shelf, styles, draw)
     ratio = merge_ratio(request, settings)
-    main = pass_of(chosen, request.size, request.sampling.steps, merge_ratio=ratio)
+    main = pass_of(chosen, request.run_size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main)
     image, coding = image_options(request, settings), coding_options(settings)
     extra = {
