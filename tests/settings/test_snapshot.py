@@ -93,6 +93,7 @@ def test_values_take_the_declared_type(key, value, stored):
         ("no_such_setting", 1, UnknownName),
         ("__class__", 1, UnknownName),
         ("fp8_storage", "Enable", UnsupportedFeature),
+        ("disable_all_extensions", "some", InvalidRequest),
     ],
 )
 def test_bad_values_are_refused_by_name(key, value, error):
