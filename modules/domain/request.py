@@ -130,7 +130,7 @@ class InitSpec:
     """The pictures that a run starts from. Its presence makes a request img2img."""
 
     images: tuple[ImageRef, ...]
-    """One for all pictures of a batch, or one for each."""
+    """One for all pictures of a batch, or one for each; none where a folder has them."""
     denoising_strength: float = param(
         0.75, label="Denoising strength", infotext="Denoising strength", ge=0, le=1, slider=(0, 1), step=0.01,
         elem_id="_denoising_strength",
@@ -295,6 +295,28 @@ class RefinerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSpec:
+    """A run for every picture of a folder. Folders are inside the data folder or allowed on the command line."""
+
+    input: str = param("", label="Input directory", elem_id="_batch_input_dir")
+    output: str = param("", label="Output directory", elem_id="_batch_output_dir")
+    """Results get the names of their pictures here, and a picture that has its results is left out. Empty saves results
+    as other runs do."""
+    masks: str = param("", label="Inpaint batch mask directory (required for inpaint batch processing only)",
+                       elem_id="_batch_inpaint_mask_dir")  # fmt: skip
+    """One mask for all pictures, or masks of the same names; pictures without one are left out."""
+    use_png_info: bool = param(False, label="Append png info to prompts", elem_id="_batch_use_png_info")
+    png_info: str = param("", label="PNG info directory", elem_id="_batch_png_info_dir")
+    """Pictures of the same names whose infotext is used; those that are missing there speak for themselves."""
+    png_info_props: tuple[str, ...] = param(("Prompt",), label="Parameters to take from png info",
+                                            elem_id="_batch_png_info_props")  # fmt: skip
+    """Out of `PNG_INFO_PROPS`."""
+
+
+PNG_INFO_PROPS = ("Prompt", "Negative prompt", "Seed", "CFG scale", "Sampler", "Steps", "Model hash")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptCall:
     """A script that makes several runs of one request."""
 
@@ -325,6 +347,7 @@ class Generation:
     hires: HiresSpec | None = None
     refiner: RefinerSpec | None = None
     script: ScriptCall | None = None
+    folder: FolderSpec | None = None
     post: PostSpec = field(default_factory=PostSpec)
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Settings that hold for this request only, by A1111's flat names."""

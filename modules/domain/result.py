@@ -29,6 +29,19 @@ class Produced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """What became of one picture of a folder."""
+
+    name: str
+    """Of the file."""
+    state: str
+    """made, kept (it had its results already), no mask, or failed."""
+    saved_as: tuple[Path, ...] = ()
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Everything a finished, interrupted or partly finished generation gives back."""
 
@@ -42,3 +55,5 @@ class Outcome:
     save_error: str | None = None
     seed: int | None = None
     """Makes the first picture again, when that is not the seed in the plan."""
+    files: tuple[FileReport, ...] = ()
+    """Of a run over a folder."""

@@ -7,24 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from modules.domain.errors import LimitExceeded, QueueFull, ShuttingDown
-from modules.domain.limits import Limits, check
+from modules.domain.limits import check
 from modules.engine.engine import Engine
 from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of
 from modules.hooks.cancel import CancelReason
+from modules.settings.limits import limits_of
 from modules.settings.snapshot import Snapshot
 
 MAX_TASK_ID = 200
-
-
-def limits_of(settings: Snapshot) -> Limits:
-    """Return the limits of requests that the settings give."""
-    api = settings.api
-    return Limits(
-        max_image_pixels=int(api.api_max_result_mpixels * 1e6),
-        max_total_pixels=int(api.api_max_total_mpixels * 1e6),
-        max_images=api.api_max_images_per_request,
-        max_prompt_chars=api.api_max_prompt_chars,
-    )
 
 
 class Desk:

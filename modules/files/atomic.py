@@ -68,6 +68,41 @@ def write(path: Path, data: bytes | str) -> None:
         raise storage_fault(path, error) from error
 
 
+def create(path: Path, data: bytes) -> bool:
+    """Write a file that must not exist yet.
+
+    Returns:
+        False when there is a file of that name, which is left alone.
+
+    Raises:
+        StorageFault: the disk is full, read-only, or refuses.
+    """
+    temp = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    try:
+        _write_through(temp, data)
+        try:
+            return _claimed(temp, path)
+        finally:
+            temp.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_fault(path, error) from error
+
+
+def _claimed(temp: Path, path: Path) -> bool:
+    """Give a finished file its name, unless that is taken."""
+    try:
+        os.link(temp, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # Some disks know no second name for a file.
+        if path.exists():
+            return False
+        os.replace(temp, path)
+    sync_folder(path.parent)
+    return True
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file; the value is turned into text before the disk is touched.
 

@@ -131,6 +131,14 @@ class Output:
             atomic.write(path, encoded.data)
         return path
 
+    def folder(self, configured: str) -> Path:
+        """Return a folder that a request names, when it is one where pictures may lie.
+
+        Raises:
+            PathRefused: it is outside the data folder and not allowed, or holds code.
+        """
+        return self._folders.resolve(configured)
+
     def close(self) -> None:
         """Finish what was submitted and stop."""
         self._worker.shutdown(wait=True)

@@ -1,9 +1,12 @@
-"""The door of the pipeline: one run, or a script that makes several."""
+"""The door of the pipeline: one run, or a script or a folder that makes several."""
+
+from functools import partial
 
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
 from modules.domain.scripts import OutpaintingMk2, PoorMansOutpainting, read_script
 from modules.hooks.context import JobContext
+from modules.pipeline.folder import folder_run
 from modules.pipeline.outpaint import poor_mans
 from modules.pipeline.outpaint_mk2 import mk2
 from modules.pipeline.run import run
@@ -14,11 +17,14 @@ def carry_out(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
     """Make what a request asks for.
 
     Raises:
+        PathRefused: a folder is none where pictures may lie.
         InvalidRequest: the request names something that is not there, asks for too much, or brings a broken picture.
         ModelError: the checkpoint cannot be used.
         OutOfMemory: after every measure to save it.
         NumericalFault: a network produced NaN.
     """
+    if request.folder is not None:
+        return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))
     if request.script is None:
         return run(shop, request, ctx)
     match read_script(request.script):

@@ -96,7 +96,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "img2img_sketch_default_brush_color": "#ffffff",
         "img2img_inpaint_mask_brush_color": "#ffffff",
         "img2img_inpaint_sketch_default_brush_color": "#ffffff",
-        "img2img_batch_show_results_limit": 32,
         "fp8_storage": "Disable",
         "cache_fp16_weight": False,
         "lora_functional": False,

@@ -294,6 +294,10 @@ class Img2img:
         False, label="For inpainting, include masked composite in results for web",
         help="Add what was painted, cut out by the mask, to the results.",
     )  # fmt: skip
+    img2img_batch_show_results_limit: int = param(
+        32, label="Show the first N batch img2img results in UI", ge=-1, le=1000, slider=(-1, 1000), step=1,
+        help="How many results of a run over a folder are shown and answered; 0 shows none, -1 all.",
+    )  # fmt: skip
     overlay_inpaint: bool = param(
         True, label="Overlay original for inpaint",
         help="Put the original pixels back over the result where nothing was to be repainted.",

@@ -27,7 +27,8 @@ from modules.web.rest.listings import listings_router
 from modules.web.rest.options import options_router
 from modules.web.rest.pictures import pictures_router
 from modules.web.rest.sdapi import sdapi_router
-from modules.web.rest.wire import MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
+from modules.web.rest.v1 import v1_router
+from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
 from modules.web.services import Services
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,14 @@ def create_app(config: LaunchConfig) -> FastAPI:
     app.include_router(internal_router())
     app.include_router(jobs_router())
     if config.api or config.nowebui:
-        for router in (sdapi_router(), listings_router(), options_router(), pictures_router(), absent_router()):
+        for router in (
+            sdapi_router(),
+            v1_router(),
+            listings_router(),
+            options_router(),
+            pictures_router(),
+            absent_router(),
+        ):
             app.include_router(router)
     _wrap(app, config)
     return app
@@ -159,7 +167,7 @@ def _wrap(app: FastAPI, config: LaunchConfig) -> None:
     app.add_middleware(Body, max_bytes=lambda: _max_body(app))
     app.add_middleware(
         Admission, origins=origins, gate=Gate(config.api_auth), is_ready=lambda: app.state.services is not None,
-        guarded="/sdapi/" if config.gradio_auth and not config.nowebui else "/",
+        guarded=API_PATHS if config.gradio_auth and not config.nowebui else ("/",),
     )  # fmt: skip
     if config.cors_allow_origins or config.cors_allow_origins_regex:
         app.add_middleware(

@@ -118,3 +118,11 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         assert value["filler"] == str(value["n"] % 10) * 50_000
         seen.add(value["n"])
     assert len(seen) > 1
+
+
+def test_create_never_overwrites(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    assert atomic.create(path, b"one")
+    assert not atomic.create(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.png"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modules.domain.request import ImageRef, ScriptCall, SoftSpec
+from modules.domain.request import ExtendSpec, FolderSpec, ImageRef, InitSpec, ScriptCall, SoftSpec
 from modules.web.rest.schema import img2img_model
 from tests.engine.fakes import png
 from tests.web.rest_house import RestHouse, rest_house
@@ -61,7 +61,9 @@ def test_values_reach_the_request(house: RestHouse) -> None:
         1.5,
     )
     assert (mask.blur_x, mask.blur_y, mask.fill, mask.only_masked, mask.padding) == (7, 7, 3, False, 12)
-    assert (mask.rounded, mask.invert, mask.image.data) == (False, 1, PICTURE)
+    assert (mask.rounded, mask.invert) == (False, 1)
+    assert mask.image is not None
+    assert mask.image.data == PICTURE
     assert mask.latent == ImageRef.of(PICTURE)
     assert house.services.desk.jobs()[-1].kind == "img2img"
 
@@ -74,6 +76,58 @@ def test_a_given_picture_replaces_the_first_pass(house: RestHouse) -> None:
     assert request.hires.first_image == ImageRef.of(PICTURE)
     assert (request.size.width, request.size.height) == (16, 16)
     assert house.post("/txt2img", {**sent, "enable_hr": False}).status_code == 422
+
+
+def own(house: RestHouse, **body: Any) -> Any:
+    return house.client.post("/v1/img2img", json={"steps": 2, "width": 64, "height": 64, **body})
+
+
+def test_our_own_fields_reach_the_request(house: RestHouse) -> None:
+    made = own(house, init_images=[SENT], extend={"left": 16}, soft_inpainting={"schedule_bias": 2}, mask_blur=3)
+    assert made.status_code == 200, made.text
+    mask = house.runner.seen[-1].mask
+    assert mask is not None
+    assert (mask.image, mask.extend, mask.soft) == (None, ExtendSpec(left=16), SoftSpec(schedule_bias=2))
+    assert (mask.blur_x, house.runner.seen[-1].run_size.width) == (3, 80)
+    assert own(house, init_images=[SENT]).status_code == 200
+    assert house.runner.seen[-1].mask is None
+
+
+def test_a_folder_takes_the_place_of_init_images(house: RestHouse) -> None:
+    made = own(house, folder={"input": "in", "output": "out", "png_info_props": ["Seed"]}, denoising_strength=0.5)
+    assert made.status_code == 200, made.text
+    request = house.runner.seen[-1]
+    assert request.folder == FolderSpec(input="in", output="out", png_info_props=("Seed",))
+    assert request.init == InitSpec(images=(), denoising_strength=0.5)
+    assert request.mask is None
+    own(house, folder={"input": "in", "masks": "m"}, mask_blur=9)
+    mask = house.runner.seen[-1].mask
+    assert mask is not None
+    assert (mask.image, mask.blur_x) == (None, 9)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ({}, 404, "Init image not found"),
+        ({"init_images": [SENT], "extend": {}}, 422, "extend"),
+        ({"init_images": [SENT], "extend": {"left": -1}}, 422, "left"),
+        ({"init_images": [SENT], "extend": {"left": 10**6}}, 422, "left"),
+        ({"init_images": [SENT], "extend": 5}, 422, "extend"),
+        ({"init_images": [SENT], "folder": {"input": "in"}}, 422, "init_images"),
+        ({"folder": {"input": "in", "png_info_props": ["nothing"]}}, 422, "png_info_props"),
+        ({"init_images": [SENT], "mask": SENT, "soft_inpainting": {"mask_influence": 2}}, 422, "mask_influence"),
+    ],
+)
+def test_bad_bodies_of_our_own_are_refused(house: RestHouse, body: dict[str, Any], status: int, text: str) -> None:
+    answer = own(house, **body)
+    assert answer.status_code == status, answer.text
+    assert text in answer.text
+
+
+def test_our_own_paths_ask_for_the_same_login(tmp_path: Path) -> None:
+    with rest_house(tmp_path, "--api-auth", "me:secret") as guarded:
+        assert guarded.client.post("/v1/img2img", json={}).status_code == 401
 
 
 def test_outpainting_is_asked_for_as_a_script(house: RestHouse) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.domain.plan import Plan
-from modules.domain.result import Outcome, Produced
+from modules.domain.result import FileReport, Outcome, Produced
 from modules.imaging.infotext import hires_entries
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.schema import MakeBody
@@ -87,8 +87,15 @@ def info_of(
         "is_using_inpainting_conditioning": "Conditional mask weight" in plan.infotext_extra,
         "version": version,
         "warnings": [*warnings, *(note.text for note in outcome.notes)],
+        **({"files": [_told(report) for report in outcome.files]} if outcome.files else {}),
         **({"save_error": outcome.save_error} if outcome.save_error else {}),
     }
+
+
+def _told(report: FileReport) -> dict[str, Any]:
+    """Describe what became of one picture of a folder; folders of this machine are not told."""
+    saved = [path.name for path in report.saved_as]
+    return {"name": report.name, "state": report.state, "saved_as": saved, "reason": report.reason}
 
 
 def extra_params(plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,18 @@ from starlette.exceptions import HTTPException
 
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.param import walk_params
-from modules.domain.request import BatchSpec, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec, SoftSpec
+from modules.domain.request import (
+    PNG_INFO_PROPS,
+    BatchSpec,
+    ExtendSpec,
+    FolderSpec,
+    HiresSpec,
+    ImageRef,
+    InitSpec,
+    MaskSpec,
+    RefinerSpec,
+    SoftSpec,
+)
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
 from modules.web.rest.pictures import image_limits, picture_bytes
@@ -34,7 +45,9 @@ def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str]
         return {**found, "hires": hires_of(asked, settings, knows_checkpoint)}
     if asked["firstpass_image"]:
         raise InvalidRequest("only txt2img has a first pass", field="firstpass_image")
-    images = init_images(asked["init_images"], settings)
+    folder = folder_of(asked)
+    images = () if folder else init_images(asked["init_images"], settings)
+    found["folder"] = folder
     found["init"] = build(InitSpec, asked, {"images": images})
     found["mask"] = mask_of(asked, settings)
     if len(images) > asked["batch_size"]:
@@ -58,12 +71,14 @@ def init_images(given: Sequence[str] | None, settings: Snapshot) -> tuple[ImageR
 
 def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
     """Read the mask; `mask_blur` stands for both directions."""
-    if not asked["mask"]:
+    masks_come_later = bool((asked.get("folder") or {}).get("masks"))
+    if not asked["mask"] and not asked.get("extend") and not masks_come_later:
         return None
     both = asked["mask_blur"]
     blur = {} if both is None else {"mask_blur_x": both, "mask_blur_y": both}
     more = {
-        "image": picture(asked["mask"], settings, "mask"),
+        "image": picture(asked["mask"], settings, "mask") if asked["mask"] else None,
+        "extend": extend_of(asked),
         "latent": picture(asked["latent_mask"], settings, "latent_mask") if asked["latent_mask"] else None,
         "soft": soft_of(asked),
     }
@@ -76,6 +91,8 @@ def soft_of(asked: _Asked) -> SoftSpec | None:
     Raises:
         InvalidRequest: an argument of the wrong type or out of range.
     """
+    if asked.get("soft_inpainting") is not None:
+        return build(SoftSpec, asked["soft_inpainting"])
     title = next((title for title in asked["alwayson_scripts"] if title.lower() == SOFT_INPAINTING), None)
     args = asked["alwayson_scripts"].get(title, {}).get("args") or [False]
     if not isinstance(args, list):
@@ -100,6 +117,36 @@ def size_of_first_image(asked: _Asked, settings: Snapshot) -> dict[str, int]:
         return {}
     image = open_image(picture_bytes(given, settings), image_limits(settings), field="firstpass_image")
     return {"width": image.width, "height": image.height}
+
+
+def extend_of(asked: _Asked) -> ExtendSpec | None:
+    """Read the room that is to be added.
+
+    Raises:
+        InvalidRequest: there is none on any side.
+    """
+    given = asked.get("extend")
+    if given is None:
+        return None
+    if not any(given[side] for side in ("left", "right", "top", "bottom")):
+        raise InvalidRequest("say on which side room is to be added", field="extend")
+    return build(ExtendSpec, given)
+
+
+def folder_of(asked: _Asked) -> FolderSpec | None:
+    """Read the folders of a run over many pictures.
+
+    Raises:
+        InvalidRequest: there are init images besides, or an unknown part of infotexts is wanted.
+    """
+    given = asked.get("folder")
+    if given is None:
+        return None
+    if asked["init_images"]:
+        raise InvalidRequest("the pictures come from the folder; leave it out", field="init_images")
+    if unknown := [prop for prop in given["png_info_props"] if prop not in PNG_INFO_PROPS]:
+        raise UnknownName("Parameter", str(unknown[0]), PNG_INFO_PROPS, field="png_info_props")
+    return build(FolderSpec, {**given, "png_info_props": tuple(given["png_info_props"])})
 
 
 def picture(text: str, settings: Snapshot, field: str) -> ImageRef:

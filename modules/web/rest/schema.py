@@ -9,7 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from modules.domain.limits import COUNTS
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation, HiresSpec, InitSpec, MaskSpec, RefinerSpec
+from modules.domain.request import (
+    ExtendSpec,
+    FolderSpec,
+    Generation,
+    HiresSpec,
+    InitSpec,
+    MaskSpec,
+    RefinerSpec,
+    SoftSpec,
+)
 
 API_DEFAULTS: Mapping[str, Any] = MappingProxyType({
     "steps": 50, "sampler_name": None, "scheduler": None, "styles": None, "refiner_checkpoint": None,
@@ -99,9 +108,26 @@ def img2img_model() -> type[MakeBody]:
     return _model("Img2ImgRequest", (Generation, InitSpec, MaskSpec, RefinerSpec), IMG2IMG_FIELDS)
 
 
-def _model(name: str, parts: tuple[type, ...], more: Mapping[str, tuple[Any, Any]]) -> type[MakeBody]:
+@cache
+def own_img2img_model() -> type[MakeBody]:
+    """Build the model of the body of our own img2img: A1111's and the parts that it does not know."""
+    parts: dict[str, Any] = {
+        "extend": _model("Extend", (ExtendSpec,), {}, common={}),
+        "soft_inpainting": _model("SoftInpainting", (SoftSpec,), {}, common={}),
+        "folder": _model("Folder", (FolderSpec,), {}, common={}),
+    }
+    fields: dict[str, Any] = {name: (model | None, None) for name, model in parts.items()}
+    return create_model("OwnImg2ImgRequest", __base__=img2img_model(), **fields)
+
+
+def _model(
+    name: str,
+    parts: tuple[type, ...],
+    more: Mapping[str, tuple[Any, Any]],
+    common: Mapping[str, tuple[Any, Any]] = A1111_FIELDS,
+) -> type[MakeBody]:
     fields: dict[str, Any] = {item.name: _field(item) for part in parts for item in walk_params(part) if item.name}
-    for key, (kind, default) in {**A1111_FIELDS, **more}.items():
+    for key, (kind, default) in {**common, **more}.items():
         fields[key] = (kind, Field(default_factory=type(default)) if isinstance(default, list | dict) else default)
     return create_model(name, __base__=MakeBody, **fields)
 
@@ -109,6 +135,7 @@ def _model(name: str, parts: tuple[type, ...], more: Mapping[str, tuple[Any, Any
 def _field(item: ParamPath) -> tuple[Any, Any]:
     about = item.param
     default = API_DEFAULTS.get(item.name, item.default)
+    default = list(default) if isinstance(default, tuple) else default
     kind = _kind(item)
     bounds = {"ge": about.ge, "le": _INT64 if item.name in COUNTS else about.le}
     given = {key: bound for key, bound in bounds.items() if bound is not None}

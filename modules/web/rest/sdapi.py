@@ -25,15 +25,17 @@ Needs = Annotated[Services, Depends(services_of)]
 def sdapi_router() -> APIRouter:
     """Make the routes of this file."""
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
-    router.add_api_route("/txt2img", _endpoint("txt2img", txt2img_model()), methods=["POST"], name="txt2img")
-    router.add_api_route("/img2img", _endpoint("img2img", img2img_model()), methods=["POST"], name="img2img")
+    router.add_api_route("/txt2img", making("txt2img", txt2img_model()), methods=["POST"], name="txt2img")
+    router.add_api_route("/img2img", making("img2img", img2img_model()), methods=["POST"], name="img2img")
     router.add_api_route("/progress", progress, methods=["GET"])
     router.add_api_route("/interrupt", interrupt, methods=["POST"])
     router.add_api_route("/skip", skip, methods=["POST"])
     return router
 
 
-def _endpoint(kind: str, model: type[MakeBody]) -> Any:
+def making(kind: str, model: type[MakeBody]) -> Any:
+    """Return an endpoint that takes such a body, queues it, and answers with the pictures."""
+
     async def make(request: Request, services: Needs, body: Annotated[Any, Body()]) -> Response:
         return await _make(request, services, body, kind)
 

@@ -24,7 +24,9 @@ JSON_KEY = "webui.json"
 USER_KEY = "webui.user"
 PING = "/internal/ping"
 
-_JSON_PATHS = ("/sdapi/", "/internal/")
+API_PATHS = ("/sdapi/", "/v1/")
+"""Beginnings of the paths that make up the API."""
+_JSON_PATHS = ("/sdapi/", "/v1/", "/internal/")
 MAX_HEADER_BYTES = 16 << 10
 """All headers of a request together; also the longest address."""
 _IDLE_S, _TOTAL_S = 15.0, 120.0
@@ -71,7 +73,7 @@ class Clock:
             if message["type"] == "http.response.start":
                 taken = time.perf_counter() - began
                 MutableHeaders(scope=message)["X-Process-Time"] = f"{taken:.4f}"
-                if self._log_api and route_path(scope).startswith("/sdapi"):
+                if self._log_api and route_path(scope).startswith(API_PATHS):
                     client = (scope.get("client") or ("?", 0))[0]
                     logger.info(
                         "%s HTTP/%s %s %r from %s in %.4f s", message["status"], scope.get("http_version", "?"),
@@ -128,11 +130,17 @@ class Admission:
         origins: who may ask.
         gate: who may come in.
         is_ready: tells whether the services are there yet.
-        guarded: beginning of the paths that need credentials; the page's own login guards the others.
+        guarded: beginnings of the paths that need credentials; the page's own login guards the others.
     """
 
     def __init__(
-        self, app: ASGIApp, *, origins: Origins, gate: Gate, is_ready: Callable[[], bool], guarded: str = "/"
+        self,
+        app: ASGIApp,
+        *,
+        origins: Origins,
+        gate: Gate,
+        is_ready: Callable[[], bool],
+        guarded: tuple[str, ...] = ("/",),
     ) -> None:
         self._app, self._origins, self._gate, self._is_ready = app, origins, gate, is_ready
         self._guarded = guarded

@@ -12,7 +12,7 @@ from modules.web.rest.guard import Gate
 from modules.web.rest.wire import PING, USER_KEY, route_path
 from modules.web.ui.page import Identify
 
-GUARDED = ("/internal/", "/sdapi/", "/docs", "/redoc", "/openapi.json")
+GUARDED = ("/internal/", "/sdapi/", "/v1/", "/docs", "/redoc", "/openapi.json")
 OPEN = (PING, "/internal/ui/assets/", "/internal/ui/user.css")
 LOGIN = "/login"
 """Gradio's address that takes the form of its login page."""
