@@ -89,6 +89,8 @@ class GuidanceOptions:
     s_min_uncond_all: bool = False
     skip_early: float = 0.0
     """Fraction of first steps without the negative prompt."""
+    rescale: float = 0.0
+    """How far the guided estimate goes back to the contrast of the one with the prompt."""
     batch_cond_uncond: bool = True
     pad_cond_uncond: bool = False
     pad_cond_uncond_v0: bool = False

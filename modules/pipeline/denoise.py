@@ -246,6 +246,8 @@ def _prediction(trained: Prediction, plan: Plan) -> Prediction:
 def _told(facts: GuidanceFacts, plan: Plan) -> Facts:
     """Write what guidance did as infotext keys."""
     found = Facts()
+    if plan.guidance.rescale:
+        found["CFG Rescale φ"] = plan.guidance.rescale
     if facts.skipped_early:
         found["Skip Early CFG"] = plan.guidance.skip_early
     if facts.ngms:

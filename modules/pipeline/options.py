@@ -72,6 +72,7 @@ def guidance_options(request: Generation, settings: Snapshot) -> GuidanceOptions
         s_min_uncond=_either(request.guidance.s_min_uncond, fast.s_min_uncond),
         s_min_uncond_all=fast.s_min_uncond_all,
         skip_early=settings.sampler.skip_early_cond,
+        rescale=settings.sampler.cfg_rescale,
         batch_cond_uncond=fast.batch_cond_uncond,
         pad_cond_uncond=fast.pad_cond_uncond,
         pad_cond_uncond_v0=fast.pad_cond_uncond_v0,

@@ -39,7 +39,8 @@ class Guided:
     """Denoiser with the prompts built in. It counts its calls, since prompts may change along the way.
 
     Source: Ho and Salimans 2022, arXiv:2207.12598; Liu et al. 2022, arXiv:2206.01714, for several weighted prompts;
-    Brooks et al. 2022, arXiv:2211.09800, equation 3, for a scale of the picture's own.
+    Brooks et al. 2022, arXiv:2211.09800, equation 3, for a scale of the picture's own; Lin et al. 2023,
+    arXiv:2305.08891, equations 15 and 16, for the rescaling, here of the estimate of x0.
     """
 
     def __init__(
@@ -133,7 +134,8 @@ class Guided:
         else:
             negative = outputs[self._num_rows :]
         self._uncond = negative
-        return self._combine(positive, negative, 1.0 if skip else self._scale)
+        guided = self._combine(positive, negative, 1.0 if skip else self._scale)
+        return guided if skip else self._rescaled(guided, positive, negative)
 
     def unconditional(self) -> Tensor:
         """Return the estimate without the prompt from the latest call, [B, C, h, w].
@@ -220,4 +222,13 @@ class Guided:
         """Combine estimates of picture and prompt, of the picture alone, and of neither; each [B, C, h, w]."""
         self._uncond = blank
         # What the picture's scale adds to ordinary guidance between the first two.
-        return self._combine(positive, shown, self._scale) + (self._image_scale - 1) * (shown - blank)
+        guided = self._combine(positive, shown, self._scale) + (self._image_scale - 1) * (shown - blank)
+        return self._rescaled(guided, positive, shown)
+
+    def _rescaled(self, guided: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Give each picture's guided estimate back the contrast of the one with the prompt, as far as is asked for."""
+        if not self._options.rescale:
+            return guided
+        plain = self._combine(positive, negative, 1.0)
+        contrast = plain.std((1, 2, 3), keepdim=True) / guided.std((1, 2, 3), keepdim=True).clamp(min=1e-8)
+        return guided * torch.lerp(torch.ones_like(contrast), contrast, self._options.rescale)

@@ -556,6 +556,10 @@ class Sampler:
         0.0, label="Ignore negative prompt during early sampling", infotext="Skip Early CFG", ge=0, le=1,
         slider=(0, 1), step=0.01, help="Share of the first steps that run without the negative prompt.",
     )  # fmt: skip
+    cfg_rescale: float = param(
+        0.0, label="Rescale CFG", infotext="CFG Rescale φ", ge=0, le=1, slider=(0, 1), step=0.05,
+        help="Take back the contrast that a high CFG scale adds; 0.7 suits models for zero terminal SNR. 0 is off.",
+    )  # fmt: skip
     beta_dist_alpha: float = param(
         0.6, label="Beta scheduler - alpha", infotext="Beta scheduler alpha", ge=0.01, le=10, slider=(0.01, 1),
         step=0.01, help="Shape of the Beta schedule towards its start.",

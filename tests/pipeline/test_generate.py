@@ -31,6 +31,8 @@ from modules.hooks.points import AfterDecode, AfterStep, BeforeConditioning, Wra
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.read_info import read_picture_info
 from modules.library.hashes import file_sha256
+from modules.settings.infotext_keys import settings_in_infotext
+from modules.settings.snapshot import Snapshot
 
 sys.path.insert(0, str(Path(__file__).parent))
 from workshop import Studio, open_studio
@@ -174,6 +176,12 @@ def test_a_grid_shows_all_pictures(studio: Studio) -> None:
     assert made.grid is not None
     assert (made.grid.width, made.grid.height) == (128, 96)
     assert studio.make(request(output=OutputSpec(save_grid=True))).grid is None
+
+
+def test_rescaled_guidance_is_told_and_read_back(studio: Studio) -> None:
+    rescaled = studio.make(request(), cfg_rescale=0.7).images[0]
+    assert rescaled.data != studio.make(request()).images[0].data
+    assert settings_in_infotext(parse_infotext(rescaled.infotext), Snapshot())["cfg_rescale"] == 0.7
 
 
 def test_the_last_run_is_remembered(studio: Studio) -> None:

@@ -50,6 +50,20 @@ def test_formula():
     assert values(denoise(X, SIGMA)) == [0.5 + 7 * 1.5, 1 + 7 * 2]
 
 
+@pytest.mark.parametrize("amount", [0.0, 0.3, 1.0])
+def test_rescaling_goes_back_to_the_contrast_of_the_prompt(amount):
+    pattern = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1))
+
+    def network(x, t, conditioning):
+        return conditioning.tokens.mean(dim=(1, 2)).view(-1, 1, 1, 1) * pattern
+
+    x = torch.zeros(2, 4, 2, 2)
+    denoise = guided([[line(2.0)], [line(3.0)]], [line(0.5), line(1.0)], network, rescale=amount)
+    for result, prompt, full in zip(denoise(x, SIGMA), (2.0, 3.0), (0.5 + 7 * 1.5, 1 + 7 * 2), strict=True):
+        wanted = amount * full * (prompt / full) + (1 - amount) * full
+        assert torch.allclose(result, wanted * pattern[0], atol=1e-4)
+
+
 def test_composed_prompts_with_weights():
     positives = [[line(2.0, weight=0.5), line(4.0, weight=-0.25)], [line(3.0)]]
     denoise = guided(positives, [line(1.0), line(1.0)], cfg_scale=4.0)
