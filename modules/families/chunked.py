@@ -51,22 +51,28 @@ class Embeddings(Protocol):
 
 
 def chunks_of(
-    tokenizer: Tokenizer, text: str, options: TextOptions, embeddings: Embeddings | None = None
+    tokenizer: Tokenizer,
+    text: str,
+    options: TextOptions,
+    embeddings: Embeddings | None = None,
+    *,
+    pad: int | None = None,
 ) -> list[Chunk]:
-    """Parse emphasis and lay the tokens of one text out in chunks; at least one.
+    """Parse emphasis and lay the tokens of one text out in chunks, filled up by `pad` or else the end token; at least one.
 
     Raises:
         UnknownName: no such emphasis mode.
     """
     if options.emphasis not in EMPHASIS_MODES:
         raise UnknownName("emphasis mode", options.emphasis, EMPHASIS_MODES, field="emphasis")
+    pad = tokenizer.eos if pad is None else pad
     if options.old_emphasis:
         whole = chunk_by_tokens(
             tokenizer.encode(text),
             {} if options.emphasis == "None" else tokenizer.bracket_factors,
             bos=tokenizer.bos,
             eos=tokenizer.eos,
-            pad=tokenizer.eos,
+            pad=pad,
             find_embedding=embeddings.find if embeddings else None,
         )
         return [whole]
@@ -76,7 +82,7 @@ def chunks_of(
         comma_id=tokenizer.comma_id,
         bos=tokenizer.bos,
         eos=tokenizer.eos,
-        pad=tokenizer.eos,
+        pad=pad,
         backtrack=options.comma_backtrack,
         find_embedding=embeddings.find if embeddings else None,
     )
@@ -90,6 +96,7 @@ def encode_texts(
     *,
     device: torch.device,
     embeddings: Embeddings | None = None,
+    pad: int | None = None,
 ) -> Tensor:
     """Encode the texts of one timeline together: shorter ones are filled up with empty chunks.
 
@@ -102,12 +109,13 @@ def encode_texts(
         options: emphasis and chunking.
         device: where the encoder is.
         embeddings: stand-ins for words.
+        pad: token that fills a chunk up behind its end token; None for the end token itself.
 
     Returns:
         [B, N * T, D], float32.
     """
-    (empty,) = chunks_of(tokenizer, "", options)
-    rows = even_out([chunks_of(tokenizer, text, options, embeddings) for text in texts], empty)
+    (empty,) = chunks_of(tokenizer, "", options, pad=pad)
+    rows = even_out([chunks_of(tokenizer, text, options, embeddings, pad=pad) for text in texts], empty)
     encoded = []
     for column in zip(*rows, strict=True):
         ids = torch.tensor([one.ids for one in column], device=device)

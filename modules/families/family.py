@@ -90,6 +90,8 @@ class Family(Protocol):
 
     id: str
     label: str
+    told_size: bool
+    """Whether the networks were trained to be told a picture's size, and so `TextOptions.size` matters."""
 
     def detect(self, header: Header, config: Mapping[str, Any]) -> Match | None:
         """Recognise a file from its header (names, shapes, metadata) and its sidecar config; reads no weights."""

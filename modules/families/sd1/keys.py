@@ -45,9 +45,9 @@ def vae_names(names: Mapping[str, Any]) -> dict[str, str]:
     return {name: stored for name, stored in own.items() if not _VAE_IGNORED.search(name)}
 
 
-def text_names(names: Mapping[str, Any]) -> dict[str, str]:
+def text_names(names: Mapping[str, Any], prefix: str = TEXT_PREFIX) -> dict[str, str]:
     """Return name in the text encoder -> name in the file; early files lack the level `text_model`."""
-    own = {name.removeprefix(TEXT_PREFIX): name for name in names if name.startswith(TEXT_PREFIX)}
+    own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
     kept = {name: stored for name, stored in own.items() if not _TEXT_IGNORED.search(name)}
     return {_TEXT_LEVEL.sub(r"transformer.text_model.\1.", name): stored for name, stored in kept.items()}
 
@@ -85,6 +85,7 @@ def unet_config(shapes: Shapes, facts: Mapping[str, Any]) -> UNetConfig:
         num_heads=None if head_channels else facts.get("unet_heads", UNET_HEADS),
         num_head_channels=head_channels,
         linear_projection=len(projection) == 2,
+        vector_dim=shapes["label_emb.0.0.weight"][1] if "label_emb.0.0.weight" in shapes else None,
         norm_groups=facts.get("unet_norm_groups", NORM_GROUPS),
     )
 

@@ -45,29 +45,54 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build) -> tuple[
     with ExitStack() as stack:
         checkpoint = stack.enter_context(open_tensors(files.checkpoint))
         names = checkpoint.header.tensors
-        text_stored, unet_stored = text_names(names), unet_names(names)
-        text_sizes = _infer(checkpoint, text_stored, text_config, facts)
-        unet_sizes = _infer(checkpoint, unet_stored, unet_config, facts)
-        if unet_sizes.context_dim != text_sizes.width:
-            raise BrokenFile(
-                files.checkpoint,
-                f"its text encoder is {text_sizes.width} wide, but its UNet expects {unet_sizes.context_dim}",
-            )
-        text = build(files.checkpoint, lambda: TextEncoder(text_sizes))
-        _fill(text, "text encoder", text_stored, checkpoint, made, made.text_dtype)
+        stored = text_names(names)
+        sizes = infer(checkpoint, stored, text_config, facts)
+        text = build(files.checkpoint, lambda: TextEncoder(sizes))
+        fill_part(text, "text encoder", stored, checkpoint, made, made.text_dtype)
         text.place_buffers(made.device)
-        unet = build(files.checkpoint, lambda: UNet(unet_sizes, made.ops, made.attend))
-        _fill(unet, "UNet", unet_stored, checkpoint, made, made.dtype)
+        unet = load_unet(checkpoint, facts, made, context_dim=sizes.width)
         source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
-        return text, unet, _load_vae(source, facts, made)
+        return text, unet, load_vae(source, facts, made)
 
 
-def _load_vae(file: Tensors, facts: Mapping[str, Any], made: Build) -> VAE:
+def load_unet(
+    file: Tensors, facts: Mapping[str, Any], made: Build, *, context_dim: int, vector_dim: int | None = None
+) -> UNet:
+    """Build and fill the UNet of a checkpoint.
+
+    Args:
+        file: the checkpoint.
+        facts: `Match.config`.
+        made: layers, attention, device and number formats.
+        context_dim: width of the encoded text it will get.
+        vector_dim: width of what it will be told besides.
+
+    Raises:
+        BrokenFile: tensors missing, unexpected or of a wrong shape, or a network that expects other inputs.
+    """
+    path, stored = file.header.path, unet_names(file.header.tensors)
+    sizes = infer(file, stored, unet_config, facts)
+    if sizes.context_dim != context_dim:
+        raise BrokenFile(path, f"its text encoder is {context_dim} wide, but its UNet expects {sizes.context_dim}")
+    if sizes.vector_dim != vector_dim:
+        raise BrokenFile(path, f"its UNet expects {sizes.vector_dim} numbers besides the text, not {vector_dim}")
+    unet = build(path, lambda: UNet(sizes, made.ops, made.attend))
+    fill_part(unet, "UNet", stored, file, made, made.dtype)
+    return unet
+
+
+def load_vae(file: Tensors, facts: Mapping[str, Any], made: Build) -> VAE:
+    """Build and fill the VAE of a checkpoint, or that of a VAE's own file; arguments as for `load_unet`.
+
+    Raises:
+        BrokenFile: no VAE, or tensors missing, unexpected or of a wrong shape.
+        UnsupportedCheckpoint: a file of its own that is something else.
+    """
     _require_vae(file)
     stored = vae_names(file.header.tensors)
-    config = _infer(file, stored, vae_config, facts)
+    config = infer(file, stored, vae_config, facts)
     vae = build(file.header.path, lambda: VAE(config, made.ops, made.attend))
-    _fill(vae, "VAE", stored, file, made, made.vae_dtype)
+    fill_part(vae, "VAE", stored, file, made, made.vae_dtype)
     if made.device.type == "cpu":  # decodes 1.07 times as fast; the UNet would be slower that way
         vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] -- missing from the overloads
     return vae
@@ -83,26 +108,38 @@ def _require_vae(file: Tensors) -> None:
     hint = describe(file.header) or "It is not a VAE."
     if any(name.startswith("decoder.up_blocks.") for name in names):
         hint = "It is a VAE in the layout of diffusers; use the file in the original layout."
-    raise UnsupportedCheckpoint(file.header.path, tried=["sd1"], hint=hint)
+    raise UnsupportedCheckpoint(file.header.path, tried=["VAE"], hint=hint)
 
 
-def _infer(
+def infer(
     file: Tensors,
     stored: Mapping[str, str],
-    infer: Callable[[Shapes, Mapping[str, Any]], Config],
+    told: Callable[[Shapes, Mapping[str, Any]], Config],
     facts: Mapping[str, Any],
 ) -> Config:
+    """Tell the sizes of a network from the shapes of its tensors.
+
+    Args:
+        file: holds them.
+        stored: name in the network -> name in the file.
+        told: (shapes by name in the network, facts) -> sizes.
+        facts: `Match.config`.
+
+    Raises:
+        BrokenFile: a tensor that tells a size is missing, or sizes contradict each other.
+    """
     path: Path = file.header.path
     shapes = {name: file.header.tensors[key].shape for name, key in stored.items()}
     try:
-        return infer(shapes, facts)
+        return told(shapes, facts)
     except KeyError as error:
         raise BrokenFile(path, f"tensor {error.args[0]} is missing") from error
     except (ValueError, IndexError, ZeroDivisionError) as error:
         raise BrokenFile(path, f"has tensors whose shapes do not fit together: {error}") from error
 
 
-def _fill(
+def fill_part(
     module: torch.nn.Module, part: str, stored: Mapping[str, str], file: Tensors, made: Build, dtype: torch.dtype
 ) -> None:
+    """Assign every tensor of a network from a file; strict, as `loading.fill`."""
     fill(module, part, stored, file.get, path=file.header.path, device=made.device, dtype=dtype)

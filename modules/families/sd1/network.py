@@ -41,6 +41,8 @@ class UNetConfig:
     """Width of one head; wins over `num_heads`."""
     linear_projection: bool = False
     """Whether transformers are entered and left by a linear layer instead of a 1x1 convolution."""
+    vector_dim: int | None = None
+    """Width of what the network is told besides the text; None when it is told nothing."""
     norm_groups: int = 32
 
     def __post_init__(self) -> None:
@@ -152,6 +154,9 @@ class UNet(nn.Module):
         builder = _Builder(config, ops, attend)
         width = config.model_channels
         self.time_embed = nn.Sequential(ops.Linear(width, 4 * width), nn.SiLU(), ops.Linear(4 * width, 4 * width))
+        if config.vector_dim is not None:
+            told = nn.Sequential(ops.Linear(config.vector_dim, 4 * width), nn.SiLU(), ops.Linear(4 * width, 4 * width))
+            self.label_emb = nn.Sequential(told)
         self.input_blocks = nn.ModuleList(builder.down())
         self.middle_block = builder.middle()
         self.output_blocks = nn.ModuleList(builder.up())
@@ -161,22 +166,25 @@ class UNet(nn.Module):
             ops.Conv2d(width, config.out_channels, 3, padding=1),
         )
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
         """Run the network.
 
         Args:
             x: [B, in channels, h, w]; any h and w.
             t: [B] timesteps 0..999, fractions allowed.
             context: [B, S, D] encoded text.
+            y: [B, vector width] what else is known of the picture; only for networks with a `vector_dim`.
 
         Returns:
             [B, out channels, h, w].
         """
-        return self.out(self.features(x, t, context))
+        return self.out(self.features(x, t, context, y))
 
-    def features(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    def features(self, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
         """Run all but the last layer, which reads the prediction off: [B, model channels, h, w]."""
         emb = self.time_embed(timestep_embedding(t, self.config.model_channels).to(x.dtype))
+        if y is not None:
+            emb = emb + self.label_emb(y)
         skips = []
         for stage in self.input_blocks:
             x = stage(x, emb, context)

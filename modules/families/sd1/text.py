@@ -67,16 +67,20 @@ class TextEncoder(nn.Module):
         Returns:
             [B, T, D]
         """
-        with _placed(self.model.embeddings.token_embedding, placements):
-            output = self.model(input_ids=tokens, output_hidden_states=clip_skip > 1)
-        if clip_skip <= 1:
-            return output.last_hidden_state
-        layers = output.hidden_states  # the embeddings, then one per layer
-        return self.model.final_layer_norm(layers[-min(clip_skip, len(layers))])
+        if clip_skip > 1:
+            return self.model.final_layer_norm(self.hidden(tokens, clip_skip, placements))
+        with placed(self.model.embeddings.token_embedding, placements):
+            return self.model(input_ids=tokens).last_hidden_state
+
+    def hidden(self, tokens: Tensor, clip_skip: int, placements: Sequence[Placement] = ()) -> Tensor:
+        """Encode chunks as `forward` does, but leave out the final norm."""
+        with placed(self.model.embeddings.token_embedding, placements):
+            layers = self.model(input_ids=tokens, output_hidden_states=True).hidden_states
+        return layers[-min(clip_skip, len(layers))]  # the embeddings, then one per layer
 
 
 @contextmanager
-def _placed(embedding: nn.Module, placements: Sequence[Placement]) -> Iterator[None]:
+def placed(embedding: nn.Module, placements: Sequence[Placement]) -> Iterator[None]:
     """Overwrite embedded tokens with vectors, for the calls inside."""
     if not placements:
         yield

@@ -37,6 +37,7 @@ class Toy:
 
     id = "toy"
     label = "Toy"
+    told_size = False
 
     def detect(self, header: Header, config: Mapping[str, Any]) -> Match | None:
         """Claim files whose metadata names this architecture."""
