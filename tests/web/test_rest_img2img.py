@@ -178,3 +178,8 @@ def test_bad_bodies_are_refused(house: RestHouse, body: dict[str, Any], status: 
     answer = img2img(house, **body)
     assert answer.status_code == status, answer.text
     assert text in answer.text
+
+
+def test_scripts_that_can_be_called_are_listed(house: RestHouse) -> None:
+    listed = house.get("/scripts").json()
+    assert listed == {"txt2img": [], "img2img": ["poor man's outpainting", "outpainting mk2", "soft inpainting"]}

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from modules.domain.scripts import READERS
+from modules.web.rest.parts import SOFT_INPAINTING
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
 
@@ -74,12 +76,12 @@ def prompt_styles(services: Needs) -> list[dict[str, Any]]:
 
 
 def scripts() -> dict[str, list[str]]:
-    """List the scripts; there are none that a request can call."""
-    return {"txt2img": [], "img2img": []}
+    """List the scripts that a request can call, by their titles in small letters."""
+    return {"txt2img": [], "img2img": [*READERS, SOFT_INPAINTING]}
 
 
 def script_info() -> list[dict[str, Any]]:
-    """Describe the scripts; there are none that a request can call."""
+    """Describe the controls of scripts; those that come with this program have none."""
     return []
 
 
