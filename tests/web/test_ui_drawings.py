@@ -1,15 +1,15 @@
 """From what picture components send to the pictures of a run."""
 
 import io
+import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from modules.domain.errors import InvalidImage, InvalidRequest
+from modules.domain.errors import InvalidImage, InvalidRequest, WebuiError
 from modules.imaging.open import ImageLimits
 from modules.web.ui.drawings import Drawing, drawing_of, drawn_mask, file_of, given, png, size_of, sketched
 from modules.web.ui.sending import sent_file
@@ -59,12 +59,54 @@ def test_a_blurred_sketch_fades_out():
     assert red[0] < 5 < red[7] < red[9] < red[14]
 
 
-def test_what_came_before_its_event_is_found_once():
-    kept = SimpleNamespace(background=b"b", layers=[b"l", None], composite=b"c")
-    editor = SimpleNamespace(blob_storage={"7": kept})
-    assert drawing_of(editor, {"id": "7"}) == Drawing(background=b"b", layers=(b"l",), composite=b"c")
-    assert drawing_of(editor, {"id": "7"}) == Drawing()
-    assert drawing_of(editor, None) == Drawing()
+def slip(folder: Path, *layers: bytes) -> str:
+    """Put a drawing's files into a folder and name them."""
+    for name, data in (
+        ("below.png", b"below"),
+        ("all.png", b"all"),
+        *((f"{at}.png", one) for at, one in enumerate(layers)),
+    ):
+        (folder / name).write_bytes(data)
+    named = {
+        "background": str(folder / "below.png"), "composite": str(folder / "all.png"),
+        "layers": [*(str(folder / f"{at}.png") for at in range(len(layers))), None],
+    }  # fmt: skip
+    return json.dumps(named)
+
+
+def test_a_slip_names_the_files_of_a_drawing(tmp_path: Path):
+    found = drawing_of(slip(tmp_path, b"one", b"two"), tmp_path)
+    assert found == Drawing(background=b"below", layers=(b"one", b"two"), composite=b"all")
+    assert drawing_of("", tmp_path) == Drawing()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "[]", "3", '{"layers": {}}', '{"layers": [3]}', '{"layers": [], "background": "/etc/passwd"}',
+        '{"layers": ["a\\u0000b"]}', '{"layers": [], "composite": "{}/../secret.png"}', "{", 7,
+    ],
+)  # fmt: skip
+def test_a_slip_names_uploads_only(tmp_path: Path, wrong: Any):
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    (tmp_path / "secret.png").write_bytes(layer((0, 0, 1, 1)))
+    if isinstance(wrong, str):
+        wrong = wrong.replace("{}/", f"{uploads}/")
+    with pytest.raises(WebuiError):
+        drawing_of(wrong, uploads)
+
+
+def test_a_link_does_not_lead_out_of_the_uploads(tmp_path: Path):
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    try:
+        (uploads / "link.png").symlink_to(tmp_path / "secret.png")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    with pytest.raises(InvalidRequest):
+        drawing_of(json.dumps({"background": str(uploads / "link.png"), "layers": []}), uploads)
 
 
 def test_files_are_read_and_their_loss_is_told(tmp_path: Path):

@@ -71,6 +71,16 @@ def test_no_event_moves_more_than_the_browser_bears(config: dict[str, Any]):
     assert max(len(event["outputs"]) for event in events) <= MAX_OUTPUTS
 
 
+def test_editors_are_not_part_of_events_of_the_server(config: dict[str, Any]):
+    """Whatever component was, is asked for its value at each later event; an editor then encodes three pictures."""
+    editors = {one["id"] for one in config["components"] if one["type"] == "imageeditor"}
+    assert len(editors) == 3
+    for event in config["dependencies"]:
+        if event["backend_fn"]:
+            assert editors.isdisjoint(event["inputs"])
+            assert editors.isdisjoint(event["outputs"]) or event["show_progress_on"]
+
+
 def test_no_event_is_offered_as_an_api(config: dict[str, Any]):
     assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
 

@@ -1,6 +1,7 @@
 """From what gradio's picture components send to the pictures that a run starts from."""
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from PIL import Image, ImageChops, ImageFilter
 
 from modules.domain.errors import InvalidRequest
 from modules.imaging.open import ImageLimits, open_header, open_image
+from modules.web.rest.strict_json import loads
 
 FIELD = "init_images"
+MAX_LAYERS = 64
 NO_PICTURE = "there is no picture yet; drop one on the field, or send one from a gallery"
 
 
@@ -27,34 +30,67 @@ class Drawing:
 
 
 def file_of(raw: Any) -> bytes | None:
-    """Read the file behind a raw value of a picture component; gradio has checked that it is an upload."""
+    """Read the file behind a raw value of an image component; gradio has checked that it is an upload."""
     if raw is None:
         return None
     if not isinstance(raw, Mapping) or not isinstance(raw.get("path"), str):
         raise InvalidRequest("expected an uploaded picture", field=FIELD)
+    return _read(Path(raw["path"]))
+
+
+def drawing_of(slip: Any, folder: Path) -> Drawing:
+    """Read the drawing of an image editor from a slip that names its files.
+
+    Args:
+        slip: JSON with the paths `background`, `layers` and `composite`; empty when there is no drawing yet.
+        folder: that of uploads; other files are not read.
+
+    Raises:
+        InvalidRequest: not a slip, or a file that is not an upload.
+    """
+    if not slip:
+        return Drawing()
+    named = loads(slip.encode()) if isinstance(slip, str) else None
+    layers = named.get("layers") if isinstance(named, dict) else None
+    if not isinstance(named, dict) or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
+        raise InvalidRequest("expected a drawing", field=FIELD)
+    found = [_uploaded(path, folder) for path in layers]
+    return Drawing(
+        background=_uploaded(named.get("background"), folder),
+        layers=tuple(one for one in found if one is not None),
+        composite=_uploaded(named.get("composite"), folder),
+    )
+
+
+def _uploaded(path: Any, folder: Path) -> bytes | None:
+    if path is None:
+        return None
+    real = Path(os.path.realpath(path)) if isinstance(path, str) and "\0" not in path else None
+    if real is None or not real.is_relative_to(os.path.realpath(folder)):
+        raise InvalidRequest("expected an uploaded picture", field=FIELD)
+    return _read(real)
+
+
+def _read(path: Path) -> bytes:
     try:
-        return Path(raw["path"]).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InvalidRequest("the uploaded picture is gone; drop it again", field=FIELD) from error
 
 
-def drawing_of(editor: Any, raw: Any) -> Drawing:
-    """Read a raw value of an image editor: files, or the number of a set of pictures that came before it."""
-    if raw is None:
-        return Drawing()
-    if not isinstance(raw, Mapping):
-        raise InvalidRequest("expected a drawing", field=FIELD)
-    kept = editor.blob_storage.pop(raw["id"], None) if raw.get("id") else None
-    if kept is not None:
-        return Drawing(
-            background=kept.background, layers=tuple(one for one in kept.layers if one), composite=kept.composite
-        )
-    layers = (file_of(one) for one in raw.get("layers") or ())
-    return Drawing(
-        background=file_of(raw.get("background")),
-        layers=tuple(one for one in layers if one is not None),
-        composite=file_of(raw.get("composite")),
-    )
+def picture_of(drawing: Drawing, limits: ImageLimits, *, drawn: bool) -> bytes:
+    """Return a drawing as one file.
+
+    Args:
+        drawing: a picture and what is on it.
+        limits: of pictures.
+        drawn: whether what is drawn on it belongs to it.
+
+    Raises:
+        InvalidRequest: there is no picture.
+    """
+    below = given(drawing.background, limits)
+    return given(drawing.composite or below, limits) if drawn else below
 
 
 def given(data: bytes | None, limits: ImageLimits, field: str = FIELD) -> bytes:

@@ -4,6 +4,7 @@ import { byId } from "./dom.js";
 
 const HINTS = {
   paste: "Read generation parameters from the prompt, or from the last run when it is empty",
+  txt2img_upscale: "Enlarge the selected picture with the values of Hires. fix, without making it again",
   img2img_detect_image_size_btn: "Set width and height to those of the picture",
   refresh_sd_model_checkpoint: "Look for checkpoints again",
 };

@@ -59,9 +59,11 @@ export class Jobs {
     this.pending = this.pending.filter((id) => known.has(id));
     this.done = this.done.filter((id) => known.has(id));
     this.save();
-    await waitFor(`${this.tab}_show`);
-    this.offerRestore();
     if (this.pending.length > 0 && this.current === null) this.follow(this.pending[0]);
+    // Gradio draws a tab when it is first opened, which may be much later or never.
+    await waitFor(`${this.tab}_show`, Infinity);
+    this.offerRestore();
+    if (this.current !== null) view.show(this.tab, { ...this.state, waiting: this.pending.length - 1 });
   }
 
   offerRestore() {
@@ -159,7 +161,7 @@ export class Jobs {
   // load the button can be there before it listens.
   async show(id) {
     this.wanted.push(id);
-    const button = await waitFor(`${this.tab}_show`);
+    const button = await waitFor(`${this.tab}_show`, Infinity);
     for (let tries = 0; tries < 20 && this.wanted.includes(id); tries++) {
       button.click();
       await sleep(500);

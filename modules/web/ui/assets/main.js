@@ -33,7 +33,8 @@ window.webui = {
   },
   openSource,
   restore: (tab) => jobs[tab].restore(),
-  showJob: (tab, id) => {
+  showJob: (kind, id) => {
+    const tab = kind in jobs ? kind : TABS[0];
     openTab(tab);
     jobs[tab].show(id);
   },

@@ -166,12 +166,18 @@ def results(tab: str) -> Parts:
             label="Output", show_label=False, elem_id=f"{tab}_gallery", columns=4, preview=True, object_fit="contain",
             height="auto", interactive=False, buttons=["download", "fullscreen"],
         )  # fmt: skip
-    send = send_buttons(GALLERY_TARGETS[tab], f"image_buttons_{tab}", tab + "_send_to_{}")
+    with gr.Row(elem_id=f"image_buttons_{tab}", elem_classes=["send-row"]):
+        send = send_buttons(GALLERY_TARGETS[tab], tab + "_send_to_{}")
+        more = (
+            {}
+            if tab != TXT2IMG
+            else {"upscale": gr.Button("✨ Upscale", size="sm", min_width=90, elem_id=f"{tab}_upscale")}
+        )
     with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
         info = gr.HTML("", elem_id=f"html_info_{tab}", elem_classes=["infotext"])
         log = gr.HTML("", elem_id=f"html_log_{tab}", elem_classes=["html-log"])
     return {
-        "send": send, "send_log": log, "sent": gr.Textbox(visible="hidden", elem_id=f"{tab}_sent"),
+        **more, "send": send, "send_log": log, "sent": gr.Textbox(visible="hidden", elem_id=f"{tab}_sent"),
         "gallery": gallery, "info": info, "log": log, "shown": gr.State(Shown()), "selected": gr.State(0),
         "job": gr.Textbox(visible="hidden", elem_id=f"{tab}_job"),
         "show_request": gr.Textbox(visible="hidden", elem_id=f"{tab}_show_request"),

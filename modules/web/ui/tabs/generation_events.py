@@ -6,6 +6,8 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import WebuiError
+from modules.domain.request import Generation
+from modules.engine.job import Owner
 from modules.prompting.styles import apply_styles
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
@@ -14,13 +16,13 @@ from modules.web.ui.pasting import last_text, paste, seeds_of
 from modules.web.ui.results import Shown, error_line, request_of, show
 from modules.web.ui.tabs.tab import QUIET, page_owner
 from modules.web.ui.tokens import style_texts
-from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW, GivenPictures, generation_of
+from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW
 
 Parts = Mapping[str, Any]
 
 
-ReadPictures = Callable[[Sequence[Any], Mapping[str, Any]], GivenPictures]
-"""Makes the pictures that a run starts from of raw values of picture components and of the controls."""
+Make = Callable[[Owner, Mapping[str, Any], Sequence[Any]], Generation]
+"""Makes a request of who asks, the raw values of the controls by name, and those of further components."""
 
 
 def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
@@ -33,23 +35,17 @@ def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
 
 
 def connect_generate(
-    context: UiContext,
-    controls: Controls,
-    parts: Parts,
-    *,
-    button: str = "generate",
-    pictures: Sequence[Any] = (),
-    read: ReadPictures | None = None,
+    context: UiContext, controls: Controls, parts: Parts, make: Make, *, event: Any, more: Sequence[Any] = ()
 ) -> None:
-    """Queue what the controls ask for when a button is pressed.
+    """Queue what the controls ask for when something happens.
 
     Args:
         context: where jobs are accepted.
         controls: of the tab.
-        parts: has the button, and what shows the job and what goes wrong.
-        button: name of the button among the parts.
-        pictures: components whose values `read` is given.
-        read: makes the pictures that a run starts from.
+        parts: has what shows the job and what goes wrong.
+        make: makes the request.
+        event: registers a handler: `button.click`.
+        more: further components whose values `make` is given.
     """
     names, inputs, tab = list(controls.made), list(controls.made.values()), controls.tab
 
@@ -57,16 +53,15 @@ def connect_generate(
         """Queue what the controls ask for; answer with the id of the job."""
         owner, values = page_owner(request), dict(zip(names, sent, strict=False))
         try:
-            given = read(sent[len(names) :], values) if read is not None else None
-            generation = generation_of(tab, values, context.services, owner.user, given)
+            generation = make(owner, values, sent[len(names) :])
             return context.services.desk.accept(generation, owner, kind=tab).id, ""
         except WebuiError as error:
             gr.Warning(html.text(error), title="Not accepted")
             return "", error_line(type(error).__name__, str(error))
 
     # Raw values, because our own reader names the field at fault; gradio's queue, because it carries warnings.
-    parts[button].click(
-        submit, [*inputs, *pictures], [parts["job"], parts["log"]], preprocess=False, show_progress="hidden",
+    event(
+        submit, [*inputs, *more], [parts["job"], parts["log"]], preprocess=False, show_progress="hidden",
         api_visibility="private", concurrency_limit=None,
     ).then(None, [parts["job"]], None, js=f'(id) => window.webui.accepted("{tab}", id)', **QUIET)  # fmt: skip
 

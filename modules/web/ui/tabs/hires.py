@@ -1,19 +1,26 @@
 """The hires pass of txt2img: its controls, and the sizes it makes of a picture."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.hires import hires_size, old_first_pass
-from modules.domain.request import HiresSpec, Size
+from modules.domain.request import BatchSpec, Generation, HiresSpec, ImageRef, Size
+from modules.engine.job import Owner
 from modules.web.rest.build import build
-from modules.web.ui import html
+from modules.web.ui import drawings, html
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
+from modules.web.ui.pasting import seeds_of
 from modules.web.ui.tabs.generation import switched
+from modules.web.ui.tabs.generation_events import Parts, connect_generate
+from modules.web.ui.tabs.send_to import limits_of, picture_shown
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import ENABLE_HIRES, TXT2IMG, typed_value
+from modules.web.ui.values import ENABLE_HIRES, TXT2IMG, generation_of, typed_value
 
 SIZES = ("width", "height", "hr_scale", "hr_resize_x", "hr_resize_y")
 
@@ -46,8 +53,12 @@ def hires(controls: Controls) -> gr.HTML | None:
     return note
 
 
-def connect_hires(context: UiContext, controls: Controls, note: gr.HTML | None) -> None:
-    """Keep the note about sizes true."""
+def connect_hires(context: UiContext, controls: Controls, parts: Parts, note: gr.HTML | None) -> None:
+    """Keep the note about sizes true, and let a finished picture be enlarged."""
+    connect_generate(
+        context, controls, parts, partial(_enlarged, context), event=parts["upscale"].click,
+        more=[parts["shown"], parts["selected"]],
+    )  # fmt: skip
 
     def describe(enabled: bool, *numbers: Any) -> str:
         """Say what size the picture begins and ends with."""
@@ -58,6 +69,22 @@ def connect_hires(context: UiContext, controls: Controls, note: gr.HTML | None) 
     for control in asked:
         change: Any = control.change  # pyright: ignore[reportAttributeAccessIssue]
         change(describe, asked, [note], preprocess=False, trigger_mode="always_last", **QUIET)
+
+
+def _enlarged(context: UiContext, owner: Owner, values: Mapping[str, Any], more: Sequence[Any]) -> Generation:
+    """Ask for the hires pass alone, on the selected picture of the gallery and with its seed."""
+    shown, selected = more
+    data = picture_shown(context, owner, shown, selected)
+    request = generation_of(TXT2IMG, {**values, ENABLE_HIRES: True}, context.services, owner.user)
+    width, height = drawings.size_of(data, limits_of(context))
+    seed, subseed = seeds_of(shown.infotexts[selected])
+    return replace(
+        request,
+        size=Size(width=width, height=height),
+        batch=BatchSpec(),
+        seed=replace(request.seed, seed=seed, subseed=subseed),
+        hires=replace(request.hires or HiresSpec(), first_image=ImageRef.of(data)),
+    )
 
 
 def sizes_note(values: dict[str, Any], *, old: bool) -> str:

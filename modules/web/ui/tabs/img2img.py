@@ -56,6 +56,7 @@ def _pictures() -> dict[str, Any]:
                 if source.copies:
                     found[f"copy_{source.id}"] = _copy_buttons(source.id)
     for source in SOURCES:
+        found[f"slip_{source.id}"] = gr.Textbox(visible="hidden", elem_id=f"{IMG2IMG}_slip_{source.id}")
         found[f"submit_{source.id}"] = gr.Button(
             source.label, visible="hidden", elem_id=f"{IMG2IMG}_submit_{source.id}"
         )

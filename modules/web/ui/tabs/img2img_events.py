@@ -1,33 +1,46 @@
 """What happens when somebody uses the controls that only img2img has."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest, WebuiError
+from modules.domain.request import Generation
+from modules.engine.job import Owner
 from modules.imaging.open import ImageLimits
 from modules.web.rest.pictures import image_limits
 from modules.web.ui import drawings, html
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
+from modules.web.ui.drawings import Drawing
 from modules.web.ui.sending import sent_file
 from modules.web.ui.tabs.generation_events import Parts, connect_generate
-from modules.web.ui.tabs.sources import SOURCES, Source, picture_of
+from modules.web.ui.tabs.sources import SOURCES, Source
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import GivenPictures
+from modules.web.ui.values import IMG2IMG, generation_of
 
 MOST_SCALE = 64
 Sizes = Mapping[str, tuple[int, int]]
 
 
+SLIP = """(drawing) => JSON.stringify({
+    background: drawing?.background?.path ?? null,
+    layers: (drawing?.layers ?? []).map((layer) => layer?.path ?? null),
+    composite: drawing?.composite?.path ?? null,
+})"""
+"""Names the files of a drawing, which the editor uploads whenever it is asked for its value."""
+
+
 def connect_img2img(context: UiContext, controls: Controls, parts: Parts) -> None:
     """Connect the inner tabs, the sizes, and the beginning of a run."""
     for source in SOURCES:
+        event, held = _holding(parts, source, parts[f"submit_{source.id}"].click)
         connect_generate(
-            context, controls, parts, button=f"submit_{source.id}",
-            pictures=[*parts[source.id], parts["by_scale"], parts["scale"]], read=partial(_read, context, source, parts),
+            context, controls, parts, partial(_make, context, source, parts), event=event,
+            more=[held, *parts[source.id][1:], parts["by_scale"], parts["scale"]],
         )  # fmt: skip
     # Only the inner tab in front sends its pictures, which may be many megabytes.
     parts["generate"].click(None, None, None, js=f'() => window.webui.submit("{controls.tab}")', **QUIET)
@@ -36,22 +49,44 @@ def connect_img2img(context: UiContext, controls: Controls, parts: Parts) -> Non
     _connect_sizes(controls, parts)
 
 
+def _holding(parts: Parts, source: Source, event: Any) -> tuple[Any, Any]:
+    """Return what registers a handler that is given the picture of a source, and the component that holds it.
+
+    A component that was ever sent to the server is asked for its value at every later event of the page, whoever
+    caused it. For an editor that means three encoded and uploaded pictures each time, so the server is never sent
+    its value, but a slip with the names of its files.
+    """
+    picture = parts[source.id][0]
+    if not isinstance(picture, gr.ImageEditor):
+        return event, picture
+    slip = parts[f"slip_{source.id}"]
+    return event(None, [picture], [slip], js=SLIP, **QUIET).then, slip
+
+
+def _drawing(context: UiContext, parts: Parts, source: Source, raw: Any) -> Drawing:
+    """Return what the first component of a source holds."""
+    if isinstance(parts[source.id][0], gr.ImageEditor):
+        return drawings.drawing_of(raw, context.temp)
+    return Drawing(background=drawings.file_of(raw))
+
+
 def limits_of(context: UiContext) -> ImageLimits:
     """Return the limits of pictures that are given to the page."""
     return image_limits(context.services.settings.snapshot())
 
 
-def _read(
-    context: UiContext, source: Source, parts: Parts, sent: Sequence[Any], values: Mapping[str, Any]
-) -> GivenPictures:
-    """Make the pictures of a run, and its size where a scale decides it."""
-    *raw, by_scale, scale = sent
+def _make(
+    context: UiContext, source: Source, parts: Parts, owner: Owner, values: Mapping[str, Any], sent: Sequence[Any]
+) -> Generation:
+    """Make the request of an inner tab; its size comes from the picture where a scale decides it."""
+    first, *raw, by_scale, scale = sent
     limits = limits_of(context)
-    found = source.read(parts[source.id], raw, values, limits)
-    if not by_scale:
-        return found
-    width, height = drawings.size_of(found.images[0].data or b"", limits)
-    return GivenPictures(images=found.images, mask=found.mask, size=scaled((width, height), scale))
+    given = [_drawing(context, parts, source, first), *(Drawing(background=drawings.file_of(one)) for one in raw)]
+    found = source.read(given, values, limits)
+    if by_scale:
+        size = drawings.size_of(found.images[0].data or b"", limits)
+        found = replace(found, size=scaled(size, scale))
+    return generation_of(IMG2IMG, values, context.services, owner.user, found)
 
 
 def scaled(size: tuple[int, int], scale: Any) -> tuple[int, int]:
@@ -75,9 +110,9 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
 
         parts[f"tab_{source.id}"].select(show, None, [parts["source"], parts["mask_box"], parts["mask_alpha"]], **QUIET)
         picture = parts[source.id][0]
-        event = picture.upload if isinstance(picture, gr.ImageEditor) else picture.change
+        event, held = _holding(parts, source, picture.upload if isinstance(picture, gr.ImageEditor) else picture.change)
         event(
-            partial(_remember, context, source, parts), [picture, parts["source_sizes"]], [parts["source_sizes"]],
+            partial(_remember, context, source, parts), [held, parts["source_sizes"]], [parts["source_sizes"]],
             preprocess=False, **QUIET,
         )  # fmt: skip
 
@@ -85,7 +120,7 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
 def _remember(context: UiContext, source: Source, parts: Parts, raw: Any, sizes: Sizes) -> Sizes:
     limits = limits_of(context)
     try:
-        size = drawings.size_of(picture_of(parts[source.id][0], raw, limits, drawn=source.drawn), limits)
+        size = drawings.size_of(drawings.given(_drawing(context, parts, source, raw).background, limits), limits)
     except WebuiError:
         return {name: known for name, known in sizes.items() if name != source.id}
     return {**sizes, source.id: size}
@@ -95,16 +130,17 @@ def _connect_copies(context: UiContext, parts: Parts) -> None:
     """Let the picture of one inner tab be copied to another, which then comes to the front."""
     for source in SOURCES:
         for target, button in parts.get(f"copy_{source.id}", {}).items():
-            button.click(
-                partial(_copied, context, source, target, parts), [parts[source.id][0], parts["source_sizes"]],
-                [parts[target][0], parts["source_sizes"]], preprocess=False, **QUIET,
+            event, held = _holding(parts, source, button.click)
+            event(
+                partial(_copied, context, source, target, parts), [held, parts["source_sizes"]],
+                [parts[target][0], parts["source_sizes"]], preprocess=False, show_progress_on=parts["log"], **QUIET,
             ).then(None, None, None, js=f'() => window.webui.openSource("{target}")', **QUIET)  # fmt: skip
 
 
 def _copied(context: UiContext, source: Source, target: str, parts: Parts, raw: Any, sizes: Sizes) -> tuple[Any, Sizes]:
     limits = limits_of(context)
     try:
-        data = picture_of(parts[source.id][0], raw, limits, drawn=source.drawn)
+        data = drawings.picture_of(_drawing(context, parts, source, raw), limits, drawn=source.drawn)
         return sent_file(context.temp, data), {**sizes, target: drawings.size_of(data, limits)}
     except WebuiError:
         return gr.skip(), sizes

@@ -32,7 +32,8 @@ def build(context: UiContext, made: Mapping[str, Made]) -> Made:
         with gr.Column(min_width=320):
             shown = gr.HTML(_empty(), elem_id="html_pnginfo", elem_classes=["pnginfo"])
             text = gr.Textbox(visible="hidden", elem_id="pnginfo_generation_info")
-            sends = send_buttons(TARGETS, "pnginfo_send_buttons", "{}_tab")
+            with gr.Row(elem_id="pnginfo_send_buttons", elem_classes=["send-row"]):
+                sends = send_buttons(TARGETS, "{}_tab")
             log = gr.HTML("", elem_id="html_log_pnginfo", elem_classes=["html-log"])
     parts = {
         "image": image, "text": text, "send_log": log,

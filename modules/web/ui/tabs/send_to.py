@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest, WebuiError
+from modules.engine.job import Owner
 from modules.web.ui import drawings, html
 from modules.web.ui.context import UiContext
 from modules.web.ui.pasting import Pasted, paste
@@ -62,19 +63,17 @@ Pack = Callable[..., Parcel]
 """Makes what is sent of the request and the values of some inputs; raises `WebuiError`."""
 
 
-def send_buttons(targets: Iterable[str], elem_id: str, elem_ids: str) -> dict[str, Any]:
-    """Build the buttons.
+def send_buttons(targets: Iterable[str], elem_ids: str) -> dict[str, Any]:
+    """Build the buttons in the current row.
 
     Args:
         targets: ids of targets.
-        elem_id: of their row.
         elem_ids: of each, with `{}` for the target.
     """
-    with gr.Row(elem_id=elem_id, elem_classes=["send-row"]):
-        return {
-            one: gr.Button(f"Send to {one}", size="sm", min_width=90, elem_id=elem_ids.replace("{}", one))
-            for one in targets
-        }
+    return {
+        one: gr.Button(f"Send to {one}", size="sm", min_width=90, elem_id=elem_ids.replace("{}", one))
+        for one in targets
+    }
 
 
 def connect_sending(
@@ -109,7 +108,7 @@ def connect_sending(
 
     button.click(
         send, [*inputs, *pictures[1:]], [here.parts["sent"], here.parts["send_log"], *pictures, *pasting.outputs],
-        **QUIET,
+        show_progress_on=here.parts["send_log"], **QUIET,
     ).then(None, [here.parts["sent"]], None, js="(target) => window.webui.sent(target)", **QUIET)  # fmt: skip
 
 
@@ -129,24 +128,31 @@ def _unpacked(context: UiContext, parcel: Parcel, target: Target, sizes: Sizes) 
     return found, [sent_file(context.temp, data), {**sizes, target.source: size}]
 
 
+def picture_shown(context: UiContext, owner: Owner, shown: Shown, selected: int) -> bytes:
+    """Return the selected picture of a gallery as a file.
+
+    Raises:
+        InvalidRequest: there is none, or its job is no longer remembered.
+    """
+    if not 0 <= selected < len(shown.numbers):
+        raise InvalidRequest(NOTHING)
+    handle = context.services.desk.find(shown.job)
+    if handle is None or handle.job.owner.user != owner.user:
+        raise InvalidRequest("this job is no longer remembered; drop its saved file on PNG Info instead")
+    return handle.images()[shown.numbers[selected]].data
+
+
 def connect_galleries(context: UiContext, made: Mapping[str, Made]) -> None:
     """Connect the buttons below the galleries."""
 
     def pack(request: gr.Request, shown: Shown, selected: int) -> Parcel:
         """Take the selected picture."""
         settings = context.services.settings.snapshot().ui
-        if not 0 <= selected < len(shown.numbers):
-            raise InvalidRequest(NOTHING)
-        handle = context.services.desk.find(shown.job)
-        if handle is None or handle.job.owner.user != page_owner(request).user:
-            raise InvalidRequest("this job is no longer remembered; drop its saved file on PNG Info instead")
+        data = picture_shown(context, page_owner(request), shown, selected)
         left_out = () if settings.send_seed else ("seed",)
         left_out += () if settings.send_size else ("width", "height")
-        return Parcel(
-            text=shown.infotexts[selected],
-            picture=handle.images()[shown.numbers[selected]].data,
-            only=tuple(name for name in FROM_GALLERY if name not in left_out),
-        )
+        only = tuple(name for name in FROM_GALLERY if name not in left_out)
+        return Parcel(text=shown.infotexts[selected], picture=data, only=only)
 
     for tab, targets in GALLERY_TARGETS.items():
         parts = made[tab].parts

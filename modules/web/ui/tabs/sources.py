@@ -9,6 +9,7 @@ import gradio as gr
 from modules.domain.request import ImageRef
 from modules.imaging.open import ImageLimits
 from modules.web.ui import drawings
+from modules.web.ui.drawings import Drawing
 from modules.web.ui.values import MASK_BLUR, GivenPictures
 
 HEIGHT = 480
@@ -18,8 +19,8 @@ MASK_ALPHA = "mask_alpha"
 """Control of the inpaint sketch: percent by which the mask is weakened."""
 
 Values = Mapping[str, Any]
-Read = Callable[[Sequence[Any], Sequence[Any], Values, ImageLimits], GivenPictures]
-"""Makes pictures of the components, their raw values, and the values of the controls."""
+Read = Callable[[Sequence[Drawing], Values, ImageLimits], GivenPictures]
+"""Makes pictures of what the components hold and of the values of the controls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +45,6 @@ class Source:
         return f"img2img_{self.id}_tab"
 
 
-def picture_of(editor: Any, raw: Any, limits: ImageLimits, *, drawn: bool) -> bytes:
-    """Return the picture of a component as one file.
-
-    Args:
-        editor: an image or an image editor.
-        raw: its value.
-        limits: of pictures.
-        drawn: whether what is drawn on it belongs to it.
-
-    Raises:
-        InvalidRequest: there is no picture.
-    """
-    if not isinstance(editor, gr.ImageEditor):
-        return drawings.given(drawings.file_of(raw), limits)
-    drawing = drawings.drawing_of(editor, raw)
-    below = drawings.given(drawing.background, limits)
-    return drawings.given(drawing.composite or below, limits) if drawn else below
-
-
 def _picture(elem_id: str, label: str) -> gr.Image:
     return gr.Image(
         label=label, type="filepath", format="png", image_mode=None, sources=["upload", "clipboard"], elem_id=elem_id,
@@ -85,28 +67,26 @@ def _colour_brush() -> gr.Brush:
     return gr.Brush(colors=[*COLOURS], default_color=COLOURS[2])
 
 
-def _whole(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
-    return GivenPictures(images=(ImageRef.of(picture_of(components[0], raw[0], limits, drawn=True)),))
+def _whole(given: Sequence[Drawing], _values: Values, limits: ImageLimits) -> GivenPictures:
+    return GivenPictures(images=(ImageRef.of(drawings.picture_of(given[0], limits, drawn=True)),))
 
 
-def _inpainted(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
-    drawing = drawings.drawing_of(components[0], raw[0])
-    picture = drawings.given(drawing.background, limits)
-    mask = drawings.drawn_mask(drawing, limits).point([0] + [255] * 255)
+def _inpainted(given: Sequence[Drawing], _values: Values, limits: ImageLimits) -> GivenPictures:
+    picture = drawings.picture_of(given[0], limits, drawn=False)
+    mask = drawings.drawn_mask(given[0], limits).point([0] + [255] * 255)
     return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(drawings.png(mask)))
 
 
-def _sketched(components: Sequence[Any], raw: Sequence[Any], values: Values, limits: ImageLimits) -> GivenPictures:
+def _sketched(given: Sequence[Drawing], values: Values, limits: ImageLimits) -> GivenPictures:
     picture, mask = drawings.sketched(
-        drawings.drawing_of(components[0], raw[0]), blur=_number(values.get(MASK_BLUR)),
-        transparency=_number(values.get(MASK_ALPHA)), limits=limits,
-    )  # fmt: skip
+        given[0], blur=_number(values.get(MASK_BLUR)), transparency=_number(values.get(MASK_ALPHA)), limits=limits
+    )
     return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
 
 
-def _uploaded(components: Sequence[Any], raw: Sequence[Any], _values: Values, limits: ImageLimits) -> GivenPictures:
-    picture = drawings.given(drawings.file_of(raw[0]), limits)
-    mask = drawings.given(drawings.file_of(raw[1]), limits, "mask")
+def _uploaded(given: Sequence[Drawing], _values: Values, limits: ImageLimits) -> GivenPictures:
+    picture = drawings.picture_of(given[0], limits, drawn=False)
+    mask = drawings.given(given[1].background, limits, "mask")
     return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
 
 

@@ -1,9 +1,12 @@
 """Pictures from text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 
+from modules.domain.request import Generation
+from modules.engine.job import Owner
 from modules.web.ui.choices import lists_of
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
@@ -11,7 +14,7 @@ from modules.web.ui.tabs import generation
 from modules.web.ui.tabs.generation_events import connect, connect_generate
 from modules.web.ui.tabs.hires import connect_hires, hires
 from modules.web.ui.tabs.tab import Made, Tab
-from modules.web.ui.values import TXT2IMG
+from modules.web.ui.values import TXT2IMG, generation_of
 
 
 def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
@@ -33,9 +36,14 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
         with gr.Column(elem_id=f"{TXT2IMG}_results", elem_classes=["results-column"], min_width=320):
             results = generation.results(TXT2IMG)
     parts = {**actions, **swap, **seeds, **results}
-    connect_generate(context, controls, parts)
+
+    def make(owner: Owner, values: Mapping[str, Any], _more: Sequence[Any]) -> Generation:
+        """Make the request of the controls."""
+        return generation_of(TXT2IMG, values, context.services, owner.user)
+
+    connect_generate(context, controls, parts, make, event=parts["generate"].click)
     connect(context, controls, parts)
-    connect_hires(context, controls, note)
+    connect_hires(context, controls, parts, note)
     return Made(controls=dict(controls.made), parts=parts)
 
 
