@@ -78,6 +78,16 @@ class TextOptions:
     clip_skip: int = 1
     comma_backtrack: int = 20
     old_scheduling: bool = False
+    clip_l_skip: bool = False
+    """Let `clip_skip` choose the layer of the smaller of SDXL's encoders."""
+    crop: tuple[int, int] = (0, 0)
+    """(top, left): where SDXL is told that the picture was cut out of a larger one."""
+    aesthetic_scores: tuple[float, float] = (6.0, 2.5)
+    """Beauty that SDXL's refiner is told of what is wanted and of what is not."""
+    size: Size | None = None
+    """Of the picture, for families that are told it."""
+    negative: bool = False
+    """Whether the texts are of a negative prompt, for those families."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,9 @@ TIMESTEPS = 1000
 IMAGE_SIZE = 64
 DOWNSCALE = 8
 
+_SCALINGS = {"EpsScaling": "eps", "VScaling": "v"}
+"""How later configs write the parameterization."""
+
 
 def prediction_name(header: Header, config: Mapping[str, Any]) -> str:
     """Return eps, v or x0: from the yaml, else the metadata, else the marker tensor, else eps.
@@ -26,15 +29,26 @@ def prediction_name(header: Header, config: Mapping[str, Any]) -> str:
     Raises:
         BrokenFile: the yaml names another one.
     """
-    stated = section(config, "model", "params").get("parameterization")
+    return stated_prediction(header, config) or "eps"
+
+
+def stated_prediction(header: Header, config: Mapping[str, Any]) -> str | None:
+    """Return eps, v or x0 as `prediction_name` does, None where nothing says so."""
+    params = section(config, "model", "params")
+    stated = params.get("parameterization")
     if stated is not None:
         if stated not in {"eps", "v", "x0"}:
             raise BrokenFile(
                 header.path, f"the yaml beside it has parameterization {str(stated)[:40]!r}, not eps, v or x0"
             )
         return stated
+    scaling = section(params, "denoiser_config", "params", "scaling_config").get("target")
+    if (by_scaling := _SCALINGS.get(str(scaling).rpartition(".")[2])) is not None:
+        return by_scaling
     by_metadata = header.metadata.get("modelspec.prediction_type", "").lower()
-    return "v" if by_metadata.startswith("v") or (not by_metadata and "v_pred" in header.tensors) else "eps"
+    if by_metadata:
+        return "v" if by_metadata.startswith("v") else "eps"
+    return "v" if "v_pred" in header.tensors else None
 
 
 def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +62,7 @@ def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
         BrokenFile: a stated number is of another type or out of range.
     """
     params = section(config, "model", "params")
-    unet = section(params, "unet_config", "params")
+    unet = section(params, "unet_config", "params") or section(params, "network_config", "params")
     try:
         facts = {
             "unet_heads": count(unet, "num_heads"),

@@ -34,6 +34,9 @@ class _Names:
 
 
 STABLE_DIFFUSION_1 = "a Stable Diffusion 1"
+STABLE_DIFFUSION_2 = "a Stable Diffusion 2"
+STABLE_DIFFUSION_XL = "a Stable Diffusion XL"
+STABLE_DIFFUSION_XL_REFINER = "a Stable Diffusion XL refiner"
 
 
 def lineage(header: Header) -> str | None:
@@ -144,15 +147,18 @@ _UNET_RULES: tuple[tuple[Callable[[_Names], bool], str], ...] = (
     (lambda n: n.starts("depth_model."), "a Stable Diffusion 2 depth"),
     (lambda n: n.starts("embedder.model."), "a Stable unCLIP (Stable Diffusion 2)"),
     (lambda n: n.has("label_emb.weight"), "a Stable Diffusion x4 upscaler"),
+    (lambda n: n.has("edm_mean"), "a Playground v2.5"),
+    (lambda n: n.has("edm_vpred.sigma_max"), "a CosXL"),
     (lambda n: n.size("label_emb.0.0.weight", 1) in {2048, 1536} and not n.starts("conditioner."), "a Stable unCLIP"),
-    (lambda n: n.size("label_emb.0.0.weight", 1) == 2560, "a Stable Diffusion XL refiner"),
-    (lambda n: n.starts("conditioner.embedders.1."), "a Stable Diffusion XL"),
-    (lambda n: n.starts("conditioner.embedders.0."), "a Stable Diffusion XL refiner"),
-    (lambda n: n.size("label_emb.0.0.weight", 1) == 2816, "a Stable Diffusion XL"),
+    (lambda n: n.size("label_emb.0.0.weight", 1) == 2560, STABLE_DIFFUSION_XL_REFINER),
+    (lambda n: n.starts("conditioner.embedders.1."), STABLE_DIFFUSION_XL),
+    (lambda n: n.starts("conditioner.embedders.0.") and n.has("label_emb.0.0.weight"), STABLE_DIFFUSION_XL_REFINER),
+    (lambda n: n.starts("conditioner.embedders.0.model."), STABLE_DIFFUSION_2),
+    (lambda n: n.size("label_emb.0.0.weight", 1) == 2816, STABLE_DIFFUSION_XL),
     (lambda n: n.starts("cond_stage_model.roberta."), "an AltDiffusion"),
-    (lambda n: n.starts("cond_stage_model.model."), "a Stable Diffusion 2"),
+    (lambda n: n.starts("cond_stage_model.model."), STABLE_DIFFUSION_2),
     (lambda n: n.starts("cond_stage_model.transformer."), STABLE_DIFFUSION_1),
-    (lambda n: _context(n) == 1024, "a Stable Diffusion 2"),
+    (lambda n: _context(n) == 1024, STABLE_DIFFUSION_2),
     (lambda n: _context(n) > 0, STABLE_DIFFUSION_1),
 )
 

@@ -61,12 +61,13 @@ class Prompts:
 def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Prompts:
     """Encode the prompts of a batch with the model in use; equal timelines are encoded once."""
     model, before = session.model, leg.calls_before(plan)
-    calls = leg.sampler.calls(leg.run.steps)
+    calls, told_size = leg.sampler.calls(leg.run.steps), model.components.family.told_size
 
-    def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0) -> Timeline:
+    def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0, *, negative: bool = False) -> Timeline:
         ends, texts = zip(*entries, strict=True)
         _tell_cut(session, plan, texts)
-        return Timeline(ends=ends, conditioning=model.condition(texts, plan.text), weight=weight)
+        options = replace(plan.text, size=leg.run.size, negative=negative) if told_size else plan.text
+        return Timeline(ends=ends, conditioning=model.condition(texts, options), weight=weight)
 
     images = [_second(image) if leg.number else image for image in batch.images]
     found = [
@@ -76,7 +77,7 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
     with session.clock("encode"):
         return Prompts(
             positives=[tuple(line(part.timeline, part.weight) for part in prompt.parts) for prompt in found],
-            negatives=[line(prompt.negative_timeline) for prompt in found],
+            negatives=[line(prompt.negative_timeline, negative=True) for prompt in found],
             empty_chunk=model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None,
         )
 

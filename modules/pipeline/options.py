@@ -61,6 +61,12 @@ def text_options(settings: Snapshot) -> TextOptions:
         clip_skip=settings.sd.CLIP_stop_at_last_layers,
         comma_backtrack=settings.sd.comma_padding_backtrack,
         old_scheduling=settings.compatibility.use_old_scheduling,
+        clip_l_skip=settings.sd.sdxl_clip_l_skip,
+        crop=(settings.sdxl.sdxl_crop_top, settings.sdxl.sdxl_crop_left),
+        aesthetic_scores=(
+            settings.sdxl.sdxl_refiner_high_aesthetic_score,
+            settings.sdxl.sdxl_refiner_low_aesthetic_score,
+        ),
     )
 
 

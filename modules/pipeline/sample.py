@@ -119,7 +119,7 @@ class _Walk:
         mask = leg.begin.mask if leg.begin else None
         denoiser = Kept(guide, mask, before=leg.sampler.timesteps) if mask else guide
         noise = image_noise(self.session.model, plan, batch, leg)
-        course = course_of(plan, leg, guide.table)
+        course = course_of(self.session.model, plan, leg, guide.table)
         x = self._noised(noise.initial(), course)
         denoise = ctx.hooks.run(WrapDenoise(plan=plan, batch=batch, denoise=denoiser)).denoise
         begin = ctx.hooks.run(BeforeSampling(plan=plan, batch=batch, x=x, sigmas=course.sigmas))
@@ -189,11 +189,13 @@ def latent_size(size: Size, downscale: int) -> tuple[int, int]:
     return size.height // downscale, size.width // downscale
 
 
-def course_of(plan: Plan, leg: Leg, table: SigmaTable) -> Course:
+def course_of(model: Model, plan: Plan, leg: Leg, table: SigmaTable) -> Course:
     """Return the levels that a pass walks."""
-    schedule, run = schedule_named(leg.run.scheduler), leg.run
+    schedule, run, sdxl = schedule_named(leg.run.scheduler), leg.run, model.components.match.family == "sdxl"
     if leg.begin is None:
-        return course_from_noise(schedule, leg.sampler, run.steps, table, plan.schedule, sampler_options=leg.options)
+        return course_from_noise(
+            schedule, leg.sampler, run.steps, table, plan.schedule, sampler_options=leg.options, sdxl=sdxl
+        )
     return course_from_image(
         schedule,
         leg.sampler,
@@ -203,6 +205,7 @@ def course_of(plan: Plan, leg: Leg, table: SigmaTable) -> Course:
         plan.schedule,
         fix_steps=leg.fix_steps,
         sampler_options=leg.options,
+        sdxl=sdxl,
     )
 
 

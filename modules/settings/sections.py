@@ -210,6 +210,10 @@ class Sd:
         1, label="Clip skip", infotext="Clip skip", ge=1, le=12, slider=(1, 12), step=1,
         help="1 uses the text encoder's last layer, 2 the one before it, and so on.",
     )  # fmt: skip
+    sdxl_clip_l_skip: bool = param(
+        False, label="Clip skip SDXL",
+        help="Let Clip skip choose the layer of the smaller of SDXL's two text encoders; the larger one never changes.",
+    )  # fmt: skip
     upcast_attn: bool = param(
         False, label="Upcast cross attention layer to float32",
         help="Slower; cures black pictures of some 2.x models.",
@@ -226,6 +230,29 @@ class Sd:
         "second pass", label="Hires fix: which pass to enable refiner for", infotext="Hires refiner",
         choices=("first pass", "second pass", "both passes"), help="Where the refiner takes over in a hires run.",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdxl:
+    """What Stable Diffusion XL is told about the picture besides the prompt."""
+
+    sdxl_crop_top: int = param(
+        0, label="crop top coordinate", ge=0, le=16384,
+        help="Pixels that the picture is said to be cut off at the top; above 0 subjects move out of the frame.",
+    )  # fmt: skip
+    sdxl_crop_left: int = param(
+        0,
+        label="crop left coordinate",
+        ge=0,
+        le=16384,
+        help="Pixels that the picture is said to be cut off at the left.",
+    )
+    sdxl_refiner_low_aesthetic_score: float = param(
+        2.5, label="SDXL low aesthetic score", ge=0, le=100, help="Beauty the refiner is told of the negative prompt."
+    )
+    sdxl_refiner_high_aesthetic_score: float = param(
+        6.0, label="SDXL high aesthetic score", ge=0, le=100, help="Beauty the refiner is told of the prompt."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -587,6 +614,7 @@ SECTIONS = (
     Section(name="saving", cls=Saving, id="saving-images", title="Saving images/grids", category="Saving images"),
     Section(name="paths", cls=Paths, id="saving-paths", title="Paths for saving", category="Saving images"),
     Section(name="sd", cls=Sd, id="sd", title="Stable Diffusion", category="Stable Diffusion"),
+    Section(name="sdxl", cls=Sdxl, id="sdxl", title="Stable Diffusion XL", category="Stable Diffusion"),
     Section(name="vae", cls=Vae, id="vae", title="VAE", category="Stable Diffusion"),
     Section(name="img2img", cls=Img2img, id="img2img", title="img2img", category="Stable Diffusion"),
     Section(name="sampler", cls=Sampler, id="sampler-params", title="Sampler parameters", category="Stable Diffusion"),

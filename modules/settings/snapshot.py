@@ -22,6 +22,7 @@ from modules.settings.sections import (
     Sampler,
     Saving,
     Sd,
+    Sdxl,
     System,
     Ui,
     Vae,
@@ -38,6 +39,7 @@ class Snapshot:
     saving: Saving = field(default_factory=Saving)
     paths: Paths = field(default_factory=Paths)
     sd: Sd = field(default_factory=Sd)
+    sdxl: Sdxl = field(default_factory=Sdxl)
     vae: Vae = field(default_factory=Vae)
     img2img: Img2img = field(default_factory=Img2img)
     sampler: Sampler = field(default_factory=Sampler)

@@ -1,6 +1,11 @@
-"""Names of the original layout turned into those of diffusers, for the second implementation."""
+"""Names of the original layout turned into those of diffusers and transformers, for the second implementation."""
 
 import re
+from typing import Any
+
+from torch import Tensor
+
+from modules.families.openclip import OpenClip
 
 RES = {
     "in_layers.0": "norm1",
@@ -13,6 +18,8 @@ RES = {
 OUTER = {
     "time_embed.0.": "time_embedding.linear_1.",
     "time_embed.2.": "time_embedding.linear_2.",
+    "label_emb.0.0.": "add_embedding.linear_1.",
+    "label_emb.0.2.": "add_embedding.linear_2.",
     "input_blocks.0.0.": "conv_in.",
     "out.0.": "conv_norm_out.",
     "out.2.": "conv_out.",
@@ -62,3 +69,55 @@ def vae_name(name: str, levels: int) -> str:
     name = re.sub(r"mid\.attn_1\.([qkv])\.", r"mid_block.attentions.0.to_\1.", name)
     name = name.replace("mid.attn_1.proj_out.", "mid_block.attentions.0.to_out.0.")
     return name.replace("nin_shortcut", "conv_shortcut").replace("norm_out", "conv_norm_out")
+
+
+def openclip_to_transformers(ours: OpenClip) -> Any:
+    """Return the second implementation of an OpenCLIP text encoder with its weights, activation gelu."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    sizes = ours.config
+    theirs = CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            vocab_size=sizes.vocabulary,
+            hidden_size=sizes.width,
+            intermediate_size=sizes.mlp_width,
+            projection_dim=sizes.projection or 1,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.heads,
+            max_position_embeddings=sizes.positions,
+            hidden_act="gelu",
+            bos_token_id=sizes.vocabulary - 2,
+            eos_token_id=sizes.vocabulary - 1,
+            pad_token_id=0,
+        )
+    )
+    state: dict[str, Tensor] = {}
+    for name, tensor in ours.model.state_dict().items():
+        state |= _openclip_tensor(name, tensor)
+    missing = theirs.load_state_dict(state, strict=False)
+    assert not missing.unexpected_keys
+    assert all(name.endswith("position_ids") for name in missing.missing_keys)
+    return theirs.eval()
+
+
+def _openclip_tensor(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    whole = {
+        "positional_embedding": "text_model.embeddings.position_embedding.weight",
+        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+        "ln_final.weight": "text_model.final_layer_norm.weight",
+        "ln_final.bias": "text_model.final_layer_norm.bias",
+    }
+    if name == "text_projection":
+        return {"text_projection.weight": tensor.T}
+    if name in whole:
+        return {whole[name]: tensor}
+    number, rest = name.removeprefix("transformer.resblocks.").split(".", 1)
+    layer = f"text_model.encoder.layers.{number}."
+    if rest.startswith("attn.in_proj_"):
+        kind = rest.removeprefix("attn.in_proj_")
+        thirds = zip("qkv", tensor.chunk(3), strict=True)
+        return {f"{layer}self_attn.{letter}_proj.{kind}": third for letter, third in thirds}
+    renamed = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
+    renamed |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+    part, kind = rest.rsplit(".", 1)
+    return {f"{layer}{renamed[part]}.{kind}": tensor}

@@ -242,6 +242,8 @@ def test_text_encoder_reads_like_a_causal_transformer_with_quick_gelu():
         for skip in (1, 2, 3, 4, 99):
             expected = _norm(layers[-min(skip, 4)], weights, "final_layer_norm")
             torch.testing.assert_close(ours(tokens, skip).double(), expected, atol=TOLERANCE, rtol=0)
+            raw = ours.hidden(tokens, skip).double()
+            torch.testing.assert_close(raw, layers[-min(skip, 4)], atol=TOLERANCE, rtol=0)
 
 
 def _norm(h: torch.Tensor, w: dict[str, torch.Tensor], name: str) -> torch.Tensor:

@@ -26,7 +26,7 @@ from modules.app import House
 from modules.web.server import attach_services, create_app
 
 GROUPS = ("01_samplers", "02_schedulers", "03_prompts", "04_emphasis", "05_clip_skip", "06_rng", "07_variation", "08_batch",
-          "09_hires", "10_img2img", "11_inpaint", "12_refiner", "13_tiling_size", "14_misc")  # fmt: skip
+          "09_hires", "10_img2img", "11_inpaint", "12_refiner", "13_tiling_size", "14_misc", "20_xl")  # fmt: skip
 """Groups whose features are there."""
 SINGLE = (
     "15_scripts/poor_mans_outpainting",
@@ -39,7 +39,8 @@ SINGLE = (
 """Further cases, of groups that are not there as a whole."""
 CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-v1", 1, "8e89532a71"),
                "tiny-v1b": ("tiny-v1", 2, "9c44465d5b"),
-               "tiny-v1-inpainting": ("tiny-v1-inpainting", 4, "318108d50d")}  # fmt: skip
+               "tiny-v1-inpainting": ("tiny-v1-inpainting", 4, "318108d50d"),
+               "tiny-xl": ("tiny-xl", 5, "7b5fd2fdb2")}  # fmt: skip
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
 NOT_YET = {
