@@ -66,7 +66,7 @@ def parameter_control(item: ParamPath, tab: str, lists: Mapping[str, Sequence[st
         return gr.Radio(list(zip(WORDS[item.name], values, strict=True)), value=value, **common)
     offered = lists.get(item.name) or _offered(about.choices, lists)
     if item.annotation == tuple[str, ...]:
-        return gr.Dropdown(choices=list(offered), value=[], multiselect=True, **common)
+        return gr.Dropdown(choices=list(offered), value=list(value), multiselect=True, **common)
     if item.annotation is bool:
         return gr.Checkbox(value=bool(value), **common)
     if about.slider is not None:
@@ -74,6 +74,8 @@ def parameter_control(item: ParamPath, tab: str, lists: Mapping[str, Sequence[st
         return gr.Slider(low, high, value=max(low, value), step=about.step or 0.01, **common)
     if offered:
         return gr.Dropdown(choices=list(offered), value=value if value in offered else offered[0], **common)
+    if item.annotation is str:
+        return gr.Textbox(value=value, **common)
     return gr.Number(value=value, precision=0 if item.annotation is int else None, **common)
 
 

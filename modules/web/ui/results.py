@@ -1,5 +1,6 @@
 """What an ended job left, in the form that the page shows."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from markupsafe import Markup
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.events import Noted
-from modules.domain.result import Produced
+from modules.domain.result import Outcome, Produced
 from modules.engine.job import JobHandle, JobState
 from modules.settings.snapshot import Snapshot
 from modules.web.ui import html
@@ -94,10 +95,18 @@ def notes_of(handle: JobHandle) -> list[str]:
     """Return what a person should know about a result, each thing once."""
     outcome = handle.result()
     told = [event.text for event in handle.read()[0] if isinstance(event, Noted)]
-    notes = dict.fromkeys([*(note.text for note in (*outcome.plan.notes, *outcome.notes)), *told])
+    notes = dict.fromkeys(
+        [*_files_told(outcome), *(note.text for note in (*outcome.plan.notes, *outcome.notes)), *told]
+    )
     if outcome.save_error:
         notes[f"The pictures could not be saved: {outcome.save_error}"] = None
     return list(notes)
+
+
+def _files_told(outcome: Outcome) -> list[str]:
+    """Say how many pictures of a folder were made, and what became of the others."""
+    counts = Counter(report.state for report in outcome.files)
+    return ["Folder: " + ", ".join(f"{count} {state}" for state, count in counts.items())] if counts else []
 
 
 def error_line(kind: str, message: str) -> Markup:

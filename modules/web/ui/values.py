@@ -8,7 +8,16 @@ from typing import Any
 
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.param import ParamPath, walk_params
-from modules.domain.request import Generation, HiresSpec, ImageRef, InitSpec, MaskSpec, RefinerSpec, SoftSpec
+from modules.domain.request import (
+    FolderSpec,
+    Generation,
+    HiresSpec,
+    ImageRef,
+    InitSpec,
+    MaskSpec,
+    RefinerSpec,
+    SoftSpec,
+)
 from modules.settings.coerce import coerce
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.snapshot import Snapshot, declarations
@@ -39,6 +48,8 @@ class GivenPictures:
     mask: ImageRef | None = None
     size: tuple[int, int] | None = None
     """Width and height of the result where the controls do not say it; pixels."""
+    folder: FolderSpec | None = None
+    """Where the pictures come from when there are many."""
 
 
 @cache
@@ -116,8 +127,8 @@ def started_from(pictures: GivenPictures, typed: Mapping[str, Any], values: Mapp
     Raises:
         InvalidRequest: a blur that cannot be used.
     """
-    parts: dict[str, Any] = {"init": build(InitSpec, typed, {"images": pictures.images})}
-    if pictures.mask is not None:
+    parts: dict[str, Any] = {"init": build(InitSpec, typed, {"images": pictures.images}), "folder": pictures.folder}
+    if pictures.mask is not None or (pictures.folder is not None and pictures.folder.masks):
         blur = values.get(MASK_BLUR)
         both = (
             {} if blur is None else {name: typed_value(IMG2IMG, name, blur) for name in ("mask_blur_x", "mask_blur_y")}

@@ -71,14 +71,15 @@ def sampling(controls: Controls) -> None:
         controls.add("steps")
 
 
-def size(controls: Controls) -> Parts:
-    """Build width, height and the button that swaps them."""
+def size(controls: Controls, *, detect: bool = False) -> Parts:
+    """Build width, height, the button that swaps them and, where wanted, the one that takes them from a picture."""
     tab = controls.tab
     with gr.Column(elem_id=f"{tab}_column_size", scale=4, min_width=160):
         controls.add("width")
         controls.add("height")
     with gr.Column(elem_id=f"{tab}_dimensions_row", elem_classes=["dimensions-tools"], scale=0, min_width=44):
-        return {"swap": tool("⇅", f"{tab}_res_switch_btn")}
+        swap = {"swap": tool("⇅", f"{tab}_res_switch_btn")}
+        return swap | ({"detect": tool("⊡", f"{tab}_detect_image_size_btn")} if detect else {})
 
 
 def batch(controls: Controls) -> None:

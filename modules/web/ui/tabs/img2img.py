@@ -14,7 +14,7 @@ from modules.web.ui.tabs import generation
 from modules.web.ui.tabs.generation_events import connect
 from modules.web.ui.tabs.img2img_events import connect_img2img
 from modules.web.ui.tabs.sources import MASK_ALPHA, SOURCES
-from modules.web.ui.tabs.tab import Made, Tab, tool
+from modules.web.ui.tabs.tab import Made, Tab
 from modules.web.ui.values import ENABLE_SOFT, IMG2IMG, MASK_BLUR
 
 MOST_BLUR = 64
@@ -100,14 +100,13 @@ def _sizes(controls: Controls) -> dict[str, Any]:
     with gr.Row(elem_classes=["size-row"]):
         with gr.Column(scale=4, min_width=160), gr.Tabs(elem_id=f"{IMG2IMG}_tabs_resize"):
             with gr.Tab("Resize to", elem_id=f"{IMG2IMG}_tab_resize_to") as resize_to, gr.Row():
-                swap = generation.size(controls)
-                detect = tool("📐", f"{IMG2IMG}_detect_image_size_btn")
+                tools = generation.size(controls, detect=True)
             with gr.Tab("Resize by", elem_id=f"{IMG2IMG}_tab_resize_by") as resize_by:
                 scale = gr.Slider(0.05, 4, value=1, step=0.05, label="Scale", elem_id=f"{IMG2IMG}_scale")
                 note = gr.HTML("", elem_id=f"{IMG2IMG}_scale_resolution_preview")
         generation.batch(controls)
     return {
-        **swap, "detect": detect, "resize_to": resize_to, "resize_by": resize_by, "scale": scale, "scale_note": note,
+        **tools, "resize_to": resize_to, "resize_by": resize_by, "scale": scale, "scale_note": note,
         "by_scale": gr.State(False), "source": gr.State(SOURCES[0].id), "source_sizes": gr.State({}),
     }  # fmt: skip
 

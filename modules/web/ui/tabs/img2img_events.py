@@ -18,9 +18,9 @@ from modules.web.ui.controls import Controls
 from modules.web.ui.drawings import Drawing
 from modules.web.ui.sending import sent_file
 from modules.web.ui.tabs.generation_events import Parts, connect_generate
-from modules.web.ui.tabs.sources import SOURCES, Source
+from modules.web.ui.tabs.sources import SOURCES, Source, folder_of
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import IMG2IMG, generation_of
+from modules.web.ui.values import IMG2IMG, GivenPictures, generation_of
 
 MOST_SCALE = 64
 Sizes = Mapping[str, tuple[int, int]]
@@ -80,6 +80,11 @@ def _make(
 ) -> Generation:
     """Make the request of an inner tab; its size comes from the picture where a scale decides it."""
     first, *raw, by_scale, scale = sent
+    if source.read is None:
+        if by_scale:
+            raise InvalidRequest("pictures of a folder all get one size; choose Resize to", field="scale")
+        many = GivenPictures(images=(), folder=folder_of([first, *raw]))
+        return generation_of(IMG2IMG, values, context.services, owner.user, many)
     limits = limits_of(context)
     given = [_drawing(context, parts, source, first), *(Drawing(background=drawings.file_of(one)) for one in raw)]
     found = source.read(given, values, limits)
@@ -109,6 +114,8 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
             return source.id, gr.update(visible=source.masked), gr.update(visible=sketch)
 
         parts[f"tab_{source.id}"].select(show, None, [parts["source"], parts["mask_box"], parts["mask_alpha"]], **QUIET)
+        if source.read is None:
+            continue
         picture = parts[source.id][0]
         event, held = _holding(parts, source, picture.upload if isinstance(picture, gr.ImageEditor) else picture.change)
         event(

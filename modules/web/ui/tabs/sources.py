@@ -6,11 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from modules.domain.request import ImageRef
+from modules.domain.errors import InvalidRequest
+from modules.domain.param import walk_params
+from modules.domain.request import PNG_INFO_PROPS, FolderSpec, ImageRef
 from modules.imaging.open import ImageLimits
+from modules.settings.coerce import coerce
 from modules.web.ui import drawings
+from modules.web.ui.controls import parameter_control
 from modules.web.ui.drawings import Drawing
-from modules.web.ui.values import MASK_BLUR, GivenPictures
+from modules.web.ui.values import IMG2IMG, MASK_BLUR, GivenPictures
 
 HEIGHT = 480
 MASK_COLOUR = "#ffffff"
@@ -31,7 +35,8 @@ class Source:
     label: str
     build: Callable[[], tuple[Any, ...]]
     """Makes its components; the first one holds the picture."""
-    read: Read
+    read: Read | None = None
+    """None where there are folders."""
     masked: bool = False
     """Whether the controls of masks are shown."""
     drawn: bool = False
@@ -65,6 +70,37 @@ def _mask_brush() -> gr.Brush:
 
 def _colour_brush() -> gr.Brush:
     return gr.Brush(colors=[*COLOURS], default_color=COLOURS[2])
+
+
+def _folders() -> tuple[Any, ...]:
+    gr.HTML(
+        "<p class='note'>Every picture of a folder is made anew. Folders lie in the data folder or below "
+        "--gradio-allowed-path; started again, a run goes on with the pictures that have no results yet.</p>",
+        apply_default_css=False,
+    )
+    item = {one.path[-1]: one for one in walk_params(FolderSpec)}
+    folders = tuple(parameter_control(item[name], IMG2IMG, {}) for name in ("input", "output", "masks"))
+    with gr.Accordion("PNG info", open=False):
+        told = parameter_control(item["use_png_info"], IMG2IMG, {})
+        other = parameter_control(item["png_info"], IMG2IMG, {})
+        props = parameter_control(item["png_info_props"], IMG2IMG, {"png_info_props": PNG_INFO_PROPS})
+    return *folders, told, other, props
+
+
+def folder_of(raw: Sequence[Any]) -> FolderSpec:
+    """Read the folders of the batch tab.
+
+    Args:
+        raw: values of its components.
+
+    Raises:
+        InvalidRequest: one that cannot be used; names the field.
+    """
+    items = list(walk_params(FolderSpec))
+    given = {item.path[-1]: coerce(item, value) for item, value in zip(items, raw, strict=True) if value is not None}
+    if not given.get("input"):
+        raise InvalidRequest("name the folder of the pictures", field="input")
+    return FolderSpec(**given)
 
 
 def _whole(given: Sequence[Drawing], _values: Values, limits: ImageLimits) -> GivenPictures:
@@ -115,5 +151,6 @@ SOURCES: tuple[Source, ...] = (
             _picture("img_inpaint_mask", "Mask: white is repainted"),
         ),
     ),
+    Source(id="batch", label="Batch", build=_folders, masked=True, copies=False),
 )  # fmt: skip
 """In the order in which they are shown."""
