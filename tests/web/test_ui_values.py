@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
-from modules.domain.request import Generation, ImageRef
+from modules.domain.request import FolderSpec, Generation, ImageRef
 from modules.web.ui.pasting import last_text, paste, seeds_of
+from modules.web.ui.tabs.sources import folder_of
 from modules.web.ui.values import GivenPictures, generation_of, override_entries, read_overrides
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -203,6 +204,24 @@ def test_soft_inpainting_counts_while_it_is_on(house: RestHouse):
 def test_a_scale_decides_the_size(house: RestHouse):
     made = img2img(house, GivenPictures(images=(PICTURE,), size=(96, 40)))
     assert (made.size.width, made.size.height) == (96, 40)
+
+
+def test_a_folder_brings_its_masks(house: RestHouse):
+    folder = folder_of(["in", "out", "masks", True, None, ["Prompt", "Seed"]])
+    assert folder == FolderSpec(
+        input="in", output="out", masks="masks", use_png_info=True, png_info_props=("Prompt", "Seed")
+    )
+    made = img2img(house, GivenPictures(images=(), folder=folder))
+    assert made.folder == folder
+    assert made.mask is not None
+    assert (made.mask.image, made.mask.blur_x) == (None, 7)
+    assert img2img(house, GivenPictures(images=(), folder=FolderSpec(input="in"))).mask is None
+
+
+@pytest.mark.parametrize("raw", [["", "", "", False, "", []], [3, "", "", False, "", []], ["in", "", "", "x", "", []]])
+def test_wrong_folders_are_refused(raw: list[Any]):
+    with pytest.raises(InvalidRequest):
+        folder_of(raw)
 
 
 def test_wrong_blur_is_refused_by_name(house: RestHouse):

@@ -1,6 +1,6 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
-import { byId, waitFor } from "./dom.js";
+import { byId, isShown, waitFor } from "./dom.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
@@ -26,10 +26,10 @@ window.webui = {
   wanted: (tab) => jobs[tab].takeWanted(),
   interrupt: (tab) => jobs[tab].end("cancel"),
   skip: (tab) => jobs[tab].end("skip"),
+  // The inner tab in front is the one whose panel is seen; on narrow screens its button may be inside a menu.
   submit: (tab) => {
-    const front = document.querySelector(`#mode_${tab} [role=tab][aria-selected=true]`);
-    const source = front?.id.replace(`${tab}_`, "").replace("_tab-button", "") ?? tab;
-    byId(`${tab}_submit_${source}`)?.click();
+    const sources = [...document.querySelectorAll(`[id^=${tab}_submit_]`)];
+    sources.find((button) => isShown(byId(button.id.replace("_submit_", "_") + "_tab")))?.click();
   },
   openSource,
   restore: (tab) => jobs[tab].restore(),
