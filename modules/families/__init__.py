@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 def families() -> "tuple[Family, ...]":
     """Return the built-in families in detection order: the special before the general."""
     from modules.families.sd1.family import SD1
+    from modules.families.sd2.family import SD2
     from modules.families.sdxl.family import SDXL
     from modules.families.toy.family import TOY
 
-    return (TOY, SDXL, SD1)
+    return (TOY, SDXL, SD2, SD1)
 
 
 def identify(header: "Header", config: Mapping[str, Any]) -> "tuple[Family, Match]":

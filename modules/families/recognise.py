@@ -157,6 +157,10 @@ _UNET_RULES: tuple[tuple[Callable[[_Names], bool], str], ...] = (
     (lambda n: n.size("label_emb.0.0.weight", 1) == 2816, STABLE_DIFFUSION_XL),
     (lambda n: n.starts("cond_stage_model.roberta."), "an AltDiffusion"),
     (lambda n: n.starts("cond_stage_model.model."), STABLE_DIFFUSION_2),
+    (
+        lambda n: n.starts("cond_stage_model.transformer.") and _context(n) == 1024,
+        "a Stable Diffusion 2 (text encoder in the layout of transformers)",
+    ),
     (lambda n: n.starts("cond_stage_model.transformer."), STABLE_DIFFUSION_1),
     (lambda n: _context(n) == 1024, STABLE_DIFFUSION_2),
     (lambda n: _context(n) > 0, STABLE_DIFFUSION_1),

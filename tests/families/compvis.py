@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from modules.families.openclip import OpenClip
+from modules.nn.torchvision_guard import ensure_torchvision_importable
 
 RES = {
     "in_layers.0": "norm1",
@@ -73,6 +74,7 @@ def vae_name(name: str, levels: int) -> str:
 
 def openclip_to_transformers(ours: OpenClip) -> Any:
     """Return the second implementation of an OpenCLIP text encoder with its weights, activation gelu."""
+    ensure_torchvision_importable()
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
     sizes = ours.config

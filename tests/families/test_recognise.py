@@ -33,9 +33,6 @@ LINEAGES = {
     "flux1-schnell": "FLUX.1 schnell",
     "sd-x4-upscaler": "Stable Diffusion x4 upscaler",
     "sd2-depth": "Stable Diffusion 2 depth",
-    "sd2-inpainting": "Stable Diffusion 2 inpainting",
-    "sd21-768-v": "Stable Diffusion 2 ",
-    "sd21-base-512": "Stable Diffusion 2 ",
     "sd21-unclip-h": "unCLIP",
     "sd21-unclip-l": "unCLIP",
     "sd3-medium-incl-clips-t5xxlfp16": "Stable Diffusion 3 checkpoint.",
@@ -53,6 +50,9 @@ CLAIMED = {
     "sd15-with-ema": ("sd1", "base"),
     "sd15-inpainting": ("sd1", "inpainting"),
     "instruct-pix2pix": ("sd1", "pix2pix"),
+    "sd2-inpainting": ("sd2", "inpainting"),
+    "sd21-768-v": ("sd2", "base"),
+    "sd21-base-512": ("sd2", "base"),
     "sdxl-base": ("sdxl", "base"),
     "sdxl-inpainting": ("sdxl", "inpainting"),
     "sdxl-refiner": ("sdxl", "refiner"),
@@ -99,7 +99,7 @@ def test_whole_checkpoints_are_claimed_or_named(manifests: dict[str, dict[str, H
         assert (family.id, match.variant) == claimed, name
         assert (match.family, match.prediction) == (family.id, "eps"), name
     for name, words in LINEAGES.items():
-        with pytest.raises(UnsupportedCheckpoint, match="tried toy, sdxl, sd1") as caught:
+        with pytest.raises(UnsupportedCheckpoint, match="tried toy, sdxl, sd2, sd1") as caught:
             identify(manifests["checkpoints"][name], {})
         assert words in str(caught.value), name
 
@@ -229,4 +229,4 @@ def test_wrong_numbers_in_the_yaml_are_named(shared_dir: Path, params: dict[str,
 
 def test_detection_order_names_every_family_once():
     ids = [family.id for family in families()]
-    assert ids == ["toy", "sdxl", "sd1"]
+    assert ids == ["toy", "sdxl", "sd2", "sd1"]
