@@ -55,13 +55,13 @@ def made(visit: Visit, tab: str, place: int = 0) -> np.ndarray:
     """Press Generate, wait for the result, and return its pixels; [H, W, 3]."""
     shown = f"#{tab}_gallery img"
     before = visit.page.locator(shown).first.get_attribute("src") if visit.page.locator(shown).count() else ""
-    visit.generate(tab)
-    visit.wait_until_done(tab)
+    visit.page.click(f"#{tab}_generate")
     visit.page.wait_for_function(
         "([selector, before]) => { const image = document.querySelector(selector); "
         "return image !== null && image.getAttribute('src') !== before; }",
         arg=[shown, before],
     )
+    visit.wait_until_done(tab)
     address = visit.page.locator(shown).nth(place).get_attribute("src")
     picture = Image.open(io.BytesIO(visit.page.request.get(address).body()))
     return np.asarray(picture.convert("RGB")).astype(int)

@@ -1,6 +1,6 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
-import { byId, isShown, waitFor } from "./dom.js";
+import { byId, isShown, sleep, waitFor } from "./dom.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
@@ -10,13 +10,24 @@ import * as tokens from "./tokens.js";
 const TABS = ["txt2img", "img2img"];
 const jobs = Object.fromEntries(TABS.map((tab) => [tab, new Jobs(tab)]));
 
-function openTab(id) {
-  byId(`tab_${id}-button`)?.click();
+// On narrow screens some tabs are in a menu, where their buttons have no ids.
+function tabButton(tabs, id, label) {
+  const inMenu = [...document.querySelectorAll(`#${tabs} > .tab-wrapper .overflow-dropdown button`)];
+  return byId(`${id}-button`) ?? inMenu.find((button) => button.textContent.trim() === label);
 }
 
-// The inner tabs are there a moment after the tab around them.
+function openTab(id) {
+  tabButton("tabs", `tab_${id}`, id)?.click();
+}
+
+// The inner tabs are there a moment after the tab around them; their labels are also those of hidden buttons.
 async function openSource(source) {
-  (await waitFor(`img2img_${source}_tab-button`)).click();
+  const label = (await waitFor(`img2img_submit_${source}`)).textContent.trim();
+  for (let tries = 0; tries < 100; tries++) {
+    const button = tabButton("mode_img2img", `img2img_${source}_tab`, label);
+    if (button) return button.click();
+    await sleep(100);
+  }
 }
 
 window.webui = {
