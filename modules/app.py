@@ -300,6 +300,7 @@ def _wish(config: LaunchConfig) -> Any:
         no_half_vae=config.no_half_vae,
         precision=config.precision,
         medvram=config.medvram,
+        medvram_sdxl=config.medvram_sdxl,
         lowvram=config.lowvram,
         channels_last=config.opt_channelslast,
     )

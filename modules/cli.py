@@ -44,6 +44,7 @@ class LaunchConfig:
     precision: str
     """full, half or autocast"""
     medvram: bool
+    medvram_sdxl: bool
     lowvram: bool
     use_cpu: frozenset[str]
     """Parts that run on the CPU, in lower case; "all" means every part."""

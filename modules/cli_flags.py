@@ -141,7 +141,7 @@ PRECISION_AND_MEMORY = (
     ),
     Flag("--upcast-sampling", SWITCH, False, SILENT, "sampling always runs in float32, whatever the weights are in"),
     Flag("--medvram", SWITCH, False, WORKS, "keep only the component in use on the GPU"),
-    Flag("--medvram-sdxl", SWITCH, False, PLANNED, "--medvram for SDXL checkpoints only"),
+    Flag("--medvram-sdxl", SWITCH, False, WORKS, "--medvram for SDXL checkpoints only"),
     Flag("--lowvram", SWITCH, False, WORKS, "stream the network's layers through the GPU; slow"),
     Flag("--lowram", SWITCH, False, PLANNED, "load weights straight to the GPU"),
     Flag("--use-cpu", WORDS, (), WORKS, "parts to run on the CPU: all, sd, ..."),

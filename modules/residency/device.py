@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Self
 
 import torch
 
@@ -33,6 +34,7 @@ class DeviceWish:
     no_half_vae: bool = False
     precision: str = "autocast"
     medvram: bool = False
+    medvram_sdxl: bool = False
     lowvram: bool = False
     channels_last: bool = False
 
@@ -46,10 +48,16 @@ class DevicePolicy:
     text_dtype: torch.dtype
     vae_dtype: torch.dtype
     offload: Offload = Offload.NONE
+    offload_sdxl: Offload | None = None
+    """Another way for Stable Diffusion XL, whose networks are three times as large as those before; None for none."""
     channels_last: bool = False
     """Keep the weights of convolutions in the order in which some cards compute faster."""
     why: str = ""
     """One line for the log."""
+
+    def for_family(self, family: str) -> Self:
+        """Return the policy for models of one family."""
+        return replace(self, offload=self.offload_sdxl) if family == "sdxl" and self.offload_sdxl else self
 
 
 def decide(wish: DeviceWish) -> DevicePolicy:
@@ -64,11 +72,13 @@ def decide(wish: DeviceWish) -> DevicePolicy:
     half = device.type != "cpu" and not wish.no_half and wish.precision != "full"
     dtype = torch.float16 if half else torch.float32
     vae_dtype = torch.float16 if half and not wish.no_half_vae else torch.float32
-    offload = Offload.NONE
+    offload, offload_sdxl = Offload.NONE, None
     if device.type != "cpu" and (wish.medvram or wish.lowvram):
         offload = Offload.BLOCKS if wish.lowvram else Offload.COMPONENTS
+    if device.type != "cpu" and wish.medvram_sdxl and offload is Offload.NONE:
+        offload_sdxl = Offload.COMPONENTS
     policy = DevicePolicy(
-        device=device, dtype=dtype, text_dtype=dtype, vae_dtype=vae_dtype, offload=offload,
+        device=device, dtype=dtype, text_dtype=dtype, vae_dtype=vae_dtype, offload=offload, offload_sdxl=offload_sdxl,
         channels_last=wish.channels_last, why=why,
     )  # fmt: skip
     logger.info("%s, %s, VAE %s, offload: %s", why, _name(dtype), _name(vae_dtype), offload.value)

@@ -103,7 +103,7 @@ class Pool:
         start = time.monotonic()
         config = sidecar(wanted.checkpoint)
         family, match = self._identify(wanted.checkpoint, config)
-        policy = self._policy
+        policy = self._policy.for_family(match.family)
         home = policy.device if policy.offload is Offload.NONE else torch.device("cpu")
         build = Build(
             ops=self._ops,

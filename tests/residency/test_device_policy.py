@@ -57,6 +57,21 @@ def test_offloading_is_asked_for(wish: DeviceWish, offload: Offload) -> None:
 
 
 @pytest.mark.usefixtures("two_cards")
+@pytest.mark.parametrize(
+    ("wish", "sdxl", "others"),
+    [
+        (DeviceWish(medvram_sdxl=True), Offload.COMPONENTS, Offload.NONE),
+        (DeviceWish(medvram=True), Offload.COMPONENTS, Offload.COMPONENTS),
+        (DeviceWish(medvram_sdxl=True, lowvram=True), Offload.BLOCKS, Offload.BLOCKS),
+        (DeviceWish(medvram_sdxl=True, use_cpu=["all"]), Offload.NONE, Offload.NONE),
+    ],
+)
+def test_only_large_models_can_be_offloaded(wish: DeviceWish, sdxl: Offload, others: Offload) -> None:
+    policy = decide(wish)
+    assert (policy.for_family("sdxl").offload, policy.for_family("sd1").offload) == (sdxl, others)
+
+
+@pytest.mark.usefixtures("two_cards")
 @pytest.mark.parametrize("name", ["1", "cuda:1", "1,0"])
 def test_a_card_is_chosen(name: str) -> None:
     assert decide(DeviceWish(device_id=name)).device == torch.device("cuda", 1)
