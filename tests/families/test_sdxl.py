@@ -274,6 +274,22 @@ def test_models_with_other_noise_levels_are_refused_by_name(shared_dir: Path):
             identify(one, {})
 
 
+def test_models_without_a_whole_middle_are_refused_by_name(shared_dir: Path):
+    plain = manifest_header(shared_dir, "sdxl-base")
+    middle = ("model.diffusion_model.middle_block.1.", "model.diffusion_model.middle_block.2.")
+    tensors = {key: info for key, info in plain.tensors.items() if not key.startswith(middle)}
+    with pytest.raises(UnsupportedCheckpoint, match="SSD-1B"):
+        identify(Header(plain.path, tensors, {}), {})
+
+
+def test_a_network_is_told_what_it_was_trained_to_be_told():
+    args = torch.randn(1, 4, 8, 8), torch.tensor([5.0]), torch.randn(1, 9, 40)
+    with pytest.raises(ValueError, match="told 1556 numbers"):
+        UNet(UNETS["base"])(*args)
+    with pytest.raises(ValueError, match="told no numbers"):
+        UNet(unet_sizes(context_dim=40))(*args, torch.randn(1, 1556))
+
+
 @pytest.mark.parametrize(
     ("name", "unet", "ignored"),
     [

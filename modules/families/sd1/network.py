@@ -183,6 +183,8 @@ class UNet(nn.Module):
     def features(self, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
         """Run all but the last layer, which reads the prediction off: [B, model channels, h, w]."""
         emb = self.time_embed(timestep_embedding(t, self.config.model_channels).to(x.dtype))
+        if (y is None) != (self.config.vector_dim is None):
+            raise ValueError(f"the network is told {self.config.vector_dim or 'no'} numbers besides the text")
         if y is not None:
             emb = emb + self.label_emb(y)
         skips = []
