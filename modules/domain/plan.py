@@ -197,6 +197,7 @@ class HiresPlan:
     upscaled: Size
     """Before the parts beyond the wanted size are cut off."""
     denoising_strength: float
+    cfg_scale: float
     model: ResolvedModel
     first_pass_texts: bool = False
     """Encode its prompts with the first pass's model."""

@@ -272,6 +272,11 @@ class HiresSpec:
         None, label="Hires schedule type", api="hr_scheduler", infotext="Hires schedule type", choices="schedulers",
         elem_id="hr_scheduler",
     )  # fmt: skip
+    cfg_scale: float = param(
+        0.0, label="Hires CFG Scale", api="hr_cfg", infotext="Hires CFG Scale", ge=-1000, le=1000, slider=(0, 30),
+        step=0.5, elem_id="_hr_cfg", help="0 takes that of the first pass.",
+    )  # fmt: skip
+    """0 takes that of the first pass."""
     prompt: str = param("", label="Hires prompt", api="hr_prompt", infotext="Hires prompt", elem_id="hires_prompt")
     """Empty means that of the first pass."""
     negative_prompt: str = param(

@@ -97,6 +97,7 @@ def hires_entries(plan: Plan, image: ImagePlan) -> dict[str, Any]:
         "Hires checkpoint": hires.model.title if hires.model != plan.model else None,
         "Hires sampler": hires.run.sampler if hires.run.sampler != plan.main.sampler else None,
         "Hires schedule type": label if label not in ("Automatic", plan.main.schedule_label) else None,
+        "Hires CFG Scale": spec.cfg_scale or None,
         "Hires prompt": image.hires_prompt if image.hires_prompt != image.prompt else None,
         "Hires negative prompt": image.hires_negative_prompt
         if image.hires_negative_prompt != image.negative_prompt

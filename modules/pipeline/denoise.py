@@ -137,12 +137,13 @@ class Guide:
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
         lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
         network = self._network.enter_context(lent)
+        hires = plan.hires if leg.number else None
         return Guided(
             network,
             self._prediction,
             prompts.positives,
             prompts.negatives,
-            plan.guidance,
+            replace(plan.guidance, cfg_scale=hires.cfg_scale) if hires else plan.guidance,
             total_calls=self._total_calls,
             empty_chunk=prompts.empty_chunk,
             image_extras=begin.extras if begin else MappingProxyType({}),

@@ -67,6 +67,7 @@ def hires_plan(
         upscaler=upscaler,
         upscaled=sizes.upscaled,
         denoising_strength=spec.denoising_strength,
+        cfg_scale=spec.cfg_scale or request.guidance.cfg_scale,
         model=model,
         first_pass_texts=settings.compatibility.hires_fix_use_firstpass_conds,
     )

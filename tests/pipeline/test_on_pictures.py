@@ -192,6 +192,13 @@ def test_what_sticks_out_is_cut(studio: Studio) -> None:
     assert (told(made)["Hires resize-1"], told(made)["Hires resize-2"]) == ("96", "96")
 
 
+def test_the_hires_pass_has_a_cfg_scale_of_its_own(studio: Studio) -> None:
+    same, own = (studio.make(request(hires=HiresSpec(scale=1.5, cfg_scale=scale))) for scale in (0.0, 2.0))
+    assert not np.array_equal(pixels(same), pixels(own))
+    assert "Hires CFG Scale: 2.0" in own.images[0].infotext
+    assert "Hires CFG" not in same.images[0].infotext
+
+
 def test_the_second_pass_may_have_its_own_everything(studio: Studio) -> None:
     plain = HiresSpec(scale=1.5)
     own = replace(plain, sampler="DPM++ 2M", scheduler="Exponential", prompt="blue", checkpoint="zebra")

@@ -48,6 +48,7 @@ _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
     "Hires checkpoint": "hr_checkpoint_name",
     "Hires sampler": "hr_sampler_name",
     "Hires schedule type": "hr_scheduler",
+    "Hires CFG Scale": "hr_cfg",
     "Hires prompt": "hr_prompt",
     "Hires negative prompt": "hr_negative_prompt",
     "Hires steps": "hr_second_pass_steps",

@@ -44,6 +44,7 @@ def hires(controls: Controls) -> gr.HTML | None:
             controls.add("hr_checkpoint_name", min_width=140)
             controls.add("hr_sampler_name", min_width=140)
             controls.add("hr_scheduler", min_width=140)
+            controls.add("hr_cfg", min_width=140)
         with gr.Row(elem_id="txt2img_hires_fix_row4"):
             for name, words in (
                 ("hr_prompt", "Prompt of the hires pass.\nLeave empty to use the same prompt as in the first pass."),
