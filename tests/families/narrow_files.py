@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -93,11 +94,30 @@ class _Weightless:
 
 def manifest_header(shared_dir: Path, name: str) -> Header:
     """Return the header of a public checkpoint."""
+    path, document = _manifest(shared_dir, name)
+    return Header(path, _infos(document["tensors"]), document.get("metadata") or {})
+
+
+def variant_headers(shared_dir: Path, name: str) -> dict[str, Header]:
+    """Return by name the variants of a public checkpoint that lack some tensors or have some more."""
+    path, document = _manifest(shared_dir, name)
+    found: dict[str, Header] = {}
+    for one in document["variants"]:
+        if ("drop" in one or "add" in one) and "rename" not in one:
+            drop = one.get("drop", ())
+            kept = {k: v for k, v in document["tensors"].items() if not any(fnmatch(k, glob) for glob in drop)}
+            found[one["name"]] = Header(path, _infos({**kept, **one.get("add", {})}), {})
+    return found
+
+
+def _manifest(shared_dir: Path, name: str) -> tuple[Path, dict[str, Any]]:
     path = shared_dir / "manifests" / "checkpoints" / f"{name}.json.gz"
     with gzip.open(path, "rt") as file:
-        document = json.load(file)
-    tensors = {key: TensorInfo(tuple(shape), dtype) for key, (shape, dtype) in document["tensors"].items()}
-    return Header(path, tensors, document.get("metadata") or {})
+        return path, json.load(file)
+
+
+def _infos(tensors: dict[str, Any]) -> dict[str, TensorInfo]:
+    return {key: TensorInfo(tuple(shape), dtype) for key, (shape, dtype) in tensors.items()}
 
 
 def load_without_weights(

@@ -1,10 +1,7 @@
 """Stable Diffusion 2: its files, its text encoder in place, and how its prediction is found out."""
 
-import gzip
-import json
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,7 +17,15 @@ from modules.families.sd2 import load
 from modules.library.header import Header, TensorInfo
 from modules.library.tensors import Tensors
 from tests.families.compvis import openclip_to_transformers
-from tests.families.narrow_files import CONFIG, load_without_weights, loaded, manifest_header, tensors_of, unet_sizes
+from tests.families.narrow_files import (
+    CONFIG,
+    load_without_weights,
+    loaded,
+    manifest_header,
+    tensors_of,
+    unet_sizes,
+    variant_headers,
+)
 
 TEXT = OpenClipConfig(width=24, layers=4, heads=4, mlp_width=48, projection=24)
 SCHEDULE = "*alphas_cumprod*", "betas", "posterior_*", "model_ema.*", "*.logit_scale", "*.attn_mask"
@@ -94,25 +99,8 @@ def test_public_files_hold_these_networks_and_nothing_else(
     assert model.unet.config.num_head_channels == 64
 
 
-def variants(shared_dir: Path, name: str) -> dict[str, Header]:
-    """Return the edits of a public layout that only leave tensors out."""
-    path = shared_dir / "manifests" / "checkpoints" / f"{name}.json.gz"
-    with gzip.open(path, "rt") as file:
-        found: list[dict[str, Any]] = json.load(file)["variants"]
-    plain = manifest_header(shared_dir, name)
-    return {
-        one["name"]: Header(
-            plain.path,
-            {key: info for key, info in plain.tensors.items() if not any(fnmatch(key, drop) for drop in one["drop"])},
-            {},
-        )
-        for one in found
-        if "drop" in one and "rename" not in one
-    }
-
-
 def test_pruned_files_are_whole(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    found = variants(shared_dir, "sd21-768-v")
+    found = variant_headers(shared_dir, "sd21-768-v")
     for name in ("fp16-pruned", "no-last-block"):
         model, _ = load_without_weights(found[name], load, monkeypatch)
         assert isinstance(model.text, OpenClip)

@@ -21,7 +21,14 @@ from modules.families.sdxl.text import TextEncoders, embedded_numbers, told_numb
 from modules.library.header import Header, TensorInfo
 from modules.nn.torchvision_guard import ensure_torchvision_importable
 from tests.families.compvis import openclip_to_transformers, unet_name
-from tests.families.narrow_files import load_without_weights, loaded, manifest_header, tensors_of, unet_sizes
+from tests.families.narrow_files import (
+    load_without_weights,
+    loaded,
+    manifest_header,
+    tensors_of,
+    unet_sizes,
+    variant_headers,
+)
 
 TOLERANCE = 1e-5
 SMALL = TextConfig(width=16, layers=3, heads=4, mlp_width=32)
@@ -266,12 +273,18 @@ def test_prediction_and_zero_snr(config: dict[str, object], prediction: str, sha
     assert native_size(marked.config) == 1024
 
 
-def test_models_with_other_noise_levels_are_refused_by_name(shared_dir: Path):
-    plain = manifest_header(shared_dir, "sdxl-base")
-    for marker, words in {"edm_mean": "Playground v2.5", "edm_vpred.sigma_max": "CosXL"}.items():
-        one = Header(plain.path, {**plain.tensors, marker: TensorInfo((1,), "F32")}, {})
+def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    found = variant_headers(shared_dir, "sdxl-base")
+    for name in ("no-position-ids", "with-denoiser-sigmas", "with-schedule-buffers", "v-pred-ztsnr-markers"):
+        model, _ = load_without_weights(found[name], load, monkeypatch)
+        assert (model.match.variant, model.match.prediction) == ("base", "v" if "v-pred" in name else "eps"), name
+    assert model.prediction.table.sigma_max > 4000  # the last of zero terminal SNR, instead of 14.6
+    with pytest.raises(BrokenFile, match="holds no VAE"):
+        load_without_weights(found["no-vae"], load, monkeypatch)
+    refused = {"no-clip": "without text encoder", "edm-playground-v2.5": "Playground", "edm-vpred-cosxl": "CosXL"}
+    for name, words in refused.items():
         with pytest.raises(UnsupportedCheckpoint, match=words):
-            identify(one, {})
+            identify(found[name], {})
 
 
 def test_models_without_a_whole_middle_are_refused_by_name(shared_dir: Path):
