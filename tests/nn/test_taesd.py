@@ -52,8 +52,8 @@ def test_both_halves_compute_what_diffusers_does():
     picture = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(1))
     latent = torch.randn(2, 4, 3, 2, generator=torch.Generator().manual_seed(2)) * 4
     with torch.inference_mode():
-        torch.testing.assert_close(encoder(picture), theirs.encode(picture * 2 - 1).latents)
-        torch.testing.assert_close(decoder(latent) * 2 - 1, theirs.decode(latent).sample)
+        torch.testing.assert_close(encoder(picture), theirs.encode(picture * 2 - 1, return_dict=False)[0])
+        torch.testing.assert_close(decoder(latent) * 2 - 1, theirs.decode(latent, return_dict=False)[0])
 
 
 def test_the_preview_network_doubles_the_size():
