@@ -275,12 +275,17 @@ def test_prediction_and_zero_snr(config: dict[str, object], prediction: str, sha
 
 def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
     found = variant_headers(shared_dir, "sdxl-base")
-    for name in ("no-position-ids", "with-denoiser-sigmas", "with-schedule-buffers", "v-pred-ztsnr-markers"):
-        model, _ = load_without_weights(found[name], load, monkeypatch)
-        assert (model.match.variant, model.match.prediction) == ("base", "v" if "v-pred" in name else "eps"), name
+    for name in ("no-position-ids", "with-denoiser-sigmas", "with-schedule-buffers"):
+        assert identify(found[name], {})[1].prediction == "eps", name
+    lists = ("denoiser.sigmas", "alphas_cumprod")
+    more = {name: TensorInfo((1000,), "F32") for name in lists} | {
+        m: TensorInfo((0,), "F32") for m in ("v_pred", "ztsnr")
+    }
+    everything = Header(found["no-vae"].path, {**found["no-position-ids"].tensors, **more}, {})
+    model, unread = load_without_weights(everything, load, monkeypatch)
+    assert unread == {*more, f"{PREFIX}embedders.1.model.logit_scale"}
+    assert model.prediction.target.value == "v"
     assert model.prediction.table.sigma_max > 4000  # the last of zero terminal SNR, instead of 14.6
-    with pytest.raises(BrokenFile, match="holds no VAE"):
-        load_without_weights(found["no-vae"], load, monkeypatch)
     refused = {"no-clip": "without text encoder", "edm-playground-v2.5": "Playground", "edm-vpred-cosxl": "CosXL"}
     for name, words in refused.items():
         with pytest.raises(UnsupportedCheckpoint, match=words):
