@@ -43,8 +43,7 @@ CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-
                "tiny-xl": ("tiny-xl", 5, "7b5fd2fdb2")}  # fmt: skip
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
-NOT_YET = {
-}
+NOT_YET = {}
 """Cases that need a setting or script which is refused by name so far."""
 DIFFERS = {
     "01_samplers/dpm_adaptive": (
