@@ -43,8 +43,6 @@ CHECKPOINTS = {"tiny-v1": ("tiny-v1", 1, "8e89532a71"), "tiny-v1-vpred": ("tiny-
                "tiny-xl": ("tiny-xl", 5, "7b5fd2fdb2")}  # fmt: skip
 """Name -> manifest, seed, start of the file's SHA-256."""
 LEAST_PSNR_DB = 45.0
-NOT_YET = {}
-"""Cases that need a setting or script which is refused by name so far."""
 DIFFERS = {
     "01_samplers/dpm_adaptive": (
         30.0,
@@ -113,10 +111,6 @@ def test_recording(case: str, client: TestClient) -> None:
     request = json.loads(path.read_text())
     recorded = json.loads(path.with_name(path.name.replace(".request.", ".response.")).read_text())
     answer = client.request(request["method"], request["endpoint"], json=sent(request["payload"]))
-    if case in NOT_YET:
-        assert answer.status_code in (422, 501)
-        assert NOT_YET[case] in answer.text
-        return
     assert answer.status_code == recorded["status"], answer.text
     body, wanted = answer.json(), recorded["json"]
     assert len(body["images"]) == len(wanted["images"])
