@@ -17,3 +17,14 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip("the shared folder with recordings and manifests is not beside the checkout")
     return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how near the replayed recordings came."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    reached = [value for report in reports for name, value in report.user_properties if name == "picture_db"]
+    if reached:
+        equal = sum(value == float("inf") for value in reached)
+        terminalreporter.write_line(
+            f"recordings: {len(reached)} pictures, {equal} bit-equal, the others from {min(reached):.1f} dB up"
+        )

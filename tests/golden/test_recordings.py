@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def client(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.mark.parametrize("case", cases() or ["none"])
-def test_recording(case: str, client: TestClient) -> None:
+def test_recording(case: str, client: TestClient, record_property: Callable[[str, object], None]) -> None:
     path = folder() / "recordings" / f"{case}.request.json"
     request = json.loads(path.read_text())
     recorded = json.loads(path.with_name(path.name.replace(".request.", ".response.")).read_text())
@@ -116,6 +116,7 @@ def test_recording(case: str, client: TestClient) -> None:
     assert len(body["images"]) == len(wanted["images"])
     for ours, name in zip(body["images"], wanted["images"], strict=True):
         reached = psnr(pixels(base64.b64decode(ours)), pixels(path.with_name(name).read_bytes()))
+        record_property("picture_db", reached)
         assert reached >= DIFFERS.get(case, (LEAST_PSNR_DB,))[0], f"{reached:.1f} dB"
     ours_info, info = json.loads(body["info"]), wanted["info"]
     assert [told(text) for text in ours_info["infotexts"]] == [told(text) for text in info["infotexts"]]
