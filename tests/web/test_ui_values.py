@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
-from modules.domain.request import FolderSpec, Generation, ImageRef
+from modules.domain.request import ExtendSpec, FolderSpec, Generation, ImageRef
+from modules.imaging.open import ImageLimits
+from modules.web.ui import drawings
+from modules.web.ui.drawings import Drawing
 from modules.web.ui.pasting import last_text, paste, seeds_of
-from modules.web.ui.tabs.sources import folder_of
+from modules.web.ui.tabs.sources import SOURCES, folder_of
 from modules.web.ui.values import GivenPictures, generation_of, override_entries, read_overrides
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -201,6 +205,37 @@ def test_soft_inpainting_counts_while_it_is_on(house: RestHouse):
     assert getattr(img2img(house, given, schedule_bias=3).mask, "soft", 1) is None
 
 
+def test_room_is_added_while_it_is_on(house: RestHouse):
+    given, room = GivenPictures(images=(PICTURE,)), {"left": 64, "top": "8", "right": 0, "bottom": None, "overlap": 24}
+    mask = img2img(house, given, enable_extend=True, **room).mask
+    assert mask is not None
+    assert (mask.image, mask.extend, mask.blur_x) == (None, ExtendSpec(left=64, top=8, overlap=24), 7)
+    assert img2img(house, given, **room).mask is None
+    own = img2img(house, GivenPictures(images=(PICTURE,), mask=MASK), enable_extend=True, **room).mask
+    assert own is not None
+    assert (own.image, own.extend) == (MASK, mask.extend)
+
+
+@pytest.mark.parametrize(
+    ("room", "field"),
+    [({}, "extend"), ({"left": 0, "overlap": 8}, "extend"), ({"top": -8}, "top"), ({"left": "far"}, "left")],
+)
+def test_wrong_room_is_refused_by_name(house: RestHouse, room: dict[str, Any], field: str):
+    with pytest.raises(InvalidRequest) as refused:
+        img2img(house, GivenPictures(images=(PICTURE,)), enable_extend=True, **room)
+    assert refused.value.field == field
+
+
+def test_an_uploaded_mask_may_be_missing_only_where_room_is_added():
+    picture = drawings.png(Image.new("RGB", (8, 8)))
+    source, limits = next(one for one in SOURCES if one.id == "inpaint_upload"), ImageLimits()
+    assert source.read is not None
+    sent = [Drawing(background=picture), Drawing()]
+    assert source.read(sent, {"enable_extend": True}, limits) == GivenPictures(images=(ImageRef.of(picture),))
+    with pytest.raises(InvalidRequest, match="mask"):
+        source.read(sent, {"enable_extend": False}, limits)
+
+
 def test_a_scale_decides_the_size(house: RestHouse):
     made = img2img(house, GivenPictures(images=(PICTURE,), size=(96, 40)))
     assert (made.size.width, made.size.height) == (96, 40)
@@ -244,6 +279,18 @@ Soft inpainting schedule bias: 2.5"""
     assert {name: found[name] for name in wanted} == wanted
     plain = paste("img2img", TEXT, house.services).values
     assert (plain["inpainting_fill"], plain["inpaint_full_res"], plain["enable_soft_inpainting"]) == (1, False, False)
+
+
+def test_a_text_fills_the_room_around_a_picture(house: RestHouse):
+    text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Size: 192x128, Extend left: 40, Extend right: 24, Extend overlap: 8"
+    found = paste("img2img", text, house.services).values
+    wanted = {
+        "enable_extend": True, "left": 40, "right": 24, "top": 0, "bottom": 0, "overlap": 8, "width": 128, "height": 128,
+    }  # fmt: skip
+    assert {name: found[name] for name in wanted} == wanted
+    assert "width" not in paste("img2img", text.replace("192x", "64x"), house.services).values
+    assert paste("img2img", TEXT, house.services).values["enable_extend"] is False
+    assert paste("txt2img", text, house.services).values["width"] == 192
 
 
 def test_seeds_come_from_the_text_of_a_picture():

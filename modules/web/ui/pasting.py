@@ -15,6 +15,7 @@ from modules.web.rest.translate import asks_for_hires, infotext_fields
 from modules.web.services import Services
 from modules.web.ui.choices import NO_CHECKPOINT, SAME_CHECKPOINT, SAME_SAMPLER, WORDS, checkpoint_named, lists_of
 from modules.web.ui.values import (
+    ENABLE_EXTEND,
     ENABLE_HIRES,
     ENABLE_REFINER,
     ENABLE_SOFT,
@@ -30,6 +31,7 @@ from modules.web.ui.values import (
 )
 
 FIRST_PROMPTS = ("prompt", "negative_prompt")
+EXTENDED_BY = MappingProxyType({"width": ("left", "right"), "height": ("top", "bottom")})
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -154,7 +156,21 @@ def _settle_mask(values: dict[str, Any], parsed: Mapping[str, Any]) -> tuple[str
         with contextlib.suppress(InvalidRequest):
             if key in parsed:
                 values[name] = typed_value(IMG2IMG, declared, parsed[key])
+    _settle_extend(values, parsed)
     return ()
+
+
+def _settle_extend(values: dict[str, Any], parsed: Mapping[str, Any]) -> None:
+    """Fill the room around the picture; a text leaves out sides without any, and tells the size of the whole."""
+    values[ENABLE_EXTEND] = "Extend overlap" in parsed
+    if not values[ENABLE_EXTEND]:
+        return
+    for name, sides in EXTENDED_BY.items():
+        added = sum(values.setdefault(side, 0) for side in sides)
+        whole = values.pop(name, None)
+        with contextlib.suppress(InvalidRequest):
+            if whole is not None:
+                values[name] = typed_value(IMG2IMG, name, whole - added)
 
 
 def last_text(path: Path | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.param import ParamPath, walk_params
 from modules.domain.request import (
+    ExtendSpec,
     FolderSpec,
     Generation,
     HiresSpec,
@@ -22,19 +23,19 @@ from modules.settings.coerce import coerce
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.snapshot import Snapshot, declarations
 from modules.web.rest.build import build
-from modules.web.rest.parts import NOTHING
+from modules.web.rest.parts import NOTHING, extend_of
 from modules.web.rest.translate import check_checkpoint, without_controls
 from modules.web.services import Services
 
 TXT2IMG, IMG2IMG = "txt2img", "img2img"
 PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType({
     TXT2IMG: (Generation, HiresSpec, RefinerSpec),
-    IMG2IMG: (Generation, InitSpec, MaskSpec, SoftSpec, RefinerSpec),
+    IMG2IMG: (Generation, InitSpec, MaskSpec, SoftSpec, ExtendSpec, RefinerSpec),
 })  # fmt: skip
 """Of which dataclasses the controls of a tab are."""
 PROMPTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
 SUBSEED_SHOW, ENABLE_HIRES, ENABLE_REFINER = "subseed_show", "enable_hr", "enable_refiner"
-ENABLE_SOFT = "enable_soft_inpainting"
+ENABLE_SOFT, ENABLE_EXTEND = "enable_soft_inpainting", "enable_extend"
 OVERRIDES = "override_settings"
 MASK_BLUR = "mask_blur"
 """One control for both directions."""
@@ -74,6 +75,7 @@ def switched_off(values: Mapping[str, Any]) -> frozenset[str]:
         (ENABLE_HIRES, names_of(HiresSpec) if ENABLE_HIRES in values else frozenset[str]()),
         (ENABLE_REFINER, names_of(RefinerSpec)),
         (ENABLE_SOFT, names_of(SoftSpec)),
+        (ENABLE_EXTEND, names_of(ExtendSpec)),
     )
     return frozenset(name for switch, names in switches if not values.get(switch) for name in names)
 
@@ -125,17 +127,22 @@ def started_from(pictures: GivenPictures, typed: Mapping[str, Any], values: Mapp
     """Make the parts of a request that only img2img has.
 
     Raises:
-        InvalidRequest: a blur that cannot be used.
+        InvalidRequest: a blur that cannot be used, or no side on which room is to be added.
     """
     parts: dict[str, Any] = {"init": build(InitSpec, typed, {"images": pictures.images}), "folder": pictures.folder}
-    if pictures.mask is not None or (pictures.folder is not None and pictures.folder.masks):
+    extend = _extend(typed) if values.get(ENABLE_EXTEND) else None
+    if pictures.mask is not None or extend is not None or (pictures.folder is not None and pictures.folder.masks):
         blur = values.get(MASK_BLUR)
         both = (
             {} if blur is None else {name: typed_value(IMG2IMG, name, blur) for name in ("mask_blur_x", "mask_blur_y")}
         )
         soft = build(SoftSpec, typed) if values.get(ENABLE_SOFT) else None
-        parts["mask"] = build(MaskSpec, {**typed, **both}, {"image": pictures.mask, "soft": soft})
+        parts["mask"] = build(MaskSpec, {**typed, **both}, {"image": pictures.mask, "soft": soft, "extend": extend})
     return parts
+
+
+def _extend(typed: Mapping[str, Any]) -> ExtendSpec | None:
+    return extend_of({"extend": {item.name: typed.get(item.name, item.default) for item in walk_params(ExtendSpec)}})
 
 
 def _hires(typed: Mapping[str, Any], services: Services) -> HiresSpec:

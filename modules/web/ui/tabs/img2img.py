@@ -15,7 +15,7 @@ from modules.web.ui.tabs.generation_events import connect
 from modules.web.ui.tabs.img2img_events import connect_img2img
 from modules.web.ui.tabs.sources import MASK_ALPHA, SOURCES
 from modules.web.ui.tabs.tab import Made, Tab
-from modules.web.ui.values import ENABLE_SOFT, IMG2IMG, MASK_BLUR
+from modules.web.ui.values import ENABLE_EXTEND, ENABLE_SOFT, IMG2IMG, MASK_BLUR
 
 MOST_BLUR = 64
 
@@ -27,6 +27,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
     with gr.Row(elem_classes=["workspace"]):
         with gr.Column(elem_id=f"{IMG2IMG}_settings", elem_classes=["settings-column"], min_width=320):
             pictures = _pictures()
+            _extend(controls)
             mask = _mask(controls)
             controls.add("resize_mode", elem_id="resize_mode")
             generation.sampling(controls)
@@ -71,6 +72,19 @@ def _copy_buttons(here: str) -> dict[str, gr.Button]:
             for one in SOURCES
             if one.copies and one.id != here
         }
+
+
+def _extend(controls: Controls) -> None:
+    with generation.switched(controls, ENABLE_EXTEND, "Extend canvas", f"{IMG2IMG}_extend"):
+        gr.HTML(
+            "<p class='note'>Adds pixels around the picture and paints them, reaching as far into it as they overlap. "
+            "Width and height below are those of the picture; a mask is not needed.</p>",
+            apply_default_css=False,
+        )
+        for names in (("left", "right"), ("top", "bottom"), ("overlap",)):
+            with gr.Row():
+                for name in names:
+                    controls.add(name, elem_id=f"{IMG2IMG}_extend_{name}")
 
 
 def _mask(controls: Controls) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from modules.web.ui.sending import sent_file
 from modules.web.ui.tabs.generation_events import Parts, connect_generate
 from modules.web.ui.tabs.sources import SOURCES, Source, folder_of
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import IMG2IMG, GivenPictures, generation_of
+from modules.web.ui.values import ENABLE_EXTEND, IMG2IMG, GivenPictures, generation_of
 
 MOST_SCALE = 64
 Sizes = Mapping[str, tuple[int, int]]
@@ -45,6 +45,7 @@ def connect_img2img(context: UiContext, controls: Controls, parts: Parts) -> Non
     # Only the inner tab in front sends its pictures, which may be many megabytes.
     parts["generate"].click(None, None, None, js=f'() => window.webui.submit("{controls.tab}")', **QUIET)
     _connect_sources(context, parts)
+    _connect_mask(controls, parts)
     _connect_copies(context, parts)
     _connect_sizes(controls, parts)
 
@@ -106,14 +107,9 @@ def scaled(size: tuple[int, int], scale: Any) -> tuple[int, int]:
 
 
 def _connect_sources(context: UiContext, parts: Parts) -> None:
-    """Show what the inner tab in front needs, and remember how large each picture is."""
+    """Remember which inner tab is in front and how large each picture is."""
     for source in SOURCES:
-        sketch = source.id == "inpaint_sketch"
-
-        def show(source: Source = source, sketch: bool = sketch) -> tuple[Any, ...]:
-            return source.id, gr.update(visible=source.masked), gr.update(visible=sketch)
-
-        parts[f"tab_{source.id}"].select(show, None, [parts["source"], parts["mask_box"], parts["mask_alpha"]], **QUIET)
+        parts[f"tab_{source.id}"].select(lambda source=source: source.id, None, [parts["source"]], **QUIET)
         if source.read is None:
             continue
         picture = parts[source.id][0]
@@ -122,6 +118,18 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
             partial(_remember, context, source, parts), [held, parts["source_sizes"]], [parts["source_sizes"]],
             preprocess=False, **QUIET,
         )  # fmt: skip
+
+
+def _connect_mask(controls: Controls, parts: Parts) -> None:
+    """Show the controls of masks where the inner tab in front has a mask or the canvas is extended."""
+    masked = {source.id for source in SOURCES if source.masked}
+    extend = controls[ENABLE_EXTEND]
+
+    def show(source: str, extended: bool) -> tuple[Any, Any]:
+        return gr.update(visible=extended or source in masked), gr.update(visible=source == "inpaint_sketch")
+
+    for event in (parts["source"].change, extend.change):  # pyright: ignore[reportAttributeAccessIssue]
+        event(show, [parts["source"], extend], [parts["mask_box"], parts["mask_alpha"]], **QUIET)
 
 
 def _remember(context: UiContext, source: Source, parts: Parts, raw: Any, sizes: Sizes) -> Sizes:

@@ -14,7 +14,7 @@ from modules.settings.coerce import coerce
 from modules.web.ui import drawings
 from modules.web.ui.controls import parameter_control
 from modules.web.ui.drawings import Drawing
-from modules.web.ui.values import IMG2IMG, MASK_BLUR, GivenPictures
+from modules.web.ui.values import ENABLE_EXTEND, IMG2IMG, MASK_BLUR, GivenPictures
 
 HEIGHT = 480
 MASK_COLOUR = "#ffffff"
@@ -120,8 +120,10 @@ def _sketched(given: Sequence[Drawing], values: Values, limits: ImageLimits) -> 
     return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
 
 
-def _uploaded(given: Sequence[Drawing], _values: Values, limits: ImageLimits) -> GivenPictures:
+def _uploaded(given: Sequence[Drawing], values: Values, limits: ImageLimits) -> GivenPictures:
     picture = drawings.picture_of(given[0], limits, drawn=False)
+    if values.get(ENABLE_EXTEND) and given[1].background is None:
+        return GivenPictures(images=(ImageRef.of(picture),))
     mask = drawings.given(given[1].background, limits, "mask")
     return GivenPictures(images=(ImageRef.of(picture),), mask=ImageRef.of(mask))
 
