@@ -48,10 +48,12 @@ def ours(sampler: str) -> Loop:
     from modules.pipeline.plan import make_plan
     from modules.pipeline.sample import sample
     from modules.pipeline.session import Session
+    from modules.residency.approximations import Approximations
     from modules.settings.snapshot import Snapshot
 
     model, shelf, settings = _free_model(), _shelf(), Snapshot()
     pool: Any = types.SimpleNamespace(lease=lambda wanted, attention: nullcontext(model))
+    small = Approximations((), model.policy)
 
     def run(steps: int) -> object:
         request = Generation(
@@ -64,7 +66,7 @@ def ours(sampler: str) -> Loop:
         )
         ctx = JobContext(job_id=handle.id, settings=settings, emit=handle.add)
         plan: Plan = make_plan(request, settings, shelf)
-        with torch.inference_mode(), Session(pool, SDPA, ctx) as session:
+        with torch.inference_mode(), Session(pool, small, SDPA, plan.coding, ctx) as session:
             return sample(session, plan, next(plan.batches()), None).x
 
     return run
@@ -91,6 +93,7 @@ def _free_model() -> Any:
     family: Any = types.SimpleNamespace(
         condition=lambda model, texts, options: Conditioning(tokens=torch.zeros(len(texts), 77, 768)),
         network=lambda model, tiling: lambda x, t, conditioning: x,
+        told_size=False,
     )
     nothing = torch.nn.Identity()
     components = Components(

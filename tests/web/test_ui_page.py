@@ -38,7 +38,8 @@ ELEMENT_IDS = (
     "img2img_sketch", "img2maskimg", "inpaint_sketch", "img_inpaint_base", "img_inpaint_mask", "inpaint_controls",
     "img2img_mask_blur", "img2img_mask_alpha", "img2img_mask_mode", "img2img_inpainting_fill",
     "img2img_inpaint_full_res", "img2img_inpaint_full_res_padding", "resize_mode", "img2img_tabs_resize",
-    "img2img_scale", "img2img_detect_image_size_btn", "img2img_denoising_strength", "img2img_gallery",
+    "img2img_scale", "img2img_detect_image_size_btn", "img2img_denoising_strength", "img2img_image_cfg_scale",
+    "img2img_extend", "img2img_extend-checkbox", "img2img_extend_left", "img2img_extend_overlap", "img2img_gallery",
     "html_info_img2img", "img2img_batch_input_dir", "img2img_batch_output_dir",
     "img2img_batch_inpaint_mask_dir", "txt2img_upscale", "txt2img_tab", "img2img_tab", "inpaint_tab", "html_info_txt2img", "html_log_txt2img", "pnginfo_image", "html_pnginfo", "settings", "footer",
 )  # fmt: skip

@@ -188,6 +188,14 @@ def test_pictures_make_a_request_img2img(house: RestHouse):
     assert (made.mask, made.size.width) == (None, 512)
 
 
+def test_a_scale_for_the_picture_is_passed_on_and_pasted(house: RestHouse):
+    made = img2img(house, GivenPictures(images=(PICTURE,)), image_cfg_scale=1.25)
+    assert made.init is not None
+    assert made.init.image_cfg_scale == 1.25
+    text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Image CFG scale: 1.75"
+    assert paste("img2img", text, house.services).values["image_cfg_scale"] == 1.75
+
+
 def test_a_mask_brings_its_controls(house: RestHouse):
     more = {"inpaint_full_res": True, "inpaint_full_res_padding": 8, "inpainting_mask_invert": 1}
     mask = img2img(house, GivenPictures(images=(PICTURE,), mask=MASK), **more).mask

@@ -18,6 +18,8 @@ from modules.web.ui.tabs.tab import Made, Tab
 from modules.web.ui.values import ENABLE_EXTEND, ENABLE_SOFT, IMG2IMG, MASK_BLUR
 
 MOST_BLUR = 64
+IMAGE_CFG_SCALE = 1.5
+"""At first, as in A1111."""
 
 
 def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
@@ -36,6 +38,10 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             with gr.Row():
                 controls.add("cfg_scale")
                 controls.add("denoising_strength")
+            controls.add(
+                "image_cfg_scale", value=IMAGE_CFG_SCALE,
+                info="How closely the result keeps to the picture; only editing checkpoints (instruct-pix2pix) use it.",
+            )  # fmt: skip
             seeds = generation.seeds(controls)
             generation.overrides(controls)
         with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
