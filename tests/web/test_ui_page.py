@@ -13,6 +13,7 @@ from modules.domain.errors import InvalidRequest
 from modules.web.ui.page import Page
 from modules.web.ui.tabs.hires import sizes_note
 from modules.web.ui.tabs.img2img_events import scale_note, scaled
+from modules.web.ui.tabs.sources import SOURCES
 from modules.web.ui.values import parameters
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
@@ -92,6 +93,18 @@ def test_element_ids_are_those_that_extensions_look_for(config: dict[str, Any]):
     assert [name for name in ELEMENT_IDS if found[name] != 1] == []
     del found[None]
     assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_controls_of_masks_follow_the_inner_tab_and_the_extended_canvas(config: dict[str, Any]):
+    ids = {one["id"]: one["props"].get("elem_id") for one in config["components"]}
+    shown = {
+        (ids.get(target), event)
+        for one in config["dependencies"]
+        for target, event in one["targets"]
+        if "inpaint_controls" in {ids.get(output) for output in one["outputs"]}
+    }
+    tabs = {(source.tab_id, "select") for source in SOURCES}
+    assert shown == tabs | {("img2img_extend-checkbox", "change")}
 
 
 def test_page_is_small(config: dict[str, Any]):

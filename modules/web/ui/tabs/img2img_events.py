@@ -107,9 +107,8 @@ def scaled(size: tuple[int, int], scale: Any) -> tuple[int, int]:
 
 
 def _connect_sources(context: UiContext, parts: Parts) -> None:
-    """Remember which inner tab is in front and how large each picture is."""
+    """Remember how large the picture of each inner tab is."""
     for source in SOURCES:
-        parts[f"tab_{source.id}"].select(lambda source=source: source.id, None, [parts["source"]], **QUIET)
         if source.read is None:
             continue
         picture = parts[source.id][0]
@@ -125,11 +124,19 @@ def _connect_mask(controls: Controls, parts: Parts) -> None:
     masked = {source.id for source in SOURCES if source.masked}
     extend = controls[ENABLE_EXTEND]
 
-    def show(source: str, extended: bool) -> tuple[Any, Any]:
-        return gr.update(visible=extended or source in masked), gr.update(visible=source == "inpaint_sketch")
+    def show(source: str, extended: bool) -> Any:
+        return gr.update(visible=extended or source in masked)
 
-    for event in (parts["source"].change, extend.change):  # pyright: ignore[reportAttributeAccessIssue]
-        event(show, [parts["source"], extend], [parts["mask_box"], parts["mask_alpha"]], **QUIET)
+    for source in SOURCES:
+
+        def front(extended: bool, source: str = source.id) -> tuple[Any, ...]:
+            return source, show(source, extended), gr.update(visible=source == "inpaint_sketch")
+
+        outputs = [parts["source"], parts["mask_box"], parts["mask_alpha"]]
+        parts[f"tab_{source.id}"].select(front, [extend], outputs, **QUIET)
+    extend.change(  # pyright: ignore[reportAttributeAccessIssue]
+        show, [parts["source"], extend], [parts["mask_box"]], **QUIET
+    )
 
 
 def _remember(context: UiContext, source: Source, parts: Parts, raw: Any, sizes: Sizes) -> Sizes:
