@@ -113,10 +113,11 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
             continue
         picture = parts[source.id][0]
         event, held = _holding(parts, source, picture.upload if isinstance(picture, gr.ImageEditor) else picture.change)
-        event(
+        remembered = event(
             partial(_remember, context, source, parts), [held, parts["source_sizes"]], [parts["source_sizes"]],
             preprocess=False, **QUIET,
         )  # fmt: skip
+        _describe_size(remembered.then, parts, source)
 
 
 def _connect_mask(controls: Controls, parts: Parts) -> None:
@@ -177,21 +178,22 @@ def _connect_sizes(controls: Controls, parts: Parts) -> None:
         """Set width and height to those of the picture."""
         return sizes.get(source, (gr.skip(), gr.skip()))
 
-    def describe(source: str, sizes: Sizes, scale: Any) -> str:
-        """Say what size the picture begins and ends with."""
-        return scale_note(sizes.get(source), scale)
-
     parts["detect"].click(detect, known, [controls["width"], controls["height"]], **QUIET)
-    for event in (
-        parts["scale"].change,
-        parts["resize_by"].select,
-        parts["source"].change,
-        parts["source_sizes"].change,
-    ):
-        event(
-            describe, [*known, parts["scale"]], [parts["scale_note"]], preprocess=False,
-            trigger_mode="always_last", **QUIET,
-        )  # fmt: skip
+    parts["scale"].change(
+        lambda source, sizes, scale: scale_note(sizes.get(source), scale), [*known, parts["scale"]],
+        [parts["scale_note"]], preprocess=False, trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+    for source in SOURCES:
+        _describe_size(parts[f"tab_{source.id}"].select, parts, source)
+
+
+def _describe_size(event: Any, parts: Parts, source: Source) -> None:
+    """Say after an event what size the picture of a source begins and ends with."""
+
+    def describe(sizes: Sizes, scale: Any) -> str:
+        return scale_note(sizes.get(source.id), scale)
+
+    event(describe, [parts["source_sizes"], parts["scale"]], [parts["scale_note"]], preprocess=False, **QUIET)
 
 
 def scale_note(size: tuple[int, int] | None, scale: Any) -> str:
