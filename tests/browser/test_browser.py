@@ -371,8 +371,11 @@ def test_queueing_is_quick(visit: Visit):
         """async () => {
             const box = document.querySelector('#txt2img_generate_box');
             const began = performance.now();
+            const running = new Promise((seen) => {
+                new MutationObserver(() => box.hasAttribute('data-running') && seen()).observe(box, { attributes: true });
+            });
             document.querySelector('#txt2img_generate').click();
-            while (!box.hasAttribute('data-running')) await new Promise(requestAnimationFrame);
+            await running;
             return performance.now() - began;
         }"""
     )
