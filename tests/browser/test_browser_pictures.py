@@ -80,6 +80,7 @@ def stroke(visit: Visit, editor: str) -> None:
 def test_hires_fix_makes_the_larger_picture(visit: Visit):
     small(visit, "txt2img", "a fox")
     visit.page.check("#txt2img_hr-checkbox input")
+    visit.page.wait_for_function("/64x64 to 128x128/.test(document.querySelector('#txtimg_hr_finalres').textContent)")
     visit.number("hr_scale", 1.5)
     visit.page.wait_for_function("/64x64 to 96x96/.test(document.querySelector('#txtimg_hr_finalres').textContent)")
     assert made(visit, "txt2img").shape == (96, 96, 3)
