@@ -109,10 +109,14 @@ class Visit:
         self.page.fill("#txt2img_prompt textarea", text)
 
     def number(self, control: str, value: float, *, tab: str = "txt2img") -> None:
-        """Type a number into a control."""
+        """Type a number into a control, again if the page was still setting it itself."""
         found = self.page.locator(f"#{tab}_{control} input[type=number]")
-        found.fill(str(value))
-        found.press("Tab")
+        for _ in range(5):
+            found.fill(str(value))
+            found.press("Tab")
+            self.page.wait_for_timeout(200)
+            if float(found.input_value()) == value:
+                return
 
     def number_of(self, control: str) -> float:
         """Return the number that a control of txt2img shows."""

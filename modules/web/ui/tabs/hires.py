@@ -66,10 +66,18 @@ def connect_hires(context: UiContext, controls: Controls, parts: Parts, note: gr
         old = context.services.settings.snapshot().compatibility.use_old_hires_fix_width_height
         return sizes_note(dict(zip(SIZES, numbers, strict=True)), old=old) if enabled else ""
 
-    asked = [controls[name] for name in (ENABLE_HIRES, *SIZES)]
-    for control in asked:
-        change: Any = control.change  # pyright: ignore[reportAttributeAccessIssue]
-        change(describe, asked, [note], preprocess=False, trigger_mode="always_last", **QUIET)
+    asked: list[Any] = [controls[name] for name in (ENABLE_HIRES, *SIZES)]
+    # One event for all of them: the answers of several could overtake each other and leave an old note.
+    on: Any = gr.on
+    on(
+        [control.change for control in asked],
+        describe,
+        asked,
+        [note],
+        preprocess=False,
+        trigger_mode="always_last",
+        **QUIET,
+    )
 
 
 def _enlarged(context: UiContext, owner: Owner, values: Mapping[str, Any], more: Sequence[Any]) -> Generation:
