@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,8 @@ ARGUMENTS = [
 START_S = 180.0
 LEFT = "net::ERR_ABORTED"
 """What a browser calls a request that ends because its page does."""
+CUT = re.compile("AbortError|Connection errored out|Failed to fetch")
+"""What the scripts of a page say when the connections end that it held open."""
 FOLLOWED = """(tab) => {
     const { pending = [], done = [] } = JSON.parse(localStorage.getItem(`webui.jobs.${tab}`) ?? "{}");
     return [...pending, ...done];
@@ -96,9 +99,22 @@ class Visit:
 
     def open(self, query: str = "") -> None:
         """Load the page and wait until it can be used."""
-        self.page.goto(f"{self.address}/{query}")
+        with self._left():
+            self.page.goto(f"{self.address}/{query}")
+
+    def reload(self) -> None:
+        """Load the page again and wait until it can be used."""
+        with self._left():
+            self.page.reload()
+
+    @contextlib.contextmanager
+    def _left(self) -> Iterator[None]:
+        """While one page goes and the next comes, the cut connections of the first are no problem."""
+        known = len(self.problems)
+        yield
         self.page.wait_for_selector("#txt2img_generate")
         self.page.wait_for_function("window.webui !== undefined")
+        self.problems[known:] = [problem for problem in self.problems[known:] if not CUT.search(problem)]
 
     def tab(self, name: str) -> None:
         """Bring a tab to the front."""

@@ -116,13 +116,13 @@ def test_a_reload_finds_the_running_job_and_its_result(visit: Visit):
     long(visit, "before the reload")
     visit.page.wait_for_selector("#txt2img_live_preview img:not([hidden])")
     job = visit.api("internal/jobs")["jobs"][-1]["id"]
-    visit.page.reload()
+    visit.reload()
     visit.page.wait_for_selector("#txt2img_generate_box[data-running]", timeout=20_000)
     assert visit.api("internal/jobs")["jobs"][-1]["id"] == job
     visit.page.click("#txt2img_interrupt")
     visit.wait_until_done()
     assert "before the reload" in visit.text("#html_info_txt2img")
-    visit.page.reload()
+    visit.reload()
     visit.page.wait_for_selector("#txt2img_restore_progress[data-useful]")
     visit.page.click("#txt2img_restore_progress")
     visit.page.wait_for_selector("#txt2img_gallery img")
@@ -256,7 +256,7 @@ def test_checkpoints_are_chosen_and_a_broken_one_is_explained(visit: Visit, data
         assert "safetensors" in visit.text("#html_log_txt2img")
         assert visit.page.locator("#txt2img_generate_box[data-running]").count() == 0
         assert visit.page.evaluate("window.hacked") is None
-        visit.page.reload()
+        visit.reload()
         visit.page.wait_for_function(
             "document.querySelector('#setting_sd_model_checkpoint input')?.value.startsWith('<img')"
         )
@@ -310,7 +310,7 @@ def test_a_picture_is_read_and_sent_to_txt2img(visit: Visit, tmp_path: Path):
     address = visit.page.locator("#txt2img_gallery img").first.get_attribute("src")
     picture = tmp_path / "picture.png"
     picture.write_bytes(visit.page.request.get(address).body())
-    visit.page.reload()
+    visit.reload()
     visit.tab("PNG Info")
     visit.page.set_input_files("#pnginfo_image input[type=file]", picture)
     visit.page.wait_for_selector("#html_pnginfo .infoitem")
@@ -332,7 +332,7 @@ def test_settings_are_saved(visit: Visit):
     field.fill("66")
     visit.page.click("#settings_submit")
     visit.page.wait_for_function("/1 setting changed/.test(document.querySelector('.settings-status').textContent)")
-    visit.page.reload()
+    visit.reload()
     visit.tab("Settings")
     field.wait_for()
     assert field.input_value() == "66"
