@@ -148,6 +148,19 @@ class System:
         32, label="Most waiting jobs of one client", ge=1, le=100_000,
         help="Jobs that one network address may have waiting at once.",
     )  # fmt: skip
+    queue_resume_after_restart: bool = param(
+        False, label="Run waiting jobs after a restart",
+        help="Off lists what waited when the program ended as not run, to be started again by hand. Requests whose "
+        "client held the line are never run again.",
+    )  # fmt: skip
+    queue_group_by_model: bool = param(
+        False, label="Prefer waiting jobs that use the loaded model",
+        help="Saves switching between checkpoints; a job may then overtake others that came before it.",
+    )  # fmt: skip
+    queue_max_overtakes: int = param(
+        8, label="How often a waiting job may be overtaken", ge=1, le=1000,
+        help="After so many times it is its turn, whatever model it uses.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
