@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from modules.nn.ops import Ops
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.model import Model
 from modules.residency.relief import climb, free_caches
+from modules.residency.resident import Resident, Where
+from modules.residency.sizes import num_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class Pool:
         self._key: _Key | None = None
         self._model: Model | None = None
         self._resolved: ResolvedModel | None = None
+        self._since = datetime.now(UTC)
+        self._leases = 0
 
     @property
     def policy(self) -> DevicePolicy:
@@ -60,6 +65,19 @@ class Pool:
     def loaded(self) -> ResolvedModel | None:
         """The files of the model that is in memory, if any."""
         return self._resolved
+
+    def present(self) -> tuple[Resident, ...]:
+        """Return the models in memory, the last used first. Never waits for a job."""
+        model, wanted = self._model, self._resolved
+        if model is None or wanted is None:
+            return ()
+        home = Where.DEVICE if model.policy.offload is Offload.NONE else Where.RAM
+        return (
+            Resident(
+                name=wanted.name, checkpoint=wanted.checkpoint, vae=wanted.vae, where=home, since=self._since,
+                num_bytes=num_bytes(model.components), in_use=self._leases > 0,
+            ),
+        )  # fmt: skip
 
     @contextmanager
     def lease(self, wanted: ResolvedModel, attention: Backend) -> Iterator[Model]:
@@ -77,8 +95,13 @@ class Pool:
             if model is None or self._key != key:
                 model = self._load_somehow(wanted, attention)
                 self._model, self._key, self._resolved = model, key, wanted
+                self._since = datetime.now(UTC)
                 free_caches()
-            yield model
+            self._leases += 1
+            try:
+                yield model
+            finally:
+                self._leases -= 1
 
     def unload(self) -> None:
         """Forget the model in memory."""
