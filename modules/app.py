@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.cli import ROOT, LaunchConfig
-from modules.domain.errors import ModelError, UnsupportedCheckpoint
+from modules.domain.errors import ModelError, UnsupportedFeature
+from modules.domain.merge import MergeRequest
 from modules.domain.request import Generation
-from modules.domain.result import Outcome
 from modules.domain.version import INFOTEXT_VERSION, VERSION
 from modules.engine.desk import Desk
+from modules.engine.job import Payload, Result
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.files.atomic import make_folder
@@ -112,7 +113,9 @@ class House:
             schedulers=adapters.scheduler_infos,
             choose_sampler=adapters.choose_sampler,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
-            native_size=partial(adapters.native_size, self.catalog),
+            checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
+            stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
+            loaded=self._loaded,
             styles=self.style_book.styles,
             memory=adapters.memory_in_use,
         )
@@ -122,8 +125,10 @@ class House:
         self.engine.start()
         threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
 
-    def run(self, request: Generation, ctx: JobContext) -> Outcome:
+    def run(self, request: Payload, ctx: JobContext) -> Result:
         """Carry out a job."""
+        if isinstance(request, MergeRequest):
+            raise UnsupportedFeature("merging checkpoints")
         from modules.pipeline.carry_out import carry_out
 
         return carry_out(self._workshop.result(), request, ctx)
@@ -164,6 +169,13 @@ class House:
     def _refresh_checkpoints(self) -> None:
         self.catalog.refresh()
         self.refresh_vaes()
+
+    def _loaded(self) -> list[str]:
+        """Name the files of the checkpoints in memory; none until the libraries for them are imported."""
+        if not self._workshop.done() or self._workshop.exception() is not None:
+            return []
+        model = self._workshop.result().pool.loaded
+        return [] if model is None else [str(model.checkpoint)]
 
     def _shelf(self) -> "Shelf":
         from modules.pipeline.plan import Shelf
@@ -246,10 +258,7 @@ def _classify(header: Header) -> Any:
     from modules.families.sidecar import read_sidecar
     from modules.library.sidecars import config_path
 
-    try:
-        return identify(header, read_sidecar(config_path(header.path)))[1]
-    except UnsupportedCheckpoint:
-        return None
+    return identify(header, read_sidecar(config_path(header.path)))[1]
 
 
 def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snapshot], Backend]":

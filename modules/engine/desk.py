@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from modules.domain.errors import LimitExceeded, QueueFull, ShuttingDown
-from modules.domain.limits import check
+from modules.domain.limits import Limits, check
+from modules.domain.merge import MergeRequest, check_merge
 from modules.engine.engine import Engine
-from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of
+from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of, overrides_of
 from modules.hooks.cancel import CancelReason
 from modules.settings.limits import limits_of
 from modules.settings.snapshot import Snapshot
@@ -33,13 +34,11 @@ class Desk:
         self._lock = threading.Lock()
         self._open = True
 
-    def accept(
-        self, generation: Payload, owner: Owner, task_id: str | None = None, *, kind: str = "txt2img"
-    ) -> JobHandle:
+    def accept(self, payload: Payload, owner: Owner, task_id: str | None = None, *, kind: str = "txt2img") -> JobHandle:
         """Check a request and queue it.
 
         Args:
-            generation: the request, final: infotext and scripts already applied.
+            payload: the request, final: infotext and scripts already applied.
             owner: who asks; waiting jobs are counted per address.
             task_id: the client's own name for the job.
             kind: what is asked for, shown in lists.
@@ -50,14 +49,14 @@ class Desk:
             ShuttingDown: the server is stopping.
         """
         settings = self._settings()
-        check(generation, limits_of(settings))
-        settings.with_overrides(generation.overrides, by="api" if owner.source == "api" else "local")
+        _check(payload, limits_of(settings))
+        settings.with_overrides(overrides_of(payload), by="api" if owner.source == "api" else "local")
         if self._verify is not None:
-            self._verify(generation)
+            self._verify(payload)
         if task_id is not None and len(task_id) > MAX_TASK_ID:
             raise LimitExceeded("force_task_id", f"{len(task_id)} characters", MAX_TASK_ID)
         job = Job(
-            id=secrets.token_hex(8), kind=kind, payload=generation, owner=owner, accepted_at=time.time(),
+            id=secrets.token_hex(8), kind=kind, payload=payload, owner=owner, accepted_at=time.time(),
             task_id=task_id or new_task_id(kind),
         )  # fmt: skip
         with self._lock:
@@ -120,6 +119,13 @@ class Desk:
         own = sum(1 for one in waiting if one.job.owner.client == owner.client and one.state is JobState.QUEUED)
         if owner.client and own >= share:
             raise QueueFull(f"{own} of your jobs are waiting already (setting queue_max_jobs_per_client)")
+
+
+def _check(payload: Payload, limits: Limits) -> None:
+    if isinstance(payload, MergeRequest):
+        check_merge(payload)
+    else:
+        check(payload, limits)
 
 
 def new_task_id(kind: str) -> str:

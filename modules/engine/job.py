@@ -2,20 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from modules.domain.errors import WebuiError
 from modules.domain.events import TERMINAL, Event, ImageReady, Previewed, Progressed
+from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
 from modules.engine.progress import Progress, fold
 from modules.hooks.cancel import CancelReason, CancelToken
 
-Payload: TypeAlias = Generation
+Payload: TypeAlias = Generation | MergeRequest
 """What a job can be asked to do; grows by a union member with each kind of job."""
+Result: TypeAlias = Outcome | Merged
+"""What a job gives back, by kind of payload."""
+ResultT = TypeVar("ResultT", Outcome, Merged)
 
 
 class JobState(Enum):
@@ -78,7 +83,7 @@ class JobHandle:
         self._newest: dict[type[Event], int] = {}
         self._progress = Progress()
         self._state = JobState.QUEUED
-        self._outcome: Outcome | None = None
+        self._outcome: Result | None = None
         self._error: Exception | None = None
         self._polled_at = float("-inf")
         self._watchers: list[Callable[[], None]] = []
@@ -119,7 +124,7 @@ class JobHandle:
     def images(self) -> tuple[Produced, ...]:
         """Return the pictures made so far, the grid first once there is one."""
         outcome = self._outcome
-        if outcome is not None:
+        if isinstance(outcome, Outcome):
             return (*((outcome.grid,) if outcome.grid else ()), *outcome.images)
         with self._changed:
             return tuple(event.image for event in self._events if isinstance(event, ImageReady))
@@ -145,11 +150,15 @@ class JobHandle:
         return self.result()
 
     def result(self) -> Outcome:
-        """Return the outcome of a job that has ended, or raise what it failed with."""
+        """Return the pictures of a job that has ended, or raise what it failed with."""
+        return self.result_as(Outcome)
+
+    def result_as(self, kind: type[ResultT]) -> ResultT:
+        """Return what a job of another kind than pictures gave back, or raise what it failed with."""
         if self._error is not None:
             raise self._error
-        if self._outcome is None:
-            raise RuntimeError(f"job {self.id} has not ended")
+        if not isinstance(self._outcome, kind):
+            raise RuntimeError(f"job {self.id} has not ended, or gives back something else")
         return self._outcome
 
     def when_done(self, call: Callable[[], None]) -> None:
@@ -197,7 +206,7 @@ class JobHandle:
             self.started_at, self._state = at, JobState.RUNNING
             self._changed.notify_all()
 
-    def end(self, state: JobState, last: Event, *, outcome: Outcome | None, error: Exception | None, at: float) -> None:
+    def end(self, state: JobState, last: Event, *, outcome: Result | None, error: Exception | None, at: float) -> None:
         """Note how the job ended and wake everyone who waits."""
         with self._changed:
             if self.done:
@@ -246,6 +255,24 @@ def info_of(handle: JobHandle, position: int | None = None) -> JobInfo:
         accepted_at=job.accepted_at, started_at=handle.started_at, ended_at=handle.ended_at,
         fraction=handle.progress.fraction, stage=handle.progress.stage,
     )  # fmt: skip
+
+
+def overrides_of(payload: Payload) -> Mapping[str, Any]:
+    """Return the settings that a request changes for itself."""
+    return payload.overrides if isinstance(payload, Generation) else {}
+
+
+def files_of(result: Result) -> list[Path]:
+    """Return the files that a job left."""
+    if isinstance(result, Merged):
+        return [result.path] if result.path is not None else []
+    pictures = (*result.images, *((result.grid,) if result.grid else ()))
+    return [picture.saved_as for picture in pictures if picture.saved_as is not None]
+
+
+def fault_of(result: Result) -> str:
+    """Return why what a job made is not on disk; empty when it is."""
+    return (result.save_error or "") if isinstance(result, Outcome) else ""
 
 
 def without_frames(error: Exception) -> Exception:

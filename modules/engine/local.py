@@ -10,8 +10,18 @@ from typing import Any
 
 from modules.domain.errors import ShuttingDown, WebuiError
 from modules.domain.events import Event, Failed, Finished, Interrupted, Noted, Queued, Started
-from modules.domain.result import Outcome
-from modules.engine.job import Cancelled, Job, JobHandle, JobState, Payload, without_frames
+from modules.engine.job import (
+    Cancelled,
+    Job,
+    JobHandle,
+    JobState,
+    Payload,
+    Result,
+    fault_of,
+    files_of,
+    overrides_of,
+    without_frames,
+)
 from modules.engine.ledger import Ledger
 from modules.engine.previews import preview_policy
 from modules.hooks.cancel import CancelReason
@@ -21,7 +31,7 @@ from modules.settings.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-Runner = Callable[[Payload, JobContext], Outcome]
+Runner = Callable[[Payload, JobContext], Result]
 """Carries out one job; raises what goes wrong."""
 TakeSnapshot = Callable[[Mapping[str, Any]], Snapshot]
 """Returns the settings of this moment with a request's overrides applied."""
@@ -172,20 +182,18 @@ class LocalEngine:
         logger.info("job %s %s after %.2f s", job.id, handle.state.value, time.monotonic() - began)
 
     def _context(self, handle: JobHandle) -> JobContext:
-        settings = self._snapshot(handle.job.payload.overrides)
+        settings = self._snapshot(overrides_of(handle.job.payload))
         hooks = self._hooks.noting(lambda text: handle.add(Noted(job_id=handle.id, text=text)))
         return JobContext(
             job_id=handle.id, settings=settings, emit=handle.add, cancel=handle.cancel_token, hooks=hooks,
             wants_preview=preview_policy(settings.previews, handle),
         )  # fmt: skip
 
-    def _succeeded(self, handle: JobHandle, outcome: Outcome) -> None:
+    def _succeeded(self, handle: JobHandle, outcome: Result) -> None:
         now = time.time()
         state = JobState.INTERRUPTED if outcome.interrupted else JobState.FINISHED
         last: Event = (Interrupted if outcome.interrupted else Finished)(job_id=handle.id)
-        pictures = (*outcome.images, *((outcome.grid,) if outcome.grid else ()))
-        files = [picture.saved_as for picture in pictures if picture.saved_as is not None]
-        self._ledger.end(handle.id, state, now, files, outcome.save_error or "")
+        self._ledger.end(handle.id, state, now, files_of(outcome), fault_of(outcome))
         handle.end(state, last, outcome=outcome, error=None, at=now)
 
     def _failed(self, handle: JobHandle, error: Exception) -> None:

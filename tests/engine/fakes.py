@@ -23,6 +23,7 @@ from modules.domain.plan import (
 )
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
+from modules.engine.job import Payload
 from modules.hooks.context import JobContext
 
 
@@ -80,7 +81,8 @@ class FakeRunner:
         self.gate.set()
         self._steps = 0
 
-    def __call__(self, request: Generation, ctx: JobContext) -> Outcome:
+    def __call__(self, request: Payload, ctx: JobContext) -> Outcome:
+        assert isinstance(request, Generation)
         self.seen.append(request)
         self.contexts.append(ctx)
         plan = plan_of(request)
