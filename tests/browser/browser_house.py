@@ -134,9 +134,25 @@ class Visit:
             if float(found.input_value()) == value:
                 return
 
-    def number_of(self, control: str) -> float:
-        """Return the number that a control of txt2img shows."""
-        return float(self.page.locator(f"#txt2img_{control} input[type=number]").input_value())
+    def shows(self, tab: str = "txt2img", **numbers: float) -> None:
+        """Wait until controls show these numbers; the page fills its controls one after another."""
+        for control, value in numbers.items():
+            self.page.wait_for_function(
+                "([selector, value]) => Number(document.querySelector(selector)?.value) === value",
+                arg=[f"#{tab}_{control} input[type=number]", value],
+            )
+
+    def holds(self, selector: str, text: str) -> None:
+        """Wait until a field holds exactly this text."""
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.value === text", arg=[selector, text]
+        )
+
+    def says(self, selector: str, text: str) -> None:
+        """Wait until an element's text has this in it."""
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text]
+        )
 
     def generate(self, tab: str = "txt2img") -> None:
         """Press Generate and wait until the job is followed, or has already ended: a small one takes milliseconds."""

@@ -80,7 +80,7 @@ def test_a_picture_appears_with_its_text(visit: Visit):
     infotext = visit.text("#html_info_txt2img")
     assert HOSTILE in infotext
     assert re.search(SEED, infotext)
-    assert "Time taken" in visit.text("#html_log_txt2img")
+    visit.says("#html_log_txt2img", "Time taken")
     assert visit.page.evaluate("window.hacked") is None
     assert visit.page.locator("#html_info_txt2img :is(img, b)").count() == 0
 
@@ -99,10 +99,10 @@ def test_interrupting_keeps_what_is_there(visit: Visit):
     visit.page.wait_for_selector("#txt2img_live_preview img:not([hidden])")
     visit.page.click("#txt2img_interrupt")
     visit.wait_until_done()
-    assert "Interrupted" in visit.text("#html_log_txt2img")
+    visit.says("#html_log_txt2img", "Interrupted")
     visit.page.wait_for_selector("#txt2img_gallery img")
-    assert visit.page.locator("#txt2img_interrupt").is_visible() is False
-    assert visit.page.title() == "Stable Diffusion"
+    visit.page.locator("#txt2img_interrupt").wait_for(state="hidden")
+    visit.page.wait_for_function("document.title === 'Stable Diffusion'")
 
 
 def test_skipping_ends_one_batch(visit: Visit):
@@ -121,12 +121,12 @@ def test_a_reload_finds_the_running_job_and_its_result(visit: Visit):
     assert visit.api("internal/jobs")["jobs"][-1]["id"] == job
     visit.page.click("#txt2img_interrupt")
     visit.wait_until_done()
-    assert "before the reload" in visit.text("#html_info_txt2img")
+    visit.says("#html_info_txt2img", "before the reload")
     visit.reload()
     visit.page.wait_for_selector("#txt2img_restore_progress[data-useful]")
     visit.page.click("#txt2img_restore_progress")
     visit.page.wait_for_selector("#txt2img_gallery img")
-    assert "before the reload" in visit.text("#html_info_txt2img")
+    visit.says("#html_info_txt2img", "before the reload")
 
 
 def test_a_second_job_waits_and_runs(visit: Visit):
@@ -225,7 +225,7 @@ def test_a_mistake_is_explained(visit: Visit):
     visit.prompt("AND ".join(["word "] * 100))
     visit.page.click("#txt2img_generate")
     visit.page.wait_for_selector("#html_log_txt2img .error")
-    assert "AND" in visit.text("#html_log_txt2img")
+    visit.says("#html_log_txt2img", "AND")
     assert "Traceback" not in visit.page.content()
     assert visit.page.locator("#txt2img_generate").is_enabled()
 
@@ -253,7 +253,7 @@ def test_checkpoints_are_chosen_and_a_broken_one_is_explained(visit: Visit, data
         visit.prompt("with a broken checkpoint")
         visit.page.click("#txt2img_generate")
         visit.page.wait_for_selector("#html_log_txt2img .error")
-        assert "safetensors" in visit.text("#html_log_txt2img")
+        visit.says("#html_log_txt2img", "safetensors")
         assert visit.page.locator("#txt2img_generate_box[data-running]").count() == 0
         assert visit.page.evaluate("window.hacked") is None
         visit.reload()
@@ -264,7 +264,7 @@ def test_checkpoints_are_chosen_and_a_broken_one_is_explained(visit: Visit, data
         choose(visit, selector, "toy")
         broken.unlink()
     small(visit)
-    assert "Model: toy" in visit.text("#html_info_txt2img")
+    visit.says("#html_info_txt2img", "Model: toy")
 
 
 def test_seed_is_reused_and_drawn_again(visit: Visit):
@@ -280,8 +280,8 @@ def test_seed_is_reused_and_drawn_again(visit: Visit):
 def test_size_is_swapped(visit: Visit):
     visit.number("width", 640)
     visit.page.click("#txt2img_res_switch_btn")
-    visit.page.wait_for_function("document.querySelector('#txt2img_height input[type=number]').value === '640'")
-    assert visit.number_of("width") == 512
+    visit.shows(height=640)
+    visit.shows(width=512)
 
 
 def test_a_parameters_text_is_applied(visit: Visit):
@@ -289,11 +289,11 @@ def test_a_parameters_text_is_applied(visit: Visit):
         "an owl\nNegative prompt: day\nSteps: 9, Sampler: Euler, CFG scale: 3.5, Seed: 5, Size: 128x64, Clip skip: 2"
     )
     visit.page.click("#paste")
-    visit.page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value === 'an owl'")
-    assert visit.page.input_value("#txt2img_neg_prompt textarea") == "day"
-    assert (visit.number_of("steps"), visit.number_of("cfg_scale"), visit.number_of("width")) == (9, 3.5, 128)
-    assert visit.page.input_value("#txt2img_sampling input") == "Euler"
-    assert "Clip skip: 2" in visit.text("#txt2img_override_settings")
+    visit.holds("#txt2img_prompt textarea", "an owl")
+    visit.holds("#txt2img_neg_prompt textarea", "day")
+    visit.shows(steps=9, cfg_scale=3.5, width=128)
+    visit.holds("#txt2img_sampling input", "Euler")
+    visit.page.locator("#txt2img_override_settings", has_text="Clip skip: 2").wait_for()
 
 
 def test_an_empty_prompt_pastes_the_last_run(visit: Visit):
@@ -301,8 +301,8 @@ def test_an_empty_prompt_pastes_the_last_run(visit: Visit):
     visit.prompt("")
     visit.number("steps", 3)
     visit.page.click("#paste")
-    visit.page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value === 'remember me'")
-    assert visit.number_of("steps") == 7
+    visit.holds("#txt2img_prompt textarea", "remember me")
+    visit.shows(steps=7)
 
 
 def test_a_picture_is_read_and_sent_to_txt2img(visit: Visit, tmp_path: Path):
@@ -313,14 +313,12 @@ def test_a_picture_is_read_and_sent_to_txt2img(visit: Visit, tmp_path: Path):
     visit.reload()
     visit.tab("PNG Info")
     visit.page.set_input_files("#pnginfo_image input[type=file]", picture)
-    visit.page.wait_for_selector("#html_pnginfo .infoitem")
-    assert HOSTILE in visit.text("#html_pnginfo")
+    visit.says("#html_pnginfo", HOSTILE)
     assert visit.page.evaluate("window.hacked") is None
     visit.page.get_by_role("button", name="Send to txt2img").click()
-    visit.page.wait_for_function("document.querySelector('#txt2img_prompt textarea')?.value.startsWith('a fox')")
-    assert visit.page.input_value("#txt2img_prompt textarea") == HOSTILE
+    visit.holds("#txt2img_prompt textarea", HOSTILE)
     visit.page.locator("#txt2img_generate").wait_for(state="visible")
-    assert (visit.number_of("steps"), visit.number_of("width")) == (6, 64)
+    visit.shows(steps=6, width=64)
 
 
 def test_settings_are_saved(visit: Visit):
@@ -339,7 +337,7 @@ def test_settings_are_saved(visit: Visit):
     field.fill("1000")
     visit.page.click("#settings_submit")
     visit.page.wait_for_selector("#setting_jpeg_quality .problem:not([hidden])")
-    assert "100" in visit.text("#setting_jpeg_quality .problem")
+    visit.says("#setting_jpeg_quality .problem", "100")
     assert visit.api("internal/ui/settings")["sections"][0]["id"] == "saving-images"
 
 

@@ -84,7 +84,7 @@ def test_hires_fix_makes_the_larger_picture(visit: Visit):
     visit.number("hr_scale", 1.5)
     visit.page.wait_for_function("/64x64 to 96x96/.test(document.querySelector('#txtimg_hr_finalres').textContent)")
     assert made(visit, "txt2img").shape == (96, 96, 3)
-    assert "Hires upscale: 1.5" in visit.text("#html_info_txt2img")
+    visit.says("#html_info_txt2img", "Hires upscale: 1.5")
     visit.page.uncheck("#txt2img_hr-checkbox input")
     visit.page.wait_for_selector("#txt2img_hr_scale", state="hidden")
     assert made(visit, "txt2img").shape == (SIDE, SIDE, 3)
@@ -119,7 +119,7 @@ def test_an_uploaded_picture_is_repainted(visit: Visit, source: Path):
     )
     after = made(visit, "img2img")
     assert after.shape == (96, 96, 3)
-    assert "Denoising strength: 0.5" in visit.text("#html_info_img2img")
+    visit.says("#html_info_img2img", "Denoising strength: 0.5")
 
 
 def test_styles_are_made_and_offered(visit: Visit):
