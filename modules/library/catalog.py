@@ -5,13 +5,14 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from modules.domain.errors import BrokenFile, UnknownName
+from modules.domain.errors import BrokenFile, UnknownName, UnsupportedCheckpoint
+from modules.library.folders import is_model_folder, read_model_header, stamp
 from modules.library.hashes import AUTOV2_DIGITS, Cancelled, HashCache
-from modules.library.header import Header, read_header
+from modules.library.header import Header
 from modules.library.scan import natural_key, scan_files
 from modules.library.sidecars import config_path
 
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".ckpt", ".safetensors")
 
 _TRAILING_HASH = re.compile(r"\s*\[[^\[\]]*\]\s*$")
+_HUB_CACHE = re.compile(
+    r"^(?P<before>(?:.*/)?)models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[^/]+)$"
+)
 _OLD_HASH = re.compile(r"(?:(?P<name>.*) \[)?(?P<hash>[0-9a-f]{8})\]?")
 
 MatchT = TypeVar("MatchT")
@@ -27,7 +31,7 @@ MatchT = TypeVar("MatchT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointEntry:
-    """One checkpoint file."""
+    """One checkpoint: a file, or a folder in the layout of diffusers."""
 
     path: Path
     name: str
@@ -39,13 +43,13 @@ class CheckpointEntry:
 
     @property
     def base(self) -> str:
-        """File name without extension, as infotexts write it."""
-        return self.path.stem
+        """Name without folders and extension, as infotexts write it."""
+        return PurePosixPath(_without_suffix(self.name)).name
 
     @property
     def model_name(self) -> str:
         """Name without extension, in one piece."""
-        return self.name.removesuffix(self.path.suffix).replace("/", "_")
+        return _without_suffix(self.name).replace("/", "_")
 
     @property
     def short_hash(self) -> str:
@@ -104,11 +108,12 @@ class Catalog(Generic[MatchT]):
         Args:
             sources: folders and files.
             hashes: the cache of hashes.
-            identify: tells which family can load a file with this header; may raise `BrokenFile`.
+            identify: tells which family can load a file with this header; may raise `BrokenFile` or
+                `UnsupportedCheckpoint`.
         """
         self._sources, self._hashes, self._identify = sources, hashes, identify
         self._entries: tuple[CheckpointEntry, ...] = ()
-        self._inspections: dict[tuple[Path, int, int], Inspection[MatchT]] = {}
+        self._inspections: dict[tuple[Path, tuple[int, ...]], Inspection[MatchT]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -126,12 +131,12 @@ class Catalog(Generic[MatchT]):
     def _scan(self) -> list[tuple[str, Path]]:
         named: dict[str, Path] = {}
         for folder in self._sources.folders:
-            for name, path in scan_files(folder, SUFFIXES, hidden=self._sources.hidden):
+            for name, path in scan_files(folder, SUFFIXES, hidden=self._sources.hidden, whole=is_model_folder):
                 if not is_vae_name(name):
-                    named.setdefault(name, path)
+                    named.setdefault(_hub_name(name, named), path)
         ordered = sorted(named.items(), key=lambda item: natural_key(item[0]))
         first = self._sources.first
-        if first and first.is_file():
+        if first and (first.is_file() or is_model_folder(first)):
             return [self._name_first(first), *(item for item in ordered if not _same(item[1], first))]
         return ordered
 
@@ -191,10 +196,10 @@ class Catalog(Generic[MatchT]):
         The answer is remembered until the file changes.
         """
         try:
-            status = entry.path.stat()
+            entry.path.stat()
         except OSError as error:
             return Inspection(fault=f"{entry.path.name}: cannot be read: {error.strerror or error}")
-        key = (entry.path, status.st_size, status.st_mtime_ns)
+        key = (entry.path, stamp(entry.path))
         known = self._inspections.get(key)
         if known is None:
             known = self._inspections[key] = self._inspect(entry.path)
@@ -202,9 +207,9 @@ class Catalog(Generic[MatchT]):
 
     def _inspect(self, path: Path) -> Inspection[MatchT]:
         try:
-            header = read_header(path, allow_unsafe=self._sources.allow_unsafe)
+            header = read_model_header(path, allow_unsafe=self._sources.allow_unsafe)
             return Inspection(match=self._identify(header), metadata=header.metadata)
-        except BrokenFile as error:
+        except (BrokenFile, UnsupportedCheckpoint) as error:
             return Inspection(fault=str(error))
 
     def _entry(self, name: str, path: Path) -> CheckpointEntry:
@@ -229,6 +234,19 @@ class Catalog(Generic[MatchT]):
             except BrokenFile as error:
                 logger.debug("%s", error)
         return None
+
+
+def _without_suffix(name: str) -> str:
+    return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
+
+
+def _hub_name(name: str, taken: Mapping[str, Path]) -> str:
+    """Give a folder in the cache of the Hugging Face hub the name it has there; later revisions keep their number."""
+    match = _HUB_CACHE.match(name)
+    if match is None:
+        return name
+    plain = f"{match['before']}{match['owner']}/{match['name']}"
+    return plain if plain not in taken else f"{plain}@{match['revision'][:8]}"
 
 
 def is_vae_name(name: str) -> bool:

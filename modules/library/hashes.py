@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from modules.domain.errors import BrokenFile
+from modules.library.folders import model_files
 from modules.library.header import MAX_HEADER_BYTES
 
 logger = logging.getLogger(__name__)
@@ -117,9 +118,13 @@ class HashCache:
     def sha256(self, path: Path, cancelled: Cancelled = _never) -> str | None:
         """Hash of the whole file, 64 digits; `None` when cancelled.
 
+        A folder's hash is that of the list of its files, each with its name and hash.
+
         Raises:
             BrokenFile: the file cannot be read.
         """
+        if path.is_dir():
+            return _of_folder(path, lambda file: self.sha256(file, cancelled))
         return self._get(path, "sha256", lambda: file_sha256(path, cancelled=cancelled))
 
     def short_hash(self, path: Path, cancelled: Cancelled = _never) -> str | None:
@@ -160,6 +165,8 @@ class HashCache:
     def known_sha256(self, path: Path) -> str | None:
         """Hash of the whole file if it was computed before and the file is unchanged."""
         try:
+            if path.is_dir():
+                return _of_folder(path, self.known_sha256)
             return self._look_up(path, "sha256", _stamp(path))
         except BrokenFile:
             return None
@@ -217,6 +224,16 @@ class HashCache:
                 )
         except sqlite3.Error as error:
             logger.warning("the hash of %s is not remembered: %s", path.name, error)
+
+
+def _of_folder(folder: Path, hash_of: Callable[[Path], str | None]) -> str | None:
+    digest = hashlib.sha256()
+    for file in model_files(folder):
+        value = hash_of(file)
+        if value is None:
+            return None
+        digest.update(f"{file.relative_to(folder).as_posix()} {value}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _key(path: Path) -> str:

@@ -9,12 +9,19 @@ from typing import Any
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".jxl", ".avif")
 MAX_SIDECAR_BYTES = 4 << 20
 
+MODEL_SUFFIXES = frozenset({".ckpt", ".safetensors", ".sft", ".pt", ".pth", ".bin"})
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def beside(model: Path, ending: str) -> Path:
+    """Return the path of a file that goes with a model; a folder's name may hold dots of its own."""
+    return model.with_name((model.stem if model.suffix.lower() in MODEL_SUFFIXES else model.name) + ending)
 
 
 def config_path(model: Path) -> Path | None:
     """The `.yaml` that says how a checkpoint is built, if there is one."""
-    path = model.with_suffix(".yaml")
+    path = beside(model, ".yaml")
     return path if path.is_file() else None
 
 
@@ -22,7 +29,7 @@ def preview_path(model: Path) -> Path | None:
     """The picture for a model's card: `<base>.png` or `<base>.preview.png`, in any of the formats."""
     for suffix in PREVIEW_SUFFIXES:
         for ending in (suffix, f".preview{suffix}"):
-            path = model.with_suffix(ending)
+            path = beside(model, ending)
             if path.is_file():
                 return path
     return None
@@ -31,7 +38,7 @@ def preview_path(model: Path) -> Path | None:
 def description(model: Path) -> str:
     """The text beside a model (`<base>.txt` or `<base>.description.txt`), empty if there is none."""
     for ending in (".txt", ".description.txt"):
-        text = _read(model.with_suffix(ending))
+        text = _read(beside(model, ending))
         if text is not None:
             return text
     return ""
@@ -40,7 +47,7 @@ def description(model: Path) -> str:
 def user_metadata(model: Path) -> Mapping[str, Any]:
     """What the user noted about a model (`<base>.json`); empty when there is nothing or it is damaged."""
     try:
-        value = json.loads(_read(model.with_suffix(".json")) or "{}")
+        value = json.loads(_read(beside(model, ".json")) or "{}")
     except (ValueError, RecursionError):
         return _NOTHING
     return MappingProxyType(value) if isinstance(value, dict) else _NOTHING
