@@ -32,6 +32,7 @@ from modules.prompting.style_book import StyleBook
 from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
+from modules.web.rest.fetch import Fetcher
 from modules.web.services import Services
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class House:
             stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
             loaded=self._loaded,
             styles=self.style_book.styles,
+            fetch_picture=Fetcher(self._may_download),
             memory=adapters.memory_in_use,
         )
 
@@ -168,6 +170,10 @@ class House:
 
     def _refresh_checkpoints(self) -> None:
         self.catalog.refresh()
+    def _may_download(self) -> bool:
+        """Tell whether requests may name addresses of pictures; for other machines only when somebody here said so."""
+        return not self.config.is_remote or self.settings.is_chosen("api_enable_requests")
+
         self.refresh_vaes()
 
     def _loaded(self) -> list[str]:

@@ -65,9 +65,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "profiling_profile_memory": True,
         "profiling_with_stack": True,
         "profiling_filename": "trace.json",
-        "api_enable_requests": True,
-        "api_forbid_local_requests": True,
-        "api_useragent": "",
         "unload_models_when_training": False,
         "pin_memory": False,
         "save_optimizer_state": False,
@@ -216,9 +213,6 @@ HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType({"disable_all_extensions"
 
 RESTRICTED_ELSEWHERE = frozenset(
     {
-        "api_enable_requests",
-        "api_forbid_local_requests",
-        "api_useragent",
         "outdir_extras_samples",
         "outdir_save",
         "temp_dir",

@@ -167,6 +167,15 @@ class System:
 class Api:
     """Limits and manners of the API. A remote client cannot change them."""
 
+    api_enable_requests: bool = param(
+        True, label="Allow http:// and https:// URLs for input images in API",
+        help="Where other machines can reach this server, nothing is downloaded until this is saved here as on.",
+    )  # fmt: skip
+    api_forbid_local_requests: bool = param(
+        True, label="Forbid URLs to local resources",
+        help="Pictures are downloaded from the public internet only, whatever a name or a redirect leads to.",
+    )  # fmt: skip
+    api_useragent: str = param("", label="User agent for requests", help="Sent with downloads; empty sends none.")
     api_max_body_mb: int = param(
         100, label="Largest request body, MB", ge=1, le=10_000, help="A longer body is refused before it is read."
     )
@@ -187,6 +196,13 @@ class Api:
         2000.0, label="Most pixels per request, megapixels", ge=0.01, le=1_000_000,
         help="Pixels of all pictures of one request together.",
     )  # fmt: skip
+    api_max_upscaled_mpixels: float = param(
+        128.0,
+        label="Largest upscaled picture, megapixels",
+        ge=0.01,
+        le=1000,
+        help="Width times height of one result of Extras.",
+    )
     api_max_prompt_chars: int = param(
         50_000, label="Longest prompt, characters", ge=1, le=10_000_000, help="Limit for each prompt of a request."
     )

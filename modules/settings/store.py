@@ -72,6 +72,23 @@ class SettingsStore:
         """Return the settings as they are now."""
         return self._current
 
+    def is_chosen(self, key: str) -> bool:
+        """Tell whether the file holds a value for a setting, so that it is no mere default."""
+        return key in self._file.raw
+
+    def overridden(self, values: Mapping[str, Any], *, by: Caller = "local") -> Snapshot:
+        """Return the settings as they are now, some of them changed for one request.
+
+        Raises:
+            InvalidRequest: a key or value that is not acceptable, or a setting that is frozen; names the key.
+        """
+        current = self._current
+        wanted = current.with_overrides(values, by=by)
+        for key in sorted(_differences(current, wanted)):
+            if self._freeze.covers(key):
+                raise _frozen(key)
+        return wanted
+
     def on_change(self, listener: Changed) -> None:
         """Call `listener` with the keys whose value differs, after each change."""
         self._listeners.append(listener)
@@ -111,9 +128,13 @@ class SettingsStore:
     def _refuse_fixed(self, changed: frozenset[str]) -> None:
         for key in sorted(changed):
             if self._freeze.covers(key):
-                raise ForbiddenSetting("is frozen by a --freeze option of the command line", field=key)
+                raise _frozen(key)
             if key in self._flags:
                 raise ForbiddenSetting("is given on the command line; remove it there first", field=key)
+
+
+def _frozen(key: str) -> ForbiddenSetting:
+    return ForbiddenSetting("is frozen by a --freeze option of the command line", field=key)
 
 
 def _differences(before: Snapshot, after: Snapshot) -> frozenset[str]:

@@ -9,6 +9,7 @@ from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.store import SettingsStore
+from modules.settings.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +94,5 @@ class Services:
     styles: Callable[[], Sequence[StyleTexts]]
     memory: Callable[[], Mapping[str, Any]]
     """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""
+    fetch_picture: Callable[[str, Snapshot], bytes]
+    """Downloads a picture that a request names by its address, or refuses to."""

@@ -15,6 +15,7 @@ from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.prompting.styles import Style
 from modules.settings.store import SettingsStore
+from modules.web.rest.fetch import Fetcher
 from modules.web.server import attach_services, create_app
 from modules.web.services import (
     CheckpointInfo,
@@ -46,6 +47,21 @@ def choose(name: str, scheduler: str) -> SamplerChoice:
 
 @dataclass
 class RestHouse:
+def facts(name: str) -> CheckpointFacts:
+    """Stand in for a look into files: the toy was trained on small pictures, and what is called turbo on large ones."""
+    if "turbo" in name:
+        return CheckpointFacts(name=name, family="sdxl", label="Stable Diffusion XL", native_size=1024)
+    return CheckpointFacts(
+        name="toy.safetensors", filename="toy", family="toy", label="Toy", native_size=128, size_bytes=2048,
+        variant="pix2pix" if "pix2pix" in name else "base",
+    )  # fmt: skip
+
+
+def no_connection(address: str, port: int, _timeout_s: float) -> Any:
+    """Stand in for the network."""
+    raise AssertionError(f"a connection to {address}:{port}")
+
+
     """Everything a test may want to look at."""
 
     app: FastAPI
@@ -97,6 +113,7 @@ def services_for(
     )
     return services, runner
 
+        fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
 
 @contextlib.contextmanager
 def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHouse]:

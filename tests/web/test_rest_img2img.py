@@ -163,7 +163,7 @@ def test_soft_inpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
         ({"init_images": ["no picture"]}, 422, "Invalid encoded image"),
         ({"init_images": [base64.b64encode(b"GIF89a").decode()]}, 422, "Invalid encoded image"),
         ({"init_images": [SENT, SENT]}, 422, "init_images"),
-        ({"init_images": ["https://example.com/a.png"]}, 403, "Requests not allowed"),
+        ({"init_images": ["https://127.0.0.1/a.png"]}, 403, "Request to local resource not allowed"),
         ({"mask": "no picture"}, 422, "Invalid encoded image"),
         ({"resize_mode": 9}, 422, "resize_mode"),
         ({"denoising_strength": 2}, 422, "denoising_strength"),

@@ -19,9 +19,8 @@ from modules.domain.request import (
     RefinerSpec,
     SoftSpec,
 )
-from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
-from modules.web.rest.pictures import image_limits, picture_bytes
+from modules.web.rest.pictures import Pictures
 
 NOTHING = (None, "", "None", "Use same checkpoint")
 """What stands for no checkpoint in A1111's choices."""
@@ -32,7 +31,7 @@ SOFT_INPAINTING = "soft inpainting"
 _Asked = Mapping[str, Any]
 
 
-def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str], bool]) -> dict[str, Any]:
+def parts_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool]) -> dict[str, Any]:
     """Return the fields `init`, `mask`, `hires`, `refiner` and, where init images decide it, `batch`.
 
     Raises:
@@ -42,14 +41,14 @@ def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str]
     """
     found: dict[str, Any] = {"refiner": refiner_of(asked, knows_checkpoint)}
     if "init_images" not in asked:
-        return {**found, "hires": hires_of(asked, settings, knows_checkpoint)}
+        return {**found, "hires": hires_of(asked, pictures, knows_checkpoint)}
     if asked["firstpass_image"]:
         raise InvalidRequest("only txt2img has a first pass", field="firstpass_image")
     folder = folder_of(asked)
-    images = () if folder else init_images(asked["init_images"], settings)
+    images = () if folder else init_images(asked["init_images"], pictures)
     found["folder"] = folder
     found["init"] = build(InitSpec, asked, {"images": images})
-    found["mask"] = mask_of(asked, settings)
+    found["mask"] = mask_of(asked, pictures)
     if len(images) > asked["batch_size"]:
         raise InvalidRequest(f"{len(images)} init images for a batch of {asked['batch_size']}", field="init_images")
     if len(images) > 1:
@@ -57,7 +56,7 @@ def parts_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str]
     return found
 
 
-def init_images(given: Sequence[str] | None, settings: Snapshot) -> tuple[ImageRef, ...]:
+def init_images(given: Sequence[str] | None, pictures: Pictures) -> tuple[ImageRef, ...]:
     """Read the init images.
 
     Raises:
@@ -66,10 +65,10 @@ def init_images(given: Sequence[str] | None, settings: Snapshot) -> tuple[ImageR
     """
     if not given:
         raise HTTPException(404, "Init image not found")
-    return tuple(picture(text, settings, "init_images") for text in given)
+    return tuple(picture(text, pictures, "init_images") for text in given)
 
 
-def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
+def mask_of(asked: _Asked, pictures: Pictures) -> MaskSpec | None:
     """Read the mask; `mask_blur` stands for both directions."""
     masks_come_later = bool((asked.get("folder") or {}).get("masks"))
     if not asked["mask"] and not asked.get("extend") and not masks_come_later:
@@ -77,9 +76,9 @@ def mask_of(asked: _Asked, settings: Snapshot) -> MaskSpec | None:
     both = asked["mask_blur"]
     blur = {} if both is None else {"mask_blur_x": both, "mask_blur_y": both}
     more = {
-        "image": picture(asked["mask"], settings, "mask") if asked["mask"] else None,
+        "image": picture(asked["mask"], pictures, "mask") if asked["mask"] else None,
         "extend": extend_of(asked),
-        "latent": picture(asked["latent_mask"], settings, "latent_mask") if asked["latent_mask"] else None,
+        "latent": picture(asked["latent_mask"], pictures, "latent_mask") if asked["latent_mask"] else None,
         "soft": soft_of(asked),
     }
     return build(MaskSpec, {**asked, **blur}, more)
@@ -108,14 +107,15 @@ def soft_of(asked: _Asked) -> SoftSpec | None:
     return build(SoftSpec, values)
 
 
-def size_of_first_image(asked: _Asked, settings: Snapshot) -> dict[str, int]:
+def size_of_first_image(asked: _Asked, pictures: Pictures) -> dict[str, int]:
     """Return the size of the picture that stands for a first pass, which is that of the run."""
     from modules.imaging.open import open_image
 
     given = asked["firstpass_image"]
     if not given:
         return {}
-    image = open_image(picture_bytes(given, settings), image_limits(settings), field="firstpass_image")
+    data = pictures.data(given, "firstpass_image")
+    image = open_image(data, pictures.limits, field="firstpass_image")
     return {"width": image.width, "height": image.height}
 
 
@@ -149,16 +149,16 @@ def folder_of(asked: _Asked) -> FolderSpec | None:
     return build(FolderSpec, {**given, "png_info_props": tuple(given["png_info_props"])})
 
 
-def picture(text: str, settings: Snapshot, field: str) -> ImageRef:
-    """Read a picture sent as base64 and look at its header, so that a broken one is refused before it waits."""
+def picture(text: str, pictures: Pictures, field: str) -> ImageRef:
+    """Read a picture and look at its header, so that a broken one is refused before it waits."""
     from modules.imaging.open import open_header
 
-    data = picture_bytes(text, settings)
-    open_header(data, image_limits(settings), field=field)
+    data = pictures.data(text, field)
+    open_header(data, pictures.limits, field=field)
     return ImageRef.of(data)
 
 
-def hires_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
+def hires_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
     """Read the hires pass.
 
     Raises:
@@ -173,7 +173,7 @@ def hires_of(asked: _Asked, settings: Snapshot, knows_checkpoint: Callable[[str]
     if asked["denoising_strength"] is None:
         raise InvalidRequest("the hires pass needs a denoising strength", field="denoising_strength")
     _check_checkpoint(asked["hr_checkpoint_name"], "hr_checkpoint_name", knows_checkpoint)
-    more = {"first_image": picture(given, settings, "firstpass_image")} if given else {}
+    more = {"first_image": picture(given, pictures, "firstpass_image")} if given else {}
     return build(HiresSpec, asked, more)
 
 

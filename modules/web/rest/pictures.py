@@ -1,9 +1,10 @@
 """A1111's API: reading the parameters of a picture that somebody sends."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from modules.imaging.infotext_parse import parse_infotext
@@ -23,12 +24,46 @@ def pictures_router() -> APIRouter:
     return router
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Reads the pictures that a request brings, or names by their addresses."""
+
+    settings: Snapshot
+    fetch: Callable[[str, Snapshot], bytes]
+    """Downloads, or refuses to; see `rest/fetch.py`."""
+
+    @classmethod
+    def of(cls, services: Services) -> Self:
+        """Read by the settings of this moment."""
+        return cls(settings=services.settings.snapshot(), fetch=services.fetch_picture)
+
+    @property
+    def limits(self) -> Any:
+        """How large they may be."""
+        return image_limits(self.settings)
+
+    def data(self, text: str, field: str = "image") -> bytes:
+        """Return a picture's file: base64 with or without `data:image/...;base64,` before it, or an address.
+
+        Raises:
+            HTTPException: an address that may not be asked, or has no picture.
+            InvalidImage: it is not base64.
+            LimitExceeded: too large.
+        """
+        from modules.imaging.open import decode_base64
+
+        if text[:8].lower().startswith(("http://", "https://")):
+            return self.fetch(text, self.settings)
+        return decode_base64(text, self.limits, field=field)
+
+
 def png_info(services: Needs, body: PngInfoRequest) -> Response:
     """Read the parameters text of a picture, and what it says."""
     from modules.imaging.read_info import read_picture_info
 
-    settings = services.settings.snapshot()
-    found = read_picture_info(picture_bytes(body.image, settings), image_limits(settings))
+    pictures = Pictures.of(services)
+    settings = pictures.settings
+    found = read_picture_info(pictures.data(body.image), pictures.limits)
     text = found.infotext or ""
     parameters = parse_infotext(
         text, styles=services.styles(), styles_mode=settings.infotext.infotext_styles,
@@ -44,21 +79,6 @@ def image_limits(settings: Snapshot) -> Any:
 
     api = settings.api
     return ImageLimits(max_bytes=api.api_max_image_mb << 20, max_pixels=int(api.api_max_image_mpixels * 1e6))
-
-
-def picture_bytes(text: str, settings: Snapshot) -> bytes:
-    """Decode a picture sent as base64, with or without `data:image/...;base64,` before it.
-
-    Raises:
-        HTTPException: an address; this server fetches nothing for others.
-        InvalidImage: it is not base64.
-        LimitExceeded: too large.
-    """
-    from modules.imaging.open import decode_base64
-
-    if text[:8].lower().startswith(("http://", "https://")):
-        raise HTTPException(403, "Requests not allowed")
-    return decode_base64(text, image_limits(settings))
 
 
 def printable(value: object) -> Any:

@@ -17,6 +17,7 @@ from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
 from modules.web.rest.parts import SOFT_INPAINTING, parts_of, size_of_first_image
+from modules.web.rest.pictures import Pictures
 from modules.web.rest.schema import MakeBody, params
 from modules.web.services import SamplerChoice, Services
 
@@ -77,13 +78,14 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         UnsupportedFeature: something A1111 has and this program has not.
         HTTPException: a script that does not exist.
     """
-    settings = services.settings.snapshot()
+    pictures = Pictures.of(services)
+    settings = pictures.settings
     body = with_infotext(body, settings, services.styles())
     asked = body.model_dump()
     refuse_unsupported(asked)
     refuse_scripts(asked)
     overrides: dict[str, Any] = asked["override_settings"] or {}
-    settings.with_overrides(overrides, by="api")
+    services.settings.overridden(overrides, by="api")
     check_checkpoint(overrides, services.knows_checkpoint)
     choice = choose_sampler(asked, services.choose_sampler, strict=settings.api.api_strict_names)
     values = {name: asked[name] for name in params()}
@@ -95,10 +97,10 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
     more = {
         "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
         "output": {"save_images": save, "save_grid": save, "user": user},
-        **parts_of(asked, settings, services.knows_checkpoint),
+        **parts_of(asked, pictures, services.knows_checkpoint),
         "script": script_of(asked),
     }
-    values.update(first_pass_size(asked) or size_of_first_image(asked, settings))
+    values.update(first_pass_size(asked) or size_of_first_image(asked, pictures))
     return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
 
 
