@@ -138,6 +138,7 @@ class House:
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""
         from modules.web.ui.context import UiContext
+        from modules.web.ui.presets import PresetBook
         from modules.web.ui.tokens import TokenCounter
 
         config = self.config
@@ -152,6 +153,7 @@ class House:
             hidden=PLACE_KEYS if config.hide_ui_dir_config else frozenset(),
             user_css=self.layout.user_css,
             style_book=self.style_book,
+            presets=PresetBook(self.layout.presets_file),
         )
         app.state.interface.load(context)
         scheme = "https" if config.tls_certfile else "http"
@@ -168,12 +170,12 @@ class House:
         folders = [self.layout.checkpoints, *_given(self.config.ckpt_dir)]
         self._vaes = list_vaes(folders, [self.layout.vae, *_given(self.config.vae_dir)])
 
-    def _refresh_checkpoints(self) -> None:
-        self.catalog.refresh()
     def _may_download(self) -> bool:
         """Tell whether requests may name addresses of pictures; for other machines only when somebody here said so."""
         return not self.config.is_remote or self.settings.is_chosen("api_enable_requests")
 
+    def _refresh_checkpoints(self) -> None:
+        self.catalog.refresh()
         self.refresh_vaes()
 
     def _loaded(self) -> list[str]:

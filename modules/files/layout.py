@@ -75,6 +75,8 @@ class Layout:
     settings_file: Annotated[Path, "data", "config.json"]
     ui_config_file: Annotated[Path, "data", "ui-config.json"]
     styles_file: Annotated[Path, "data", "styles.csv"]
+    presets_file: Annotated[Path, "data", "model-presets.json"]
+    """Values of controls that were saved for checkpoints."""
     params_file: Annotated[Path, "data", "params.txt"]
     user_css: Annotated[Path, "data", "user.css"]
     cache_json: Annotated[Path, "data", "cache.json"]

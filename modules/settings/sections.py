@@ -460,6 +460,14 @@ class Ui:
         ("sd_model_checkpoint",), label="Quicksettings list", choices="settings",
         help="Settings shown at the top of the page.",
     )  # fmt: skip
+    model_defaults: bool = param(
+        True, label="Controls follow the checkpoint",
+        help="Size, steps, CFG scale and sampler become what suits a checkpoint when it is chosen, unless you typed others.",
+    )  # fmt: skip
+    model_presets: bool = param(
+        True, label="Restore what was saved for a checkpoint",
+        help="Values kept with Save for this checkpoint come back whenever it is chosen.",
+    )  # fmt: skip
     send_seed: bool = param(
         True, label="Send seed when sending prompt or image to other interface", help="Copy the seed between tabs."
     )

@@ -1,11 +1,22 @@
 """What the lower rooms offer, in the form in which the API lists it. Imports nothing heavy until it is called."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from modules.library.catalog import Catalog, CheckpointEntry
-from modules.web.services import CheckpointInfo, SamplerChoice, SamplerInfo, SchedulerInfo, VaeInfo
+from modules.library.catalog import Catalog, CheckpointEntry, is_vae_name
+from modules.library.scan import scan_files
+from modules.web.services import (
+    CheckpointFacts,
+    CheckpointInfo,
+    SamplerChoice,
+    SamplerInfo,
+    SchedulerInfo,
+    StrayFile,
+    VaeInfo,
+)
 
 
 def sampler_infos() -> list[SamplerInfo]:
@@ -63,18 +74,66 @@ def checkpoint_infos(entries: Iterable[CheckpointEntry]) -> list[CheckpointInfo]
     ]  # fmt: skip
 
 
-def native_size(catalog: Catalog[Any], name: str) -> int:
-    """Return the side of the pictures that a checkpoint was trained on, pixels.
+def checkpoint_facts(catalog: Catalog[Any], name: str) -> CheckpointFacts:
+    """Look into a checkpoint.
 
     Args:
         catalog: the checkpoints; its matches are those of families.
-        name: any name of one; empty is the one used when none is configured.
+        name: any name of one; unknown and empty ones mean the one used when none is configured.
     """
+    from modules.families import families
     from modules.families.facts import native_size
 
     entry = catalog.find(name) or catalog.default()
-    match = catalog.inspect(entry).match if entry is not None else None
-    return native_size({} if match is None else match.config)
+    if entry is None:
+        return CheckpointFacts(native_size=native_size({}))
+    found = catalog.inspect(entry)
+    known = CheckpointFacts(
+        name=entry.name, filename=str(entry.path), size_bytes=_size(entry.path), metadata=found.metadata,
+        native_size=native_size({}), fault=found.fault,
+    )  # fmt: skip
+    if found.match is None:
+        return known
+    return replace(
+        known, family=found.match.family, variant=found.match.variant, prediction=found.match.prediction,
+        native_size=native_size(found.match.config),
+        label=next((one.label for one in families() if one.id == found.match.family), found.match.family),
+    )  # fmt: skip
+
+
+STRAYS: Mapping[str, str] = MappingProxyType({
+    ".gguf": "is in the format GGUF; checkpoints are .safetensors or .ckpt",
+    ".sft": "should end in .safetensors",
+    ".pt": "is a PyTorch file that is no checkpoint by its name; checkpoints are .safetensors or .ckpt",
+    ".pth": "is a PyTorch file that is no checkpoint by its name; upscalers belong in models/ESRGAN",
+    ".bin": "is a PyTorch file that is no checkpoint by its name; checkpoints are .safetensors or .ckpt",
+    ".part": "is a download that has not ended",
+    ".partial": "is a download that has not ended",
+    ".crdownload": "is a download that has not ended",
+    ".download": "is a download that has not ended",
+    ".aria2": "belongs to a download that has not ended",
+    ".zip": "is packed; unpack it",
+    ".7z": "is packed; unpack it",
+    ".rar": "is packed; unpack it",
+})  # fmt: skip
+"""Ending of a file that people put beside checkpoints -> why it is not one."""
+
+
+def stray_files(folders: Iterable[Path]) -> list[StrayFile]:
+    """List the files below folders of checkpoints that look like models and are not listed as such."""
+    found = {path: name for folder in folders for name, path in scan_files(folder, STRAYS.keys())}
+    return [
+        StrayFile(name=name, size_bytes=_size(path), reason=STRAYS[path.suffix.lower()])
+        for path, name in found.items()
+        if not is_vae_name(name)
+    ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def vae_infos(vaes: Mapping[str, Path]) -> list[VaeInfo]:

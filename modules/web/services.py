@@ -1,15 +1,16 @@
 """What the web layer is given to work with; built once by the composition root and attached when it is ready."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from modules.engine.desk import Desk
 from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
 from modules.imaging.infotext_styles import StyleTexts
-from modules.settings.store import SettingsStore
 from modules.settings.snapshot import Snapshot
+from modules.settings.store import SettingsStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,36 @@ class CheckpointInfo:
     filename: str
     config: str | None = None
     """Configuration file beside the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFacts:
+    """What is known of a checkpoint file from a look at its header."""
+
+    name: str = ""
+    """Relative to its folder, with its ending; empty when there is no checkpoint at all."""
+    filename: str = ""
+    family: str = ""
+    """Id of the lineage that loads it; empty when none does."""
+    label: str = ""
+    """What people call the lineage."""
+    variant: str = "base"
+    prediction: str = "eps"
+    native_size: int = 512
+    """Side of the pictures that it was trained on, pixels."""
+    size_bytes: int = 0
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    fault: str = ""
+    """Why it cannot be used; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayFile:
+    """A file in a folder of checkpoints that is not one this program lists."""
+
+    name: str
+    size_bytes: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +119,15 @@ class Services:
     choose_sampler: Callable[[str, str], SamplerChoice]
     """Finds the sampler and schedule that the two names of a request stand for."""
     knows_checkpoint: Callable[[str], bool]
-    native_size: Callable[[str], int]
-    """Returns the side of the pictures that a checkpoint was trained on, pixels, by any of its names; looks into its
+    checkpoint_facts: Callable[[str], CheckpointFacts]
+    """Finds a checkpoint by any of its names, the one in use when none is configured for an empty one; looks into its
     file the first time, which takes a while on a slow disk."""
+    stray_files: Callable[[], Sequence[StrayFile]]
+    """Other files that lie where checkpoints belong, with what is wrong with them."""
+    loaded: Callable[[], Sequence[str]]
+    """Files of the checkpoints that are in memory now."""
     styles: Callable[[], Sequence[StyleTexts]]
-    memory: Callable[[], Mapping[str, Any]]
-    """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""
     fetch_picture: Callable[[str, Snapshot], bytes]
     """Downloads a picture that a request names by its address, or refuses to."""
+    memory: Callable[[], Mapping[str, Any]]
+    """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""

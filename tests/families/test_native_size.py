@@ -39,12 +39,12 @@ def catalog(tmp_path: Path) -> Catalog[object]:
     ("name", "size"), [("small", 128), ("plain", 512), ("torn", 512), ("wrong", 512), ("not there", 512), ("", 512)]
 )
 def test_a_checkpoint_tells_its_size(catalog: Catalog[object], name: str, size: int) -> None:
-    assert adapters.native_size(catalog, name) == size
+    assert adapters.checkpoint_facts(catalog, name).native_size == size
 
 
 def test_without_a_checkpoint(tmp_path: Path) -> None:
     empty: Catalog[object] = Catalog(Sources(folders=[tmp_path]), HashCache(tmp_path / "hashes.sqlite3"), classify)
-    assert adapters.native_size(empty, "") == 512
+    assert adapters.checkpoint_facts(empty, "").native_size == 512
 
 
 @pytest.mark.parametrize(("stated", "size"), [("64", 512), ("96", 768), ("-1", 512)])

@@ -18,11 +18,13 @@ from modules.settings.store import SettingsStore
 from modules.web.rest.fetch import Fetcher
 from modules.web.server import attach_services, create_app
 from modules.web.services import (
+    CheckpointFacts,
     CheckpointInfo,
     SamplerChoice,
     SamplerInfo,
     SchedulerInfo,
     Services,
+    StrayFile,
     VaeInfo,
 )
 from tests.engine.fakes import FakeRunner
@@ -45,8 +47,6 @@ def choose(name: str, scheduler: str) -> SamplerChoice:
     )
 
 
-@dataclass
-class RestHouse:
 def facts(name: str) -> CheckpointFacts:
     """Stand in for a look into files: the toy was trained on small pictures, and what is called turbo on large ones."""
     if "turbo" in name:
@@ -62,6 +62,8 @@ def no_connection(address: str, port: int, _timeout_s: float) -> Any:
     raise AssertionError(f"a connection to {address}:{port}")
 
 
+@dataclass
+class RestHouse:
     """Everything a test may want to look at."""
 
     app: FastAPI
@@ -107,13 +109,15 @@ def services_for(
         schedulers=lambda: [SchedulerInfo(name="karras", label="Karras", default_rho=7.0)],
         choose_sampler=choose,
         knows_checkpoint=lambda name: name == "toy",
-        native_size=lambda name: 128 if name.startswith("toy") else 512,
+        checkpoint_facts=facts,
+        stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
+        loaded=lambda: ["toy"],
         styles=lambda: [Style("ink", "in ink", "colour")],
+        fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
     )
     return services, runner
 
-        fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
 
 @contextlib.contextmanager
 def rest_house(folder: Path, *argv: str, attach: bool = True) -> Iterator[RestHouse]:

@@ -202,17 +202,3 @@ def test_unknown_events_are_the_clients_mistake(served: TestClient, route: str, 
     answer = served.post(f"/gradio_api/{route}", json=asked)
     assert 400 <= answer.status_code < 500
     assert "detail" in answer.json()
-
-
-def test_the_size_of_the_checkpoint_is_offered_until_another_is_chosen(house: RestHouse, tmp_path: Path):
-    from modules.web.ui.build import build
-
-    async def functions() -> dict[str, Any]:
-        page = build(ui_context(house, tmp_path))
-        return {str(one.name): one.fn for one in page.fns.values()}
-
-    events = asyncio.run(functions())
-    assert events["load"]() == (128, 128, 128)
-    assert events["change"]("other", 128, 128, 128) == (512, 512, 512)
-    width, height, offered = events["change"]("other", 128, 192, 128)
-    assert (type(width), type(height), offered) == (dict, dict, 512)

@@ -6,6 +6,7 @@ from pathlib import Path
 from modules.prompting.style_book import StyleBook
 from modules.settings.store import SettingsStore
 from modules.web.ui.context import UiContext
+from modules.web.ui.presets import PresetBook
 from modules.web.ui.tokens import TokenCounter
 from tests.web.rest_house import RestHouse
 
@@ -27,6 +28,7 @@ def ui_context(house: RestHouse, folder: Path, *, remote: bool = False) -> UiCon
         counter=TokenCounter(WordTokenizer),
         temp=folder / "temp",
         style_book=StyleBook([folder / "styles.csv"]),
+        presets=PresetBook(folder / "model-presets.json"),
         api=True,
         remote=remote,
         last_prompt=folder / "params.txt",

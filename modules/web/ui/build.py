@@ -1,8 +1,7 @@
 """The page: what is at its top, its tabs, what is below."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,24 +15,21 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from modules.cli import Login
-from modules.domain.errors import WebuiError
-from modules.settings.snapshot import declarations
 from modules.web.rest.errors import render
-from modules.web.ui import html, settings_form
-from modules.web.ui.choices import checkpoint_lists, checkpoint_named
+from modules.web.ui import html
+from modules.web.ui.choices import checkpoint_lists
 from modules.web.ui.context import UiContext
-from modules.web.ui.controls import setting_control
+from modules.web.ui.following import connect_following
 from modules.web.ui.page import Page
+from modules.web.ui.quick import quick_settings
 from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import img2img, pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.send_to import connect_galleries
-from modules.web.ui.tabs.tab import QUIET, Made, Tab, tool
+from modules.web.ui.tabs.tab import QUIET, Made, Tab
 
 TITLE = "Stable Diffusion"
 TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, queue.TAB, settings.TAB)
 """In the order in which they are shown."""
-MAX_QUICK = 20
-"""Settings offered at the top of the page."""
 MAX_UPLOAD = "64mb"
 
 
@@ -76,7 +72,7 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 def build(context: UiContext) -> gr.Blocks:
     """Build the page."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
-        refresh, quick = _quick_settings(context)
+        quick = quick_settings(context)
         made: dict[str, Made] = {}
         with gr.Tabs(elem_id="tabs"):
             for tab in TABS:
@@ -84,45 +80,11 @@ def build(context: UiContext) -> gr.Blocks:
                     made[tab.id] = tab.build(context, made)
         gr.HTML(footer(context), elem_id="footer")
         connect_galleries(context, made)
-        refresh(page.load)
+        quick.refresh(page.load)
         _refresh_lists(context, page, made)
-        for tab in (txt2img.TAB.id, img2img.TAB.id):
-            _native_size(context, page, quick.get("sd_model_checkpoint"), made[tab].controls)
+        connect_following(context, page, quick, {tab: made[tab] for tab in (txt2img.TAB.id, img2img.TAB.id)})
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
-
-
-def _quick_settings(context: UiContext) -> tuple[Callable[[Any], None], Mapping[str, Any]]:
-    """Put the settings of `quicksettings_list` at the top; each is saved when it is changed.
-
-    Returns:
-        A function that registers, with an event such as `button.click`, that they show what holds now; and the
-        controls by key.
-    """
-    snapshot = context.services.settings.snapshot()
-    keys = [key for key in snapshot.ui.quicksettings_list if key in declarations()][:MAX_QUICK]
-    made: dict[str, Any] = {}
-    with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
-        for key in keys:
-            made[key] = setting_control(declarations()[key], current(key, context), context.services)
-            if key == "sd_model_checkpoint":
-                _refresh_button(context, made[key])
-        reload = gr.Button("Reload quick settings", visible="hidden", elem_id="quicksettings_reload")
-    for key, control in made.items():
-        changed = control.release if isinstance(control, gr.Slider) else control.input
-        change = partial(_set, context, key)
-        changed(change, [control], None, preprocess=False, show_progress="hidden", api_visibility="private")
-
-    def shown() -> list[Any] | Any:
-        updates = [_update(key, context) for key in made]
-        return updates if len(updates) != 1 else updates[0]
-
-    def refresh(event: Any) -> None:
-        if made:
-            event(shown, None, list(made.values()), **QUIET)
-
-    refresh(reload.click)
-    return refresh, made
 
 
 def _refresh_lists(context: UiContext, page: gr.Blocks, made: Mapping[str, Made]) -> None:
@@ -145,60 +107,6 @@ def _refresh_lists(context: UiContext, page: gr.Blocks, made: Mapping[str, Made]
     reload.click(offer_styles, None, styles, **QUIET)
     page.load(offer_styles, None, styles, **QUIET)
     page.load(offer_checkpoints, None, [control for _, control in selectors], **QUIET)
-
-
-def _native_size(context: UiContext, page: gr.Blocks, selector: Any, controls: Mapping[str, Any]) -> None:
-    """Offer pictures of the size that the checkpoint was trained on, until somebody chooses another size."""
-    sizes, offered = [controls["width"], controls["height"]], gr.State(None)
-
-    def load() -> tuple[int, int, int]:
-        """Offer the size of the checkpoint in use."""
-        size = context.services.native_size(str(current("sd_model_checkpoint", context) or ""))
-        return size, size, size
-
-    def change(title: str | None, width: float, height: float, before: int | None) -> tuple[Any, ...]:
-        """Offer the size of another checkpoint where that of the last one still stands."""
-        size = context.services.native_size(title or "")
-        return (size if width == height == before else gr.skip(),) * 2 + (size,)
-
-    page.load(load, None, [*sizes, offered], **QUIET)
-    if selector is not None:
-        selector.change(change, [selector, *sizes, offered], [*sizes, offered], **QUIET)
-
-
-def _refresh_button(context: UiContext, selector: Any) -> None:
-    def look_again() -> Any:
-        """Look for checkpoints on disk."""
-        context.services.refresh_checkpoints()
-        return _update("sd_model_checkpoint", context)
-
-    tool("⟳", "refresh_sd_model_checkpoint").click(look_again, None, [selector], **QUIET)
-
-
-def _set(context: UiContext, key: str, value: Any) -> None:
-    """Change one setting from the top of the page."""
-    try:
-        refused: Mapping[str, str] = settings_form.save({key: value}, context)["refused"]
-    except WebuiError as error:
-        refused = {key: str(error)}
-    for reason in refused.values():
-        gr.Warning(html.text(reason), title="Not saved")
-
-
-def _update(key: str, context: UiContext) -> Any:
-    choices = settings_form.choices_of(declarations()[key], context.services)
-    value = current(key, context)
-    return gr.update(value=value) if choices is None else gr.update(value=value, choices=choices)
-
-
-def current(key: str, context: UiContext) -> Any:
-    """Return the value of a setting as its control shows it; a checkpoint by its title."""
-    value = context.services.settings.snapshot().flat()[key]
-    if key != "sd_model_checkpoint":
-        return value
-    checkpoints = context.services.checkpoints()
-    found = checkpoint_named(value, checkpoints) if value else next(iter(checkpoints), None)
-    return found.title if found is not None else value
 
 
 def footer(context: UiContext) -> str:

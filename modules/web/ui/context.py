@@ -6,6 +6,7 @@ from pathlib import Path
 from modules.prompting.style_book import StyleBook
 from modules.settings.snapshot import Caller
 from modules.web.services import Services
+from modules.web.ui.presets import PresetBook
 from modules.web.ui.tokens import TokenCounter
 
 
@@ -19,6 +20,8 @@ class UiContext:
     """Folder for uploads; private, and removed when the program ends."""
     style_book: StyleBook
     """The saved styles, which the page may change."""
+    presets: PresetBook
+    """What is saved for checkpoints."""
     theme: str | None = None
     """light or dark; None follows the browser."""
     api: bool = False

@@ -7,6 +7,7 @@ const HINTS = {
   txt2img_upscale: "Enlarge the selected picture with the values of Hires. fix, without making it again",
   img2img_detect_image_size_btn: "Set width and height to those of the picture",
   refresh_sd_model_checkpoint: "Look for checkpoints again",
+  refresh_sd_vae: "Look for VAE files again",
 };
 const PASTE = HINTS.paste;
 
@@ -18,6 +19,8 @@ const TAB_HINTS = {
   _styles_edit_button: "Edit styles",
   _restore_progress: "Show the last result again",
   _res_switch_btn: "Swap width and height",
+  _preset_save: "Keep sampler, schedule, steps, CFG scale and size of this tab for the checkpoint in use",
+  _preset_forget: "Forget what was kept for this checkpoint",
   _random_seed: "Set the seed to -1: a new random number each time",
   _reuse_seed: "Reuse the seed of the selected picture",
   _random_subseed: "Set the variation seed to -1: a new random number each time",

@@ -1,6 +1,7 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
 import { byId, isShown, sleep, waitFor } from "./dom.js";
+import { follow } from "./follow.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
@@ -42,6 +43,7 @@ window.webui = {
     const sources = [...document.querySelectorAll(`[id^=${tab}_submit_]`)];
     sources.find((button) => isShown(byId(button.id.replace("_submit_", "_") + "_tab")))?.click();
   },
+  follow,
   openSource,
   restore: (tab) => jobs[tab].restore(),
   showJob: (kind, id) => {

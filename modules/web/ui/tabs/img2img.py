@@ -44,9 +44,10 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             )  # fmt: skip
             seeds = generation.seeds(controls)
             generation.overrides(controls)
+            preset = generation.preset(IMG2IMG)
         with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
             results = generation.results(IMG2IMG)
-    parts = {**actions, **pictures, **mask, **sizes, **seeds, **results}
+    parts = {**actions, **pictures, **mask, **sizes, **seeds, **preset, **results}
     connect(context, controls, parts)
     connect_img2img(context, controls, parts)
     return Made(controls=dict(controls.made), parts=parts)
