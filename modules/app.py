@@ -16,7 +16,7 @@ from modules.domain.merge import MergeRequest
 from modules.domain.request import Generation
 from modules.domain.version import INFOTEXT_VERSION, VERSION
 from modules.engine.desk import Desk
-from modules.engine.job import Payload, Result
+from modules.engine.job import Job, Payload, Result
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.files.atomic import make_folder
@@ -97,11 +97,14 @@ class House:
         self._workshop: Future[Workshop] = Future()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
         self.engine = LocalEngine(
-            self.run, snapshot=lambda overrides: self.settings.snapshot().with_overrides(overrides), ledger=ledger
+            self.run,
+            snapshot=lambda overrides: self.settings.snapshot().with_overrides(overrides),
+            ledger=ledger,
+            model_of=self._model_of,
         )
         self.services = Services(
             settings=self.settings,
-            desk=Desk(self.engine, self.settings.snapshot),
+            desk=Desk(self.engine, self.settings.snapshot, ledger=ledger),
             engine=self.engine,
             ledger=ledger,
             flags=config.flags,
@@ -124,6 +127,7 @@ class House:
 
     def start(self) -> None:
         """Begin to take jobs; the first one waits until the libraries it needs are imported."""
+        self.services.desk.take_up()
         self.engine.start()
         threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
 
@@ -134,6 +138,14 @@ class House:
         from modules.pipeline.carry_out import carry_out
 
         return carry_out(self._workshop.result(), request, ctx)
+
+    def _model_of(self, job: Job) -> str:
+        """Name the checkpoint file that a job will use; empty when it uses none."""
+        if not isinstance(job.payload, Generation):
+            return ""
+        settings = self.settings.snapshot().with_overrides(job.payload.overrides)
+        entry = self.catalog.find(settings.sd.sd_model_checkpoint or "") or self.catalog.default()
+        return str(entry.path) if entry is not None else ""
 
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""

@@ -1,6 +1,6 @@
 """What came out of a job."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -57,3 +57,11 @@ class Outcome:
     """Makes the first picture again, when that is not the seed in the plan."""
     files: tuple[FileReport, ...] = ()
     """Of a run over a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unfinished:
+    """A run that needs its model no more; its last pictures are being encoded and saved."""
+
+    finish: Callable[[], Outcome]
+    """Waits for them and says what came of the run; called once, on any thread."""

@@ -1,19 +1,25 @@
 """The one door through which every request becomes a job, whoever sends it."""
 
+import logging
 import secrets
 import string
 import threading
 import time
 from collections.abc import Callable, Sequence
 
-from modules.domain.errors import LimitExceeded, QueueFull, ShuttingDown
+from modules.domain.errors import InvalidRequest, LimitExceeded, QueueFull, ShuttingDown, UnknownName
 from modules.domain.limits import Limits, check
 from modules.domain.merge import MergeRequest, check_merge
+from modules.engine.earlier import job_of, payload_of
 from modules.engine.engine import Engine
 from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of, overrides_of
+from modules.engine.ledger import Entry, Ledger
+from modules.engine.order import allowed_index
 from modules.hooks.cancel import CancelReason
 from modules.settings.limits import limits_of
 from modules.settings.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
 
 MAX_TASK_ID = 200
 
@@ -25,16 +31,56 @@ class Desk:
         engine: runs the jobs.
         settings: returns the settings of this moment.
         verify: looks up the names in a request and raises `UnknownName` for one that is not there.
+        ledger: knows the jobs of earlier runs of the program; without one there were none.
     """
 
     def __init__(
-        self, engine: Engine, settings: Callable[[], Snapshot], verify: Callable[[Payload], None] | None = None
+        self,
+        engine: Engine,
+        settings: Callable[[], Snapshot],
+        verify: Callable[[Payload], None] | None = None,
+        *,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._engine, self._settings, self._verify = engine, settings, verify
+        self._engine, self._settings, self._verify, self._ledger = engine, settings, verify, ledger
         self._lock = threading.Lock()
         self._open = True
 
-    def accept(self, payload: Payload, owner: Owner, task_id: str | None = None, *, kind: str = "txt2img") -> JobHandle:
+    def take_up(self) -> int:
+        """Queue what waited when an earlier run of the program ended, if the settings want that.
+
+        Jobs whose client held the line stay as they are: nobody waits for them any more. A queue that was paused stays
+        paused as long as there is something in it. Call it before the engine starts.
+
+        Returns:
+            The number of jobs that wait again.
+        """
+        resumes = self._settings().system.queue_resume_after_restart
+        names = self._engine.left_over if resumes else ()
+        taken = sum(self._take_up(name) for name in names)
+        if taken and self._ledger is not None and self._ledger.paused:
+            self._engine.pause()
+        return taken
+
+    def _take_up(self, name: str) -> bool:
+        entry = self._ledger.find(name) if self._ledger is not None else None
+        if entry is None or self._ledger is None or entry.attended:
+            return False
+        try:
+            return self._engine.restore(job_of(entry, self._ledger)) is not None
+        except InvalidRequest as error:
+            logger.warning("job %s of the last run cannot be run again: %s", name, error)
+            return False
+
+    def accept(
+        self,
+        payload: Payload,
+        owner: Owner,
+        task_id: str | None = None,
+        *,
+        kind: str = "txt2img",
+        attended: bool = False,
+    ) -> JobHandle:
         """Check a request and queue it.
 
         Args:
@@ -42,6 +88,7 @@ class Desk:
             owner: who asks; waiting jobs are counted per address.
             task_id: the client's own name for the job.
             kind: what is asked for, shown in lists.
+            attended: the client waits for the answer on this connection.
 
         Raises:
             InvalidRequest: a value out of range, a limit exceeded, an override that is not possible.
@@ -57,7 +104,7 @@ class Desk:
             raise LimitExceeded("force_task_id", f"{len(task_id)} characters", MAX_TASK_ID)
         job = Job(
             id=secrets.token_hex(8), kind=kind, payload=payload, owner=owner, accepted_at=time.time(),
-            task_id=task_id or new_task_id(kind),
+            task_id=task_id or new_task_id(kind), attended=attended,
         )  # fmt: skip
         with self._lock:
             self._check_room(owner, settings)
@@ -81,11 +128,10 @@ class Desk:
         return self._engine.waiting()
 
     def jobs(self) -> list[JobInfo]:
-        """Describe all known jobs: ended ones, the running one, and those that wait, in this order."""
-        running = self._engine.running()
-        lines = [info_of(handle) for handle in self._engine.recent() if handle is not running]
-        if running is not None:
-            lines.append(info_of(running))
+        """Describe all known jobs: ended ones, the running ones, and those that wait, in this order."""
+        running = self._engine.active()
+        ended = [handle for handle in self._engine.recent() if handle not in running]
+        lines = [info_of(handle) for handle in (*ended, *running)]
         return lines + [info_of(handle, place) for place, handle in enumerate(self._engine.waiting(), 1)]
 
     def cancel(self, job_id: str) -> bool:
@@ -103,6 +149,72 @@ class Desk:
     def stop(self, job_id: str | None = None) -> bool:
         """End a running job after its current picture."""
         return self._engine.cancel(CancelReason.STOP, job_id)
+
+    @property
+    def paused(self) -> bool:
+        """Whether jobs that wait are held back."""
+        return self._engine.paused
+
+    def pause(self) -> None:
+        """Start no further job; the one that runs goes on."""
+        self._engine.pause()
+
+    def resume(self) -> None:
+        """Start jobs again."""
+        self._engine.resume()
+
+    def move(self, job_id: str, place: int) -> int | None:
+        """Move a waiting job.
+
+        Args:
+            job_id: the job.
+            place: where to, 1 for the next job to run. No job overtakes those of other people.
+
+        Returns:
+            Its new place; None when it does not wait.
+        """
+        with self._lock:
+            waiting = self._engine.waiting()
+            index = next((number for number, one in enumerate(waiting) if one.id == job_id), None)
+            if index is None:
+                return None
+            wanted = allowed_index(waiting, index, place - 1)
+            return wanted + 1 if self._engine.move(job_id, wanted) else None
+
+    def again(self, name: str, owner: Owner) -> JobHandle:
+        """Queue the request of a job once more, whether that job waits, runs, has ended or never ran.
+
+        Raises:
+            UnknownName: there is no such job of this owner.
+            InvalidRequest: what the job brought along is gone, or its request is not possible any more.
+            QueueFull: see `accept`.
+        """
+        handle, entry = self.find(name), self.entry(name)
+        if handle is not None and handle.job.owner.user == owner.user:
+            return self.accept(handle.job.payload, owner, kind=handle.job.kind)
+        if entry is None or self._ledger is None or entry.owner.user != owner.user:
+            raise UnknownName("Job", name, field="job")
+        return self.accept(payload_of(entry, self._ledger), owner, kind=entry.kind)
+
+    def entry(self, name: str) -> Entry | None:
+        """Return what the ledger knows of a job, also of one of an earlier run."""
+        return self._ledger.find(name) if self._ledger is not None else None
+
+    def entries(
+        self, count: int, *, user: str | None, before: int | None = None, states: Sequence[JobState] = ()
+    ) -> list[Entry]:
+        """Return the newest jobs of a user, also those of earlier runs, newest first; see `Ledger.entries`."""
+        if self._ledger is None:
+            return []
+        return self._ledger.entries(count, before=before, states=states, user=user, whose=True)
+
+    def forget(self, job_id: str) -> bool:
+        """Take an ended job out of every list; its files stay. False when it has not ended, or is not known."""
+        handle = self.find(job_id)
+        if handle is not None and not handle.done:
+            return False
+        here = self._engine.forget(job_id)
+        return (self._ledger.forget(job_id) if self._ledger is not None else False) or here
 
     def close(self) -> None:
         """Refuse every further request."""

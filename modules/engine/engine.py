@@ -4,14 +4,29 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modules.engine.job import Job, JobHandle
+from modules.engine.tally import Tally
 from modules.hooks.cancel import CancelReason
 
 
 class Engine(Protocol):
-    """Runs jobs in the order in which they were submitted."""
+    """Runs jobs in the order in which they were submitted, unless the settings or somebody by hand want another."""
+
+    left_over: Sequence[str]
+    """Ids of the jobs that waited when an earlier run of the program ended, the next one first."""
+    tally: Tally
+    """Counts what happened."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether jobs that are submitted will run."""
+        ...
 
     def submit(self, job: Job) -> JobHandle:
         """Queue a job and return its handle."""
+        ...
+
+    def restore(self, job: Job) -> JobHandle | None:
+        """Queue a job of an earlier run that never ran; None when somebody else did so already."""
         ...
 
     def waiting(self) -> Sequence[JobHandle]:
@@ -22,12 +37,37 @@ class Engine(Protocol):
         """Return the job that runs now; the longest running one where there are several workers."""
         ...
 
+    def active(self) -> Sequence[JobHandle]:
+        """Return the jobs that have started and not ended, the newest last."""
+        ...
+
     def recent(self) -> Sequence[JobHandle]:
         """Return the jobs that ended and are still remembered, newest last."""
         ...
 
     def find(self, name: str) -> JobHandle | None:
         """Return the newest job with this id or task id, None when it is not remembered."""
+        ...
+
+    def forget(self, job_id: str) -> bool:
+        """Forget an ended job and its pictures in memory."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether jobs that wait are held back."""
+        ...
+
+    def pause(self) -> None:
+        """Start no further job; those that run go on."""
+        ...
+
+    def resume(self) -> None:
+        """Start jobs again."""
+        ...
+
+    def move(self, job_id: str, index: int) -> bool:
+        """Put a waiting job elsewhere in the queue, 0 for the front; False when it does not wait."""
         ...
 
     def drop(self, job_id: str) -> bool:

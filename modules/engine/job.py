@@ -60,6 +60,8 @@ class Job:
     """Seconds since the epoch."""
     task_id: str
     """Name under which the client follows the job; need not be unique."""
+    attended: bool = False
+    """Its client waits for the answer on an open connection; once that is cut, nobody wants the result any more."""
 
 
 class Cancelled(WebuiError):
@@ -76,6 +78,8 @@ class JobHandle:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.cancel_token = CancelToken()
+        self.overtaken = 0
+        """Jobs that came later and ran first."""
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self._changed = threading.Condition()
@@ -168,6 +172,11 @@ class JobHandle:
                 self._watchers.append(call)
                 return
         call()
+
+    def numbered(self, start: int = 0) -> list[tuple[int, Event]]:
+        """Return the events from an index on that were not superseded, each with its index."""
+        with self._changed:
+            return [(number, event) for number, event in enumerate(self._events[start:], start) if event is not None]
 
     def read(self, start: int = 0, timeout_s: float = 0.0) -> tuple[list[Event], int]:
         """Return the events from an index on, and the index to go on from; waits when there is none yet.

@@ -1,11 +1,13 @@
 """Requests as JSON and back, derived from the dataclasses themselves."""
 
 import types
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from modules.domain.errors import InvalidRequest
+from modules.domain.request import ImageRef
 
 T = TypeVar("T")
 
@@ -40,6 +42,50 @@ def from_json(cls: type[T], data: Any) -> T:
     return cast("T", _build(cls, data, ""))
 
 
+def pictures_in(value: Any) -> dict[str, bytes]:
+    """Return the pictures that a request brings along, by hash."""
+    return {one.sha256: one.data for one in _references(value) if one.data is not None}
+
+
+def with_pictures(value: T, find: Callable[[str], bytes | None]) -> T:
+    """Give the references in a request their pictures back.
+
+    Args:
+        value: a request made by `from_json`.
+        find: returns the bytes for a hash, None when they are gone.
+
+    Raises:
+        InvalidRequest: a picture is gone.
+    """
+    return cast("T", _filled(value, find))
+
+
+def _filled(value: Any, find: Callable[[str], bytes | None]) -> Any:
+    if isinstance(value, ImageRef):
+        data = find(value.sha256)
+        if data is None:
+            raise InvalidRequest("a picture that the request brought along is no longer kept; send it again")
+        return replace(value, data=data)
+    if isinstance(value, tuple):
+        return tuple(_filled(part, find) for part in cast("tuple[Any, ...]", value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {item.name: getattr(value, item.name) for item in fields(value)}
+        changed = {name: _filled(part, find) for name, part in parts.items() if any(_references(part))}
+        return replace(value, **changed) if changed else value
+    return value
+
+
+def _references(value: Any) -> Iterator[ImageRef]:
+    if isinstance(value, ImageRef):
+        yield value
+    elif isinstance(value, tuple):
+        for part in cast("tuple[Any, ...]", value):
+            yield from _references(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            yield from _references(getattr(value, item.name))
+
+
 def _build(annotation: Any, data: Any, where: str) -> Any:
     if annotation is Any:
         return data
@@ -59,9 +105,14 @@ def _build(annotation: Any, data: Any, where: str) -> Any:
 
 def _build_dataclass(cls: type, data: Any, where: str) -> Any:
     given = _checked(dict, data, where)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     names = [item.name for item in fields(cls) if item.name in given]
     return cls(**{name: _build(hints[name], given[name], f"{where}.{name}".lstrip(".")) for name in names})
+
+
+@cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    return types.MappingProxyType(get_type_hints(cls))
 
 
 def _first_that_fits(options: tuple[Any, ...], data: Any, where: str) -> Any:

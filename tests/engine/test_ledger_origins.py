@@ -54,11 +54,11 @@ def test_jobs_of_a_living_process_are_left_alone_until_it_is_gone(tmp_path: Path
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         ledger = Ledger(path)
-        assert ledger.recover() == 0
+        assert ledger.recover().marked == 0
         assert states(ledger) == {"runs": "running", "waits": "queued"}
         other.stdin.close()
         other.wait(10)
-    assert ledger.recover() == 2
+    assert ledger.recover().marked == 2
     assert states(ledger) == {"runs": "interrupted", "waits": "not run"}
     ledger.close()
 
@@ -76,7 +76,7 @@ def noted_by(path: Path, **origin: object) -> Ledger:
 
 def test_a_process_number_that_is_used_again_is_another_process(tmp_path: Path) -> None:
     ledger = noted_by(tmp_path / "jobs.sqlite", pid=os.getppid(), born=12345.0)
-    assert ledger.recover() == 1
+    assert ledger.recover().marked == 1
     ledger.close()
 
 
@@ -85,7 +85,7 @@ def test_another_machine_is_believed_while_it_may_use_the_folder(tmp_path: Path,
     path = tmp_path / "jobs.sqlite"
     noted_by(path, host="elsewhere").close()
     ledger = Ledger(path, alone=alone)
-    assert ledger.recover() == marked
+    assert ledger.recover().marked == marked
     ledger.close()
 
 
@@ -98,7 +98,7 @@ def test_a_table_of_the_first_version_is_extended(tmp_path: Path) -> None:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
     db.close()
     ledger = Ledger(path, alone=False)
-    assert ledger.recover() == 1
+    assert ledger.recover().marked == 1
     ledger.accept(job("two"))
     assert states(ledger) == {"one": "not run", "two": "queued"}
     ledger.close()

@@ -23,7 +23,8 @@ from modules.domain.request import BatchSpec, Generation, SamplingSpec, SeedSpec
 from modules.engine.desk import Desk
 from modules.engine.job import Cancelled, Job, JobHandle, JobState, Owner
 from modules.engine.ledger import Ledger
-from modules.engine.local import KEEP_JOBS, LocalEngine
+from modules.engine.local import LocalEngine
+from modules.engine.remembered import KEEP_JOBS
 from modules.settings.snapshot import Snapshot
 from tests.engine.fakes import FakeRunner
 
@@ -331,11 +332,11 @@ def test_after_a_crash_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path) ->
     house.runner.entered.wait(5)
 
     restarted = Ledger(tmp_path / "jobs.sqlite")
-    assert restarted.recover() == 2
+    assert restarted.recover().marked == 2
     states = {entry.id: entry.state.value for entry in restarted.entries()}
     assert states == {ended.id: "finished", running.id: "interrupted", waiting.id: "not run"}
     assert not restarted.claim(waiting.id, time.time())
-    assert restarted.recover() == 0
+    assert restarted.recover().marked == 0
     restarted.close()
 
     house.runner.gate.set()
