@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from modules.pipeline.services import Workshop
     from modules.residency.device import DevicePolicy
     from modules.settings.snapshot import Snapshot
+    from modules.training.merge.merger import Pantry
 
 logger = logging.getLogger(__name__)
 
@@ -131,13 +132,15 @@ class House:
         self.engine.start()
         threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
 
-    def run(self, request: Payload, ctx: JobContext) -> Result:
+    def run(self, request: Payload, ctx: JobContext) -> "Result | Unfinished":
         """Carry out a job."""
         if isinstance(request, MergeRequest):
-            raise UnsupportedFeature("merging checkpoints")
-        from modules.pipeline.carry_out import carry_out
+            from modules.training.merge.merger import merge
 
-        return carry_out(self._workshop.result(), request, ctx)
+            return merge(self._pantry(), request, ctx)
+        from modules.pipeline.carry_out import carry_on
+
+        return carry_on(self._workshop.result(), request, ctx)
 
     def _model_of(self, job: Job) -> str:
         """Name the checkpoint file that a job will use; empty when it uses none."""
@@ -207,6 +210,17 @@ class House:
             forced_vae=self.config.vae_path,
             styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
+        )
+
+    def _pantry(self) -> "Pantry":
+        from modules.training.merge.merger import Pantry
+
+        return Pantry(
+            catalog=self.catalog,
+            hashes=None if self.config.no_hashing else self.hashes,
+            vaes=self._vaes,
+            folder=self.config.ckpt_dir or self.layout.checkpoints,
+            allow_unsafe=self.config.disable_safe_unpickle,
         )
 
     def _last_prompt(self) -> Path | None:

@@ -6,11 +6,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from modules.domain.errors import StorageFault
+
+Buffer = bytes | memoryview
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and try again",
@@ -59,7 +61,7 @@ def write(path: Path, data: bytes | str) -> None:
     temp = target.with_name(f".{secrets.token_hex(6)}.tmp")
     try:
         with _removed_on_failure(temp):
-            _write_through(temp, raw)
+            _write_through(temp, [raw])
             with contextlib.suppress(FileNotFoundError):
                 temp.chmod(stat.S_IMODE(target.stat().st_mode))
             os.replace(temp, target)
@@ -77,9 +79,22 @@ def create(path: Path, data: bytes) -> bool:
     Raises:
         StorageFault: the disk is full, read-only, or refuses.
     """
+    return create_from(path, [data])
+
+
+def create_from(path: Path, pieces: Iterable[Buffer]) -> bool:
+    """Write a file that must not exist yet from its pieces in order. If making a piece fails, nothing is left.
+
+    Returns:
+        False when there is a file of that name, which is left alone.
+
+    Raises:
+        StorageFault: the disk is full, read-only, or refuses.
+    """
     temp = path.with_name(f".{secrets.token_hex(6)}.tmp")
     try:
-        _write_through(temp, data)
+        with _removed_on_failure(temp):
+            _write_through(temp, pieces)
         try:
             return _claimed(temp, path)
         finally:
@@ -113,11 +128,12 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=4, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_through(path: Path, raw: bytes) -> None:
+def _write_through(path: Path, pieces: Iterable[Buffer]) -> None:
     # Created by os.open instead of tempfile, so that the user's umask decides who may read it.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     with open(descriptor, "wb") as file:
-        file.write(raw)
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 
