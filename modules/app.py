@@ -14,6 +14,7 @@ from modules.cli import ROOT, LaunchConfig
 from modules.domain.errors import ModelError, UnsupportedFeature
 from modules.domain.merge import MergeRequest
 from modules.domain.request import Generation
+from modules.domain.result import Unfinished
 from modules.domain.version import INFOTEXT_VERSION, VERSION
 from modules.engine.desk import Desk
 from modules.engine.job import Job, Payload, Result
@@ -132,7 +133,7 @@ class House:
         self.engine.start()
         threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
 
-    def run(self, request: Payload, ctx: JobContext) -> "Result | Unfinished":
+    def run(self, request: Payload, ctx: JobContext) -> Result | Unfinished:
         """Carry out a job."""
         if isinstance(request, MergeRequest):
             from modules.training.merge.merger import merge

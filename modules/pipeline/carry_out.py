@@ -3,18 +3,24 @@
 from functools import partial
 
 from modules.domain.request import Generation
-from modules.domain.result import Outcome
+from modules.domain.result import Outcome, Unfinished
 from modules.domain.scripts import OutpaintingMk2, PoorMansOutpainting, read_script
 from modules.hooks.context import JobContext
 from modules.pipeline.folder import folder_run
 from modules.pipeline.outpaint import poor_mans
 from modules.pipeline.outpaint_mk2 import mk2
-from modules.pipeline.run import run
+from modules.pipeline.run import set_out
 from modules.pipeline.services import Workshop
 
 
 def carry_out(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
-    """Make what a request asks for.
+    """Make what a request asks for; see `carry_on`."""
+    result = carry_on(shop, request, ctx)
+    return result.finish() if isinstance(result, Unfinished) else result
+
+
+def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | Unfinished:
+    """Make what a request asks for; the pictures of a single run may still have to be encoded and saved.
 
     Raises:
         PathRefused: a folder is none where pictures may lie.
@@ -26,7 +32,7 @@ def carry_out(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
     if request.folder is not None:
         return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))
     if request.script is None:
-        return run(shop, request, ctx)
+        return set_out(shop, request, ctx)
     match read_script(request.script):
         case PoorMansOutpainting() as spec:
             return poor_mans(shop, request, ctx, spec)

@@ -1,16 +1,18 @@
 """The whole story of a generation, from plan to pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from modules.domain.events import Started
 from modules.domain.plan import Plan
-from modules.domain.result import Outcome
+from modules.domain.result import Outcome, Unfinished
 from modules.hooks.context import JobContext
 from modules.hooks.points import BeforeConditioning
 from modules.pipeline.begin import begin_on
 from modules.pipeline.canvas import Canvas
+from modules.pipeline.clock import Clock
 from modules.pipeline.finish import Finisher, Pending
 from modules.pipeline.sample import sample
 from modules.pipeline.services import Workshop
@@ -19,10 +21,11 @@ from modules.pipeline.session import Session
 
 def generate(
     plan: Plan, canvas: Canvas | None, ctx: JobContext, shop: Workshop, finisher: Callable[[], Finisher]
-) -> Outcome:
+) -> Unfinished:
     """Make the pictures of a plan. An interrupt ends it early and keeps what there is.
 
-    `finisher` is asked for when the first latent is ready: it waits for what the infotext needs.
+    `finisher` is asked for when the first latent is ready: it waits for what the infotext needs. What is left to do
+    afterwards, encoding and saving the last pictures, needs no model.
 
     Raises:
         ModelError: the checkpoint cannot be used.
@@ -43,5 +46,9 @@ def generate(
             with session.clock("decode"):
                 done += finisher().batch(session.model, batch, sampled)
             ctx.cancel.clear_skip()
-    with session.clock("save"):
-        return finisher().outcome(done, session.clock.seconds, interrupted=ctx.cancel.ends_job)
+    return Unfinished(finish=partial(_outcome, finisher(), done, session.clock, interrupted=ctx.cancel.ends_job))
+
+
+def _outcome(finisher: Finisher, done: Sequence[Pending], clock: Clock, *, interrupted: bool) -> Outcome:
+    with clock("save"):
+        return finisher.outcome(done, clock.seconds, interrupted=interrupted)

@@ -8,7 +8,7 @@ from threading import Event
 from modules.domain.errors import PathRefused, StorageFault
 from modules.domain.plan import ImagePlan, Note, Plan
 from modules.domain.request import Generation
-from modules.domain.result import Outcome
+from modules.domain.result import Outcome, Unfinished
 from modules.files.atomic import write
 from modules.hooks.context import JobContext
 from modules.hooks.points import PlanMade
@@ -24,7 +24,12 @@ from modules.settings.sections import Api
 
 
 def run(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome:
-    """Make the pictures that a request asks for.
+    """Make the pictures that a request asks for, and wait until they are saved; see `set_out`."""
+    return set_out(shop, request, ctx).finish()
+
+
+def set_out(shop: Workshop, request: Generation, ctx: JobContext) -> Unfinished:
+    """Make the pictures that a request asks for, up to the point where no model is needed any more.
 
     Raises:
         InvalidRequest: the request names something that is not there, asks for too much, or brings a broken picture.
