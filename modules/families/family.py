@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.domain.plan import TextOptions
+from modules.families.eye import Eye
 from modules.library.header import Header
 from modules.nn.attention.backend import Attend
 from modules.nn.ops import Ops
@@ -23,7 +24,7 @@ class Match:
 
     family: str
     variant: str = "base"
-    """base, inpainting, pix2pix, depth, refiner, ..."""
+    """base, inpainting, pix2pix, depth, unclip, refiner, ..."""
     prediction: str = "eps"
     """eps, v, flow or x0."""
     config: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -68,6 +69,8 @@ class Files:
     vae: Path | None = None
     config: Path | None = None
     """Sidecar yaml beside the checkpoint, when there is one."""
+    models: Path | None = None
+    """Folder of models, where some families look for what a checkpoint lacks."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -83,6 +86,8 @@ class Components:
     tokenizer: Any
     latent: LatentSpec
     prediction: Prediction
+    eye: Eye | None = None
+    """Looks at the picture a run starts from; None where the network need not be told of it, or nothing can look."""
 
 
 class Family(Protocol):

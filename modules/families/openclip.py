@@ -6,7 +6,7 @@ Source: Radford et al. 2021, arXiv:2103.00020, section 2.4; Cherti et al. 2022, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from modules.families.sd1.text import placed
 HEAD_WIDTH = 64
 PAD = 0
 """Token behind the end token of a chunk."""
+
+Activation = Callable[[Tensor], Tensor]
 
 _IGNORED = re.compile(r"(^|\.)(attn_mask|logit_scale)$")
 
@@ -71,14 +73,14 @@ def openclip_config(shapes: Shapes, facts: Mapping[str, Any]) -> OpenClipConfig:
     )
 
 
-class CausalAttention(nn.Module):
-    """Attention of tokens to those before them and themselves; queries, keys and values share one matrix."""
+class SelfAttention(nn.Module):
+    """Attention of tokens to each other, or only to those before them; queries, keys and values share one matrix."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -89,23 +91,34 @@ class CausalAttention(nn.Module):
             t.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, T, D] -> [B, heads, T, D / heads]
             for t in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         )
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal).transpose(1, 2).flatten(2))
 
 
 class ResidualBlock(nn.Module):
-    """Attention and a two-layer network, each normalised before and added after."""
+    """Attention and a two-layer network, each normalised before and added after.
 
-    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+    Args:
+        width: of the tokens.
+        heads: of the attention.
+        mlp_width: of the inner layer.
+        causal: whether tokens attend only to those before them.
+        activate: of the inner layer.
+    """
+
+    def __init__(
+        self, width: int, heads: int, mlp_width: int, *, causal: bool = True, activate: Activation = F.gelu
+    ) -> None:
         super().__init__()
+        self.activate = activate
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = CausalAttention(width, heads)
+        self.attn = SelfAttention(width, heads, causal=causal)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, mlp_width), "c_proj": nn.Linear(mlp_width, width)})
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
         x = x + self.attn(self.ln_1(x))
-        return x + self.mlp["c_proj"](F.gelu(self.mlp["c_fc"](self.ln_2(x))))
+        return x + self.mlp["c_proj"](self.activate(self.mlp["c_fc"](self.ln_2(x))))
 
 
 class TextTransformer(nn.Module):

@@ -35,6 +35,8 @@ class _Names:
 
 STABLE_DIFFUSION_1 = "a Stable Diffusion 1"
 STABLE_DIFFUSION_2 = "a Stable Diffusion 2"
+STABLE_DIFFUSION_2_DEPTH = "a Stable Diffusion 2 depth"
+STABLE_UNCLIP = "a Stable unCLIP (Stable Diffusion 2)"
 STABLE_DIFFUSION_XL = "a Stable Diffusion XL"
 STABLE_DIFFUSION_XL_REFINER = "a Stable Diffusion XL refiner"
 
@@ -144,12 +146,12 @@ def _flux(names: _Names) -> str:
 
 _UNET_RULES: tuple[tuple[Callable[[_Names], bool], str], ...] = (
     (lambda n: n.holds(".time_stack.", ".time_mixer."), "a Stable Video Diffusion"),
-    (lambda n: n.starts("depth_model."), "a Stable Diffusion 2 depth"),
-    (lambda n: n.starts("embedder.model."), "a Stable unCLIP (Stable Diffusion 2)"),
+    (lambda n: n.starts("depth_model."), STABLE_DIFFUSION_2_DEPTH),
+    (lambda n: n.starts("embedder.model."), STABLE_UNCLIP),
     (lambda n: n.has("label_emb.weight"), "a Stable Diffusion x4 upscaler"),
     (lambda n: n.has("edm_mean"), "a Playground v2.5"),
     (lambda n: n.has("edm_vpred.sigma_max"), "a CosXL"),
-    (lambda n: n.size("label_emb.0.0.weight", 1) in {2048, 1536} and not n.starts("conditioner."), "a Stable unCLIP"),
+    (lambda n: n.size("label_emb.0.0.weight", 1) in {2048, 1536} and not n.starts("conditioner."), STABLE_UNCLIP),
     (lambda n: n.size("label_emb.0.0.weight", 1) == 2560, STABLE_DIFFUSION_XL_REFINER),
     (
         lambda n: n.starts("conditioner.embedders.1.") and not n.starts("middle_block.2."),

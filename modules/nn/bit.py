@@ -25,11 +25,11 @@ class StandardConv(nn.Conv2d):
     def __init__(self, channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__(channels, out_channels, kernel, stride=stride, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C out, H / stride, W / stride]."""
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
         weight = (self.weight - mean) * torch.rsqrt(variance + 1e-6)
-        return F.conv2d(same_padded(x, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
+        return F.conv2d(same_padded(input, self.kernel_size[0], self.stride[0]), weight, stride=self.stride)
 
 
 def same_padded(x: Tensor, kernel: int, stride: int) -> Tensor:

@@ -156,6 +156,23 @@ class Model:
             raise NumericalFault("The VAE encoded a picture to NaN or infinite values. Start with --no-half-vae.")
         return latent
 
+    def look(self, picture: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Return what the network is told of a picture [1, 3, H, W] in -1..1 beside a latent of `size` (h, w).
+
+        Nothing for models that do not look. Each [1, ...], float32 on the device.
+
+        Raises:
+            NumericalFault: the result is not finite.
+        """
+        eye = self.components.eye
+        if eye is None:
+            return {}
+        with self._present(eye):
+            seen = {name: value.float().to(self.device) for name, value in eye.look(picture, size).items()}
+        if not all(bool(torch.isfinite(value).all()) for value in seen.values()):
+            raise NumericalFault("The model saw NaN or infinite values in the picture. Start with --no-half.")
+        return seen
+
     def _decode(self, x: Tensor, tiling: bool, note: Callable[[str], None]) -> Tensor:
         run = self.decoder or partial(self.components.family.decode, self.components)
         rungs = [

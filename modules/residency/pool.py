@@ -45,10 +45,11 @@ class Pool:
         policy: where and in which number formats models run.
         identify: finds the family of a file.
         ops: layer classes that networks are built from.
+        models: folder of models, where some families look for what a checkpoint lacks.
     """
 
-    def __init__(self, policy: DevicePolicy, identify: Identify, ops: Ops) -> None:
-        self._policy, self._identify, self._ops = policy, identify, ops
+    def __init__(self, policy: DevicePolicy, identify: Identify, ops: Ops, models: Path | None = None) -> None:
+        self._policy, self._identify, self._ops, self._models = policy, identify, ops, models
         self._lock = threading.RLock()
         self._key: _Key | None = None
         self._model: Model | None = None
@@ -136,7 +137,7 @@ class Pool:
             text_dtype=policy.text_dtype,
             vae_dtype=policy.vae_dtype,
         )
-        files = Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config)
+        files = Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config, models=self._models)
         components = family.load(files, match, build)
         if policy.channels_last:
             for part in (components.unet, components.vae):

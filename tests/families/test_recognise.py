@@ -32,9 +32,6 @@ LINEAGES = {
     "flux1-schnell-fp8-all-in-one": "FLUX.1 schnell checkpoint",
     "flux1-schnell": "FLUX.1 schnell",
     "sd-x4-upscaler": "Stable Diffusion x4 upscaler",
-    "sd2-depth": "Stable Diffusion 2 depth",
-    "sd21-unclip-h": "unCLIP",
-    "sd21-unclip-l": "unCLIP",
     "sd3-medium-incl-clips-t5xxlfp16": "Stable Diffusion 3 checkpoint.",
     "sd3-medium-incl-clips-t5xxlfp8": "Stable Diffusion 3 checkpoint.",
     "sd3-medium-incl-clips": "Stable Diffusion 3 checkpoint.",
@@ -51,6 +48,9 @@ CLAIMED = {
     "sd15-inpainting": ("sd1", "inpainting"),
     "instruct-pix2pix": ("sd1", "pix2pix"),
     "sd2-inpainting": ("sd2", "inpainting"),
+    "sd2-depth": ("sd2", "depth"),
+    "sd21-unclip-h": ("sd2", "unclip"),
+    "sd21-unclip-l": ("sd2", "unclip"),
     "sd21-768-v": ("sd2", "base"),
     "sd21-base-512": ("sd2", "base"),
     "sdxl-base": ("sdxl", "base"),
@@ -97,7 +97,7 @@ def test_whole_checkpoints_are_claimed_or_named(manifests: dict[str, dict[str, H
     for name, claimed in CLAIMED.items():
         family, match = identify(manifests["checkpoints"][name], {})
         assert (family.id, match.variant) == claimed, name
-        assert (match.family, match.prediction) == (family.id, "eps"), name
+        assert (match.family, match.prediction) == (family.id, "v" if claimed[1] == "unclip" else "eps"), name
     for name, words in LINEAGES.items():
         with pytest.raises(UnsupportedCheckpoint, match="tried toy, sdxl, sd2, sd1") as caught:
             identify(manifests["checkpoints"][name], {})

@@ -72,7 +72,7 @@ def theirs_of(ours: Midas) -> Any:
         backbone_config=BitConfig(
             embedding_size=SMALL.stem, hidden_sizes=widths, depths=[count for count, _ in SMALL.stages],
             layer_type="bottleneck", global_padding="same", embedding_dynamic_padding=True,
-            out_features=["stage1", "stage2", "stage3"],
+            out_features=["stage1", "stage2", "stage3"],  # pyright: ignore[reportCallIssue]
         ),
     )  # fmt: skip
     theirs = DPTForDepthEstimation(config).eval()

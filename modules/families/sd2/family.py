@@ -1,6 +1,6 @@
 """Stable Diffusion v2 and what was trained from it, as one value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
@@ -13,20 +13,28 @@ from modules.families.facts import IMAGE_SIZE, stated_prediction, trained_predic
 from modules.families.family import Build, Components, Files, Match
 from modules.families.latent import LatentDiffusion, place
 from modules.families.openclip import PAD, OpenClip
-from modules.families.recognise import STABLE_DIFFUSION_2, lineage
+from modules.families.recognise import STABLE_DIFFUSION_2, STABLE_DIFFUSION_2_DEPTH, STABLE_UNCLIP, lineage
 from modules.families.sd1.defaults import LATENT
+from modules.families.sd1.network import UNet
+from modules.families.sd2.unclip import EMBEDDING
 from modules.library.header import Header
 from modules.sampling.types import Conditioning
 
-VARIANTS = {4: "base", 9: "inpainting"}
-"""By the input channels of the UNet."""
+VARIANTS = {
+    (STABLE_DIFFUSION_2, 4): "base",
+    (STABLE_DIFFUSION_2, 9): "inpainting",
+    (STABLE_DIFFUSION_2, 5): "depth",
+    (STABLE_DIFFUSION_2_DEPTH, 5): "depth",
+    (STABLE_UNCLIP, 4): "unclip",
+}
+"""By lineage and input channels of the UNet."""
 UNET_HEAD_CHANNELS = 64
 LARGE_IMAGE_SIZE = 96
 """Side of the latents of the models that predict velocity."""
 
 
 class StableDiffusion2(LatentDiffusion):
-    """The lineage of Stable Diffusion 2.0 and 2.1, with its inpainting variant, and SD Turbo."""
+    """The lineage of Stable Diffusion 2.0 and 2.1, with its inpainting, depth and unCLIP variants, and SD Turbo."""
 
     id = "sd2"
     label = "Stable Diffusion 2"
@@ -40,9 +48,9 @@ class StableDiffusion2(LatentDiffusion):
         from modules.families.sd2.load import text_prefix
 
         first = header.tensors.get("model.diffusion_model.input_blocks.0.0.weight")
-        if first is None or len(first.shape) != 4 or lineage(header) != STABLE_DIFFUSION_2:
+        if first is None or len(first.shape) != 4:
             return None
-        variant = VARIANTS.get(first.shape[1])
+        variant = VARIANTS.get((lineage(header) or "", first.shape[1]))
         if variant is None or text_prefix(header.tensors) is None:
             return None
         facts, stated = training_facts(header, config), stated_prediction(header, config)
@@ -50,6 +58,8 @@ class StableDiffusion2(LatentDiffusion):
             facts = {"unet_head_channels": UNET_HEAD_CHANNELS, **facts}
         if stated is None and variant == "base":
             facts["prediction_by_weights"] = True
+        if variant == "unclip":
+            stated = stated or "v"
         if stated == "v" and facts.get("image_size", IMAGE_SIZE) == IMAGE_SIZE:
             facts["image_size"] = LARGE_IMAGE_SIZE  # the published yaml gives the size of the smaller model here
         return Match(family=self.id, variant=variant, prediction=stated or "eps", config=MappingProxyType(facts))
@@ -60,17 +70,18 @@ class StableDiffusion2(LatentDiffusion):
         from modules.nn.clip_tokenizer import load_clip_tokenizer
 
         stated = None if match.config.get("prediction_by_weights") else match.prediction
-        text, unet, vae, prediction = load_networks(files, match.config, build, prediction=stated)
+        found = load_networks(files, match.config, build, variant=match.variant, prediction=stated)
         return Components(
             family=self,
-            match=replace(match, prediction=prediction),
+            match=replace(match, prediction=found.prediction),
             build=build,
-            text=text,
-            unet=unet,
-            vae=vae,
+            text=found.text,
+            unet=found.unet,
+            vae=found.vae,
             tokenizer=load_clip_tokenizer(),
             latent=replace(LATENT, scale=match.config.get("latent_scale", LATENT.scale)),
-            prediction=trained_prediction(prediction, match.config),
+            prediction=trained_prediction(found.prediction, match.config),
+            eye=found.eye,
         )
 
     def condition(self, model: Components, texts: Sequence[str], options: TextOptions) -> Conditioning:
@@ -82,6 +93,22 @@ class StableDiffusion2(LatentDiffusion):
 
         device = place(encoder)[0]
         return Conditioning(tokens=encode_texts(encode, model.tokenizer, texts, options, device=device, pad=PAD))
+
+    def network(self, model: Components, tiling: bool) -> Callable[[Tensor, Tensor, Conditioning], Tensor]:
+        """Return the UNet as a function, as the others have it; one of unCLIP is told the embedding of a picture.
+
+        Without a picture it is told nothing: zeros, as in the part of its training without a picture.
+        """
+        run, width = super().network(model, tiling), cast(UNet, model.unet).config.vector_dim
+        if width is None:
+            return run
+
+        def told(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+            seen = conditioning.extras.get(EMBEDDING)
+            y = x.new_zeros(len(x), width) if seen is None else seen
+            return run(x, t, replace(conditioning, extras={**conditioning.extras, "y": y}))
+
+        return told
 
 
 SD2 = StableDiffusion2()
