@@ -264,7 +264,7 @@ class House:
         )
         return Workshop(
             shelf=self._shelf,
-            pool=Pool(policy, find_family, PLAIN_OPS),
+            pool=Pool(policy, find_family, PLAIN_OPS, layout.models),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
             attention=_attention(config, policy),
             output=Output(folders),
