@@ -9,7 +9,8 @@ from modules.families.family import Components
 
 def num_bytes(components: Components) -> int:
     """Return the memory that the weights of a model take; what parts share is counted once."""
-    return weight_bytes(components.text, components.unet, components.vae)
+    eye = [components.eye] if components.eye else []
+    return weight_bytes(components.text, components.unet, components.vae, *eye)
 
 
 def weight_bytes(*parts: nn.Module) -> int:
