@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.cli import ROOT, LaunchConfig
-from modules.domain.errors import ModelError, UnsupportedFeature
+from modules.domain.errors import ModelError
 from modules.domain.merge import MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Unfinished
@@ -34,7 +34,7 @@ from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
 from modules.web.rest.fetch import Fetcher
-from modules.web.services import Services
+from modules.web.services import LoadedModel, Services
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -194,12 +194,11 @@ class House:
         self.catalog.refresh()
         self.refresh_vaes()
 
-    def _loaded(self) -> list[str]:
-        """Name the files of the checkpoints in memory; none until the libraries for them are imported."""
+    def _loaded(self) -> list[LoadedModel]:
+        """List the models in memory; none until the libraries for them are imported."""
         if not self._workshop.done() or self._workshop.exception() is not None:
             return []
-        model = self._workshop.result().pool.loaded
-        return [] if model is None else [str(model.checkpoint)]
+        return adapters.loaded_models(self._workshop.result().pool.present())
 
     def _shelf(self) -> "Shelf":
         from modules.pipeline.plan import Shelf
