@@ -223,6 +223,22 @@ class Sd:
         None, label="Stable Diffusion checkpoint", infotext="Model hash", choices="checkpoints",
         help="The model that generates; none picks the first one found.",
     )  # fmt: skip
+    sd_checkpoints_automatic: bool = param(
+        True, label="Keep checkpoints loaded while there is room",
+        help="Keep more checkpoints and VAEs in memory than the numbers below as long as they take a moderate share.",
+    )  # fmt: skip
+    sd_checkpoints_limit: int = param(
+        1, label="Maximum number of checkpoints loaded at the same time", ge=1, le=10, slider=(1, 10), step=1,
+        help="So many stay in memory, the one in use included.",
+    )  # fmt: skip
+    sd_checkpoints_keep_in_cpu: bool = param(
+        True, label="Only keep one model on device",
+        help="The other checkpoints that stay loaded wait in main memory instead of that of the graphics card.",
+    )  # fmt: skip
+    sd_checkpoint_cache: int = param(
+        0, label="Checkpoints to cache in RAM", ge=0, le=10, slider=(0, 10), step=1,
+        help="The older way to say the same: the larger of this and the maximum number counts.",
+    )  # fmt: skip
     enable_quantization: bool = param(
         False, label="Enable quantization in K samplers",
         help="Move each noise level to the nearest one the model was trained on.",
@@ -291,6 +307,10 @@ class Vae:
     sd_vae: str = param(
         "Automatic", label="SD VAE", infotext="VAE", choices="vaes",
         help="Automatic takes a VAE named like the checkpoint, None the one inside it.",
+    )  # fmt: skip
+    sd_vae_checkpoint_cache: int = param(
+        0, label="VAE checkpoints to cache in RAM", ge=0, le=10, slider=(0, 10), step=1,
+        help="So many VAEs stay in memory beside the one in use.",
     )  # fmt: skip
     sd_vae_overrides_per_model_preferences: bool = param(
         True, label="Selected VAE overrides per-model preferences",
