@@ -4,19 +4,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from modules.domain.errors import BrokenFile
 from modules.library.catalog import Catalog, CheckpointEntry, is_vae_name
+from modules.library.folders import model_files
 from modules.library.scan import scan_files
 from modules.web.services import (
     CheckpointFacts,
     CheckpointInfo,
+    LoadedModel,
     SamplerChoice,
     SamplerInfo,
     SchedulerInfo,
     StrayFile,
     VaeInfo,
 )
+
+if TYPE_CHECKING:
+    from modules.residency.resident import Resident
 
 
 def sampler_infos() -> list[SamplerInfo]:
@@ -129,10 +135,20 @@ def stray_files(folders: Iterable[Path]) -> list[StrayFile]:
     ]
 
 
+def loaded_models(residents: "Iterable[Resident]") -> list[LoadedModel]:
+    """List the models in memory."""
+    return [
+        LoadedModel(
+            filename=str(one.checkpoint), num_bytes=one.num_bytes, where=str(one.where.value), in_use=one.in_use
+        )
+        for one in residents
+    ]
+
+
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        return sum(file.stat().st_size for file in model_files(path))
+    except (OSError, BrokenFile):
         return 0
 
 

@@ -50,6 +50,19 @@ class CheckpointFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model in memory."""
+
+    filename: str
+    """Of its checkpoint."""
+    num_bytes: int
+    where: str
+    """The kind of memory, in words."""
+    in_use: bool = False
+    """Whether a job works with it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrayFile:
     """A file in a folder of checkpoints that is not one this program lists."""
 
@@ -124,8 +137,8 @@ class Services:
     file the first time, which takes a while on a slow disk."""
     stray_files: Callable[[], Sequence[StrayFile]]
     """Other files that lie where checkpoints belong, with what is wrong with them."""
-    loaded: Callable[[], Sequence[str]]
-    """Files of the checkpoints that are in memory now."""
+    loaded: Callable[[], Sequence[LoadedModel]]
+    """The models that are in memory now; never waits for a job."""
     styles: Callable[[], Sequence[StyleTexts]]
     fetch_picture: Callable[[str, Snapshot], bytes]
     """Downloads a picture that a request names by its address, or refuses to."""

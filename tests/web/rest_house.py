@@ -20,6 +20,7 @@ from modules.web.server import attach_services, create_app
 from modules.web.services import (
     CheckpointFacts,
     CheckpointInfo,
+    LoadedModel,
     SamplerChoice,
     SamplerInfo,
     SchedulerInfo,
@@ -111,7 +112,7 @@ def services_for(
         knows_checkpoint=lambda name: name == "toy",
         checkpoint_facts=facts,
         stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
-        loaded=lambda: ["toy"],
+        loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],
         styles=lambda: [Style("ink", "in ink", "colour")],
         fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modules.domain.errors import InvalidRequest
+from modules.families import identify
+from modules.library.catalog import Catalog, Sources
+from modules.library.hashes import HashCache
 from modules.sampling.catalogue import SAMPLERS
 from modules.sampling.schedules import SCHEDULES
+from modules.web import adapters
 from modules.web.services import CheckpointFacts
+from modules.web.ui.models import describe
 from modules.web.ui.presets import PresetBook
 from modules.web.ui.suggestions import DISTILLED, suggest
 from tests.web.rest_house import RestHouse, rest_house
@@ -151,3 +157,30 @@ def test_a_suggestion_that_is_not_offered_is_left_out(house: RestHouse, tmp_path
     suggested = json.loads(told)["suggested"]
     assert (suggested["steps"], suggested["sampler_name"]) == (4, "Euler a")
     assert "scheduler" not in suggested
+
+
+def test_models_are_listed_with_what_is_known_of_them(house: RestHouse, tmp_path: Path):
+    found = describe(ui_context(house, tmp_path))
+    (toy,) = found["models"]
+    assert (toy["name"], toy["kind"], toy["side"], toy["size_bytes"]) == ("toy.safetensors", "Toy", 128, 2048)
+    assert (toy["hash"], toy["chosen"], toy["fault"]) == ("0123456789", True, "")
+    assert toy["loaded"] == {"where": "device", "size_bytes": 4096, "in_use": False}
+    assert found["strays"] == [{"name": "flux.gguf", "size_bytes": 3, "fault": "It is in the format GGUF."}]
+
+
+def test_files_that_cannot_be_used_say_why(tmp_path: Path):
+    from safetensors.numpy import save_file
+
+    names = ("double_blocks.0.img_attn.qkv.weight", "guidance_in.in_layer.weight")
+    save_file({name: np.zeros(1, np.float32) for name in names}, tmp_path / "flux1-dev.safetensors")
+    (tmp_path / "torn.ckpt").write_bytes(b"<html>")
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    (tmp_path / "b.vae.pt").write_bytes(b"x")
+    catalog: Catalog[Any] = Catalog(
+        Sources(folders=[tmp_path]), HashCache(tmp_path / "hashes.sqlite3"), lambda header: identify(header, {})[1]
+    )
+    catalog.refresh()
+    flux, torn = (adapters.checkpoint_facts(catalog, name) for name in ("flux1-dev.safetensors", "torn.ckpt"))
+    assert (flux.family, "FLUX" in flux.fault, flux.size_bytes > 0) == ("", True, True)
+    assert torn.fault.startswith("torn.ckpt: ")
+    assert [(one.name, one.size_bytes) for one in adapters.stray_files([tmp_path])] == [("a.gguf", 4)]

@@ -12,7 +12,7 @@ from modules.prompting.styles import Style, apply_styles
 from modules.web.rest.jobs import image
 from modules.web.rest.requests import StrictRoute
 from modules.web.rest.translate import without_controls
-from modules.web.ui import settings_form
+from modules.web.ui import models, settings_form
 from modules.web.ui.context import UiContext
 from modules.web.ui.tokens import style_texts
 
@@ -41,6 +41,8 @@ def ui_router() -> APIRouter:
     router.add_api_route("/tokens", tokens, methods=["POST"])
     router.add_api_route("/settings", get_settings, methods=["GET"])
     router.add_api_route("/settings", set_settings, methods=["POST"])
+    router.add_api_route("/models", get_models, methods=["GET"])
+    router.add_api_route("/models/refresh", refresh_models, methods=["POST"])
     router.add_api_route("/styles", get_styles, methods=["GET"])
     router.add_api_route("/styles", save_style, methods=["POST"])
     router.add_api_route("/styles/delete", delete_style, methods=["POST"])
@@ -76,6 +78,17 @@ def set_settings(context: Needs, body: Values) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidRequest("expected an object of settings", field="values")
     return settings_form.save(cast("dict[str, Any]", values), context)
+
+
+def get_models(context: Needs) -> dict[str, Any]:
+    """List the checkpoints, what is in memory, and the files that cannot be used."""
+    return models.describe(context)
+
+
+def refresh_models(context: Needs) -> dict[str, Any]:
+    """Look for files again."""
+    context.services.refresh_checkpoints()
+    return models.describe(context)
 
 
 def get_styles(context: Needs) -> dict[str, Any]:

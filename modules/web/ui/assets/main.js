@@ -1,5 +1,6 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
+import { post } from "./api.js";
 import { byId, isShown, sleep, waitFor } from "./dom.js";
 import { follow } from "./follow.js";
 import * as hints from "./hints.js";
@@ -62,6 +63,12 @@ window.webui = {
     tokens.soon(tab);
   },
   editStyles: (tab) => styles.edit(tab),
+  // Choose a checkpoint, as its selector would.
+  chooseCheckpoint: async (title) => {
+    const { refused } = await post("internal/ui/settings", { values: { sd_model_checkpoint: title } });
+    if (refused.sd_model_checkpoint) throw new Error(refused.sd_model_checkpoint);
+    byId("quicksettings_reload")?.click();
+  },
   settingsChanged: () => byId("quicksettings_reload")?.click(),
 };
 

@@ -148,7 +148,7 @@ def refiner(controls: Controls) -> None:
 def preset(tab: str) -> Parts:
     """Build what keeps the values of this moment for the checkpoint in use."""
     with gr.Row(elem_id=f"{tab}_preset_row", elem_classes=["preset-row"]):
-        save = gr.Button("Save for this checkpoint", size="sm", min_width=80, elem_id=f"{tab}_preset_save")
+        save = gr.Button("Save for this checkpoint", size="sm", min_width=190, elem_id=f"{tab}_preset_save")
         forget = gr.Button("Forget", size="sm", min_width=60, elem_id=f"{tab}_preset_forget")
         note = gr.HTML("", elem_id=f"{tab}_preset_note", elem_classes=["preset-note"])
     return {"preset_save": save, "preset_forget": forget, "preset_note": note}
