@@ -110,6 +110,14 @@ class Family(Protocol):
         """
         ...
 
+    def load_vae(self, files: Files, match: Match, build: Build) -> nn.Module:
+        """Build and fill the VAE alone, as `load` would.
+
+        Raises:
+            BrokenFile: as for `load`.
+        """
+        ...
+
     def condition(self, model: Components, texts: Sequence[str], options: TextOptions) -> Conditioning:
         """Encode the texts of one sub-prompt's timeline together: B = len(texts) rows, padded to the same length."""
         ...

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from modules.domain.plan import TextOptions
 from modules.families.chunked import chunks_of
-from modules.families.family import Components
+from modules.families.family import Build, Components, Files, Match
 from modules.families.sd1.network import UNet
 from modules.families.sd1.vae import VAE
+from modules.library.tensors import open_tensors
 from modules.nn.chunks import count
 from modules.nn.tiling import circular_padding, convolutions
 from modules.sampling.types import Conditioning
@@ -24,6 +25,13 @@ class LatentDiffusion(ABC):
     """The part of `Family` that does not depend on how text is read or how a file is laid out."""
 
     told_size = False
+
+    def load_vae(self, files: Files, match: Match, build: Build) -> nn.Module:
+        """Build and fill the VAE alone, from its own file or the checkpoint's."""
+        from modules.families.sd1.load import load_vae
+
+        with open_tensors(files.vae or files.checkpoint) as file:
+            return load_vae(file, match.config, build)
 
     @abstractmethod
     def condition(self, model: Components, texts: Sequence[str], options: TextOptions) -> Conditioning:

@@ -53,7 +53,7 @@ class Toy:
             source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
             text = _load(checkpoint, "text", partial(ToyText, build.ops), build, build.text_dtype)
             unet = _load(checkpoint, "unet", partial(ToyUNet, build.ops, build.attend), build, build.dtype)
-            vae = _load(source, "vae", partial(ToyVAE, build.ops), build, build.vae_dtype)
+            vae = _load_vae(source, build)
         return Components(
             family=self,
             match=match,
@@ -65,6 +65,11 @@ class Toy:
             latent=LATENT,
             prediction=trained_prediction(match.prediction, match.config),
         )
+
+    def load_vae(self, files: Files, match: Match, build: Build) -> nn.Module:
+        """Build and fill the VAE alone, from its own file or the checkpoint's."""
+        with open_tensors(files.vae or files.checkpoint) as file:
+            return _load_vae(file, build)
 
     def condition(self, model: Components, texts: Sequence[str], options: TextOptions) -> Conditioning:
         """Encode the texts of one sub-prompt's timeline together, [B, 77 n, 8]."""
@@ -114,6 +119,10 @@ def _load(file: Tensors, part: str, make: Callable[[], nn.Module], build: Build,
     module = build_network(path, make)
     fill(module, part, stored, file.get, path=path, device=build.device, dtype=dtype)
     return module
+
+
+def _load_vae(file: Tensors, build: Build) -> nn.Module:
+    return _load(file, "vae", partial(ToyVAE, build.ops), build, build.vae_dtype)
 
 
 TOY = Toy()
