@@ -18,6 +18,9 @@ NOT_COPIED = frozenset(
 )
 """Metadata that are true of one file only."""
 
+OF_FIRST = frozenset({"modelspec.prediction_type"})
+"""Metadata by which a file is loaded; the result is loaded as A is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingredient:
@@ -101,8 +104,8 @@ def metadata_of(request: MergeRequest, models: Sequence[Ingredient], variant: st
 def copied_metadata(metadata: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Join what models say about themselves; the first one counts where they differ."""
     joined: dict[str, str] = {}
-    for one in reversed(metadata):
-        joined |= one
+    for number, one in reversed(list(enumerate(metadata))):
+        joined |= {key: value for key, value in one.items() if number == 0 or key not in OF_FIRST}
     return {key: value for key, value in joined.items() if key not in NOT_COPIED}
 
 
