@@ -126,6 +126,19 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookSpec:
+    """What a model that looks at the init picture makes of it; others ignore it."""
+
+    depth: ImageRef | None = None
+    """For depth models: how near each place of the init picture is, white being nearest. None estimates it."""
+    noise: int = param(
+        0, label="Image noise level", api="image_noise", infotext="Image noise level", ge=0, le=999, slider=(0, 999),
+        step=1, elem_id="_image_noise",
+        help="For unCLIP models: how much noise hides the picture they look at. More keeps less of it.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InitSpec:
     """The pictures that a run starts from. Its presence makes a request img2img."""
 
@@ -146,6 +159,7 @@ class InitSpec:
         elem_id="_image_cfg_scale",
     )  # fmt: skip
     """How closely an editing model keeps to the picture; other models ignore it."""
+    look: LookSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from modules.domain.errors import InvalidRequest
 from modules.domain.plan import BatchPlan, Plan
 from modules.domain.request import SoftSpec
+from modules.families.depth import depth_input
 from modules.imaging.resize import LATENT
 from modules.pipeline.canvas import LATENT_NOISE, LATENT_NOTHING, Canvas
 from modules.pipeline.precision import vae_fallback
@@ -20,8 +22,8 @@ from modules.pipeline.soft import mixed
 from modules.residency.model import Model
 from modules.sampling.noise import ImageNoise
 
-INPAINTING, EDITING = "inpainting", "pix2pix"
-"""Variants of a model whose network sees the picture besides the latent."""
+INPAINTING, EDITING, DEPTH, UNCLIP = "inpainting", "pix2pix", "depth", "unclip"
+"""Variants of a model whose network is told of the picture besides the latent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +75,7 @@ def begin_on(session: Session, plan: Plan, canvas: Canvas) -> Begin:
         size = plan.request.batch.size
         if plan.first_given:
             return Begin(latent=repeated(latent, size), pictures=canvas.pictures * size)
-        extras = seen_of(session, plan, pictures, canvas.mask, latent.shape[-2:])
+        extras = seen_of(session, plan, pictures, canvas, (latent.shape[-2], latent.shape[-1]))
         latent, extras = repeated(latent, size), {name: repeated(value, size) for name, value in extras.items()}
         return _masked(session.model, plan, canvas, latent, extras)
 
@@ -89,28 +91,72 @@ def encoded(session: Session, picture: Tensor, plan: Plan, *, exact: bool = Fals
 
 
 def seen_of(
-    session: Session, plan: Plan, pictures: list[Tensor], mask: Image.Image | None, size: tuple[int, ...]
+    session: Session, plan: Plan, pictures: list[Tensor], canvas: Canvas | None, size: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Return what the network of the model in use sees besides the latent.
+    """Return what the network of the model in use is told besides the latent.
 
     Args:
         session: knows the model.
         plan: has the weight of the mask.
         pictures: each [1, 3, H, W] in -1..1.
-        mask: of the pictures' size; None masks everything.
+        canvas: has a mask of the pictures' size, without which everything is masked, and may have their depth.
         size: (h, w) of the latent.
+
+    Raises:
+        InvalidRequest: the model looks at pictures, and the part of it that does so is nowhere.
     """
     variant = session.model.components.match.variant
+    if variant in (DEPTH, UNCLIP):
+        return _looked_at(session, plan, pictures, canvas, size)
     if variant == EDITING:
         spec = session.model.components.latent
         shown = [encoded(session, one, plan, exact=True) / spec.scale + spec.shift for one in pictures]
         return {"concat": torch.cat(shown)}
     if variant != INPAINTING:
         return {}
-    hidden = _hidden(mask, pictures[0], plan)
+    hidden = _hidden(canvas.mask if canvas else None, pictures[0], plan)
     shown = [encoded(session, one * (1 - hidden * plan.image.mask_weight), plan, exact=True) for one in pictures]
-    small = F.interpolate(hidden, size=tuple(size)).to(shown[0])
+    small = F.interpolate(hidden, size=size).to(shown[0])
     return {"concat": torch.cat([torch.cat([small, latent], dim=1) for latent in shown])}
+
+
+def _looked_at(
+    session: Session, plan: Plan, pictures: list[Tensor], canvas: Canvas | None, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Return what a model that looks at pictures saw; a depth that came with the request comes before an estimate."""
+    model = session.model
+    if model.components.match.variant == DEPTH and canvas and canvas.depth:
+        depth = torch.from_numpy(np.asarray(canvas.depth.getchannel(0), dtype=np.float32))[None, None]
+        return {"concat": depth_input(depth, size).to(model.device)}
+    if model.components.eye is None:
+        raise InvalidRequest(f"{plan.model.name} {_BLIND[model.components.match.variant]}", field="init_images")
+    seen = [model.look(picture, size) for picture in pictures]
+    return {name: torch.cat([one[name] for one in seen]) for name in seen[0]}
+
+
+_BLIND = {
+    DEPTH: "brings no depth estimator: put dpt_hybrid-midas-501f0c75.pt into models/midas, or send a depth map along",
+    UNCLIP: "brings no image embedder, so it can only be used from noise, in txt2img",
+}
+
+
+def told_of(model: Model, plan: Plan, batch: BatchPlan, begin: Begin) -> Mapping[str, Tensor]:
+    """Return what the network is told of the pictures of a batch, each [B, ...]; noise on it is that of their seeds."""
+    eye = model.components.eye
+    if eye is None:
+        return begin.extras
+
+    def noise(count: int) -> Tensor:
+        seeds = [image.seed for image in batch.images]
+        return ImageNoise(seeds, (1, 1, count), model.device, source=plan.noise.source).initial().flatten(1)
+
+    return eye.told(begin.extras, image_noise_level(plan), noise)
+
+
+def image_noise_level(plan: Plan) -> int:
+    """Return how much noise hides the picture that an unCLIP model looks at, 0..999."""
+    look = plan.request.init.look if plan.request.init else None
+    return look.noise if look else 0
 
 
 def image_scale(model: Model, plan: Plan) -> float:

@@ -31,6 +31,8 @@ class Canvas:
     """Mode L or RGB, of the run's size; white is repainted."""
     latent_mask: Image.Image | None = None
     """Where the latent is repainted, of the run's size; None where `mask` says."""
+    depth: Image.Image | None = None
+    """How near each place of the pictures is, where that came with the request; RGB, of their size."""
     received: tuple[Image.Image, ...] = ()
     """The pictures as they came, when they are to be kept."""
     overlays: tuple[Image.Image, ...] = ()
@@ -92,6 +94,10 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
         )
     opened = [_open(ref, limits, "init_images") for ref in init.images]
     canvas = _canvas(plan, init, opened, limits)
+    if init.look and init.look.depth:
+        canvas = replace(
+            canvas, depth=_depth(plan, init, _open(init.look.depth, limits, "depth_map"), opened[0], limits)
+        )
     if not plan.image.save_init:
         return canvas
     return replace(canvas, received=tuple(opened), facts={**canvas.facts, "Init image hash": pixel_hash(opened[-1])})
@@ -132,6 +138,15 @@ def _canvas(plan: Plan, init: InitSpec, opened: list[Image.Image], limits: Image
             return _plain(pictures, init, plan, notes=(BLANK_MASK,))
         return _part(pictures, mask, box, spec, plan, latent)
     return _whole(pictures, mask, init, spec, plan, latent)
+
+
+def _depth(plan: Plan, init: InitSpec, given: Image.Image, picture: Image.Image, limits: ImageLimits) -> Image.Image:
+    """Treat the depth of a picture as the picture itself is treated, but leave what is under the mask."""
+    grey = resize(given.convert("L"), *picture.size).convert("RGB")
+    mask = plan.request.mask
+    kept = replace(mask, fill=ORIGINAL, soft=None) if mask else None
+    same = replace(plan, request=replace(plan.request, mask=kept), image=replace(plan.image, overlay=False))
+    return _canvas(same, init, [grey], limits).pictures[0]
 
 
 def _open(ref: ImageRef, limits: ImageLimits, name: str) -> Image.Image:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.domain.plan import BatchPlan, ImagePlan, Pass, Plan, RefinerPlan, SamplerOptions
 from modules.nn.chunks import CAPACITY
-from modules.pipeline.begin import Begin, LatentMask, image_scale
+from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
 from modules.pipeline.session import Session
 from modules.sampling.catalogue import Sampler, sampler_named
@@ -133,7 +133,7 @@ class Guide:
     def _open(self, prompts: Prompts | None, *, first_call: int) -> Guided:
         session, plan, leg = self._session, self._plan, self._leg
         prompts = prompts or encoded_prompts(session, plan, self._batch, leg)
-        sampler, begin = leg.sampler, leg.begin
+        sampler, begin, eye = leg.sampler, leg.begin, session.model.components.eye
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
         lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
         network = self._network.enter_context(lent)
@@ -146,7 +146,8 @@ class Guide:
             replace(plan.guidance, cfg_scale=hires.cfg_scale) if hires else plan.guidance,
             total_calls=self._total_calls,
             empty_chunk=prompts.empty_chunk,
-            image_extras=begin.extras if begin else MappingProxyType({}),
+            image_extras=told_of(session.model, plan, self._batch, begin) if begin else MappingProxyType({}),
+            prompts_only=eye.prompts_only if eye else (),
             image_scale=image_scale(session.model, plan),
             cfg_factor=sampler.cfg_factor,
             needs_uncond=sampler.needs_uncond,

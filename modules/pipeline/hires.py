@@ -112,8 +112,10 @@ def _encoded(session: Session, plan: Plan, pictures: list[Tensor]) -> Tensor:
 
 
 def _extras(session: Session, plan: Plan, latent: Tensor, pictures: list[Tensor] | None) -> dict[str, Tensor]:
-    """Return what an inpainting model sees; with the whole picture hidden its own blank does."""
-    if session.model.components.match.variant != INPAINTING or plan.image.mask_weight >= 1:
+    """Return what a model sees besides the latent; with the whole picture hidden an inpainting model's own blank does."""
+    components = session.model.components
+    inpaints = components.match.variant == INPAINTING and plan.image.mask_weight < 1
+    if not inpaints and components.eye is None:
         return {}
     if pictures is None:
         pictures = [_decoded(session, plan, row)[None].clamp(-1, 1) for row in latent]
@@ -121,7 +123,9 @@ def _extras(session: Session, plan: Plan, latent: Tensor, pictures: list[Tensor]
 
 
 def _cut(value: Tensor, hires: HiresPlan, session: Session) -> Tensor:
-    """Cut what sticks out beyond the wanted size from both sides."""
+    """Cut what sticks out beyond the wanted size from both sides; what has no sides stays."""
+    if value.ndim < 4:
+        return value
     down = session.model.components.latent.downscale
     rows = (hires.upscaled.height - hires.run.size.height) // down
     columns = (hires.upscaled.width - hires.run.size.width) // down

@@ -10,7 +10,7 @@ from modules.domain.events import Progressed, Stage
 from modules.domain.plan import BatchPlan, HiresPlan, Plan
 from modules.domain.request import Size
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
-from modules.pipeline.begin import EDITING, INPAINTING, Begin, LatentMask, for_batch
+from modules.pipeline.begin import EDITING, INPAINTING, UNCLIP, Begin, LatentMask, for_batch, image_noise_level
 from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
 from modules.pipeline.hires import LATENT_MODES, decoded, enlarged
 from modules.pipeline.session import Session
@@ -213,6 +213,9 @@ def _seen(model: Model, plan: Plan) -> dict[str, str | int | float | bool]:
     """Tell what the network sees besides the latent."""
     if model.components.match.variant == INPAINTING:
         return {"Conditional mask weight": plan.image.mask_weight}
+    if model.components.match.variant == UNCLIP:
+        level = image_noise_level(plan)
+        return {"Image noise level": level} if level else {}
     scale = plan.request.init.image_cfg_scale if plan.request.init else None
     return {"Image CFG scale": scale} if model.components.match.variant == EDITING and scale is not None else {}
 

@@ -1,6 +1,6 @@
 """Classifier-free guidance: turn a network and the texts of a batch into one `(x, sigma) -> x0`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from types import MappingProxyType
@@ -54,6 +54,7 @@ class Guided:
         total_calls: int,
         empty_chunk: Tensor | None = None,
         image_extras: Mapping[str, Tensor] = MappingProxyType({}),
+        prompts_only: Collection[str] = (),
         image_scale: float = 1.0,
         cfg_factor: float = 1.0,
         needs_uncond: bool = False,
@@ -71,6 +72,7 @@ class Guided:
             total_calls: how many calls the run counts (`Sampler.calls`), for the early skip.
             empty_chunk: encoded empty prompt [1, 77, D], for `pad_cond_uncond`.
             image_extras: further network inputs per picture by argument name, each [B, ...].
+            prompts_only: names of those inputs that stand for a part of the prompt: zeros for the negative prompts.
             image_scale: how strongly the result is led by those inputs. Other than 1 it takes a third evaluation,
                 with neither prompt nor picture, in every call.
             cfg_factor: multiplies the scale (`Sampler.cfg_factor`).
@@ -99,6 +101,7 @@ class Guided:
         self._total_calls = total_calls
         self._empty_chunk = empty_chunk
         self._image_extras = image_extras
+        self._prompts_only = {name: value for name, value in image_extras.items() if name in prompts_only}
         self._needs_uncond = needs_uncond
         self._timesteps = timesteps
         # With a total weight of 1 the negative prompt cancels out, so it need not be evaluated.
@@ -193,7 +196,8 @@ class Guided:
         owned = torch.tensor(owners, device=device)
         sides = [with_image_extras(Rows(conditioning=positive, owners=owned), extras)]
         if not without_negative:
-            sides.append(with_image_extras(Rows(conditioning=negative, owners=everyone), extras))
+            unasked = with_image_extras(Rows(conditioning=negative, owners=everyone), extras)
+            sides.append(without_picture(unasked, self._prompts_only))
             if self._leads_by_picture:
                 sides.append(without_picture(sides[-1], extras))
         return tuple(calls_for(sides, together=self._options.batch_cond_uncond, num_images=len(negatives)))

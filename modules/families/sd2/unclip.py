@@ -73,7 +73,9 @@ class ImageEye(Eye):
         Raises:
             InvalidRequest: a level above 0, and nothing tells the statistics that this model was trained with.
         """
-        clean = seen[EMBEDDING]
+        clean = seen.get(EMBEDDING)
+        if clean is None:
+            return seen
         if self.statistics is None and level and self.config.quick:
             raise InvalidRequest(
                 f"noise on the picture needs the statistics of this unCLIP model: put {STATISTICS_FILE.name} into "
