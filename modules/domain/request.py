@@ -132,8 +132,7 @@ class LookSpec:
     depth: ImageRef | None = None
     """For depth models: how near each place of the init picture is, white being nearest. None estimates it."""
     noise: int = param(
-        0, label="Image noise level", api="image_noise", infotext="Image noise level", ge=0, le=999, slider=(0, 999),
-        step=1, elem_id="_image_noise",
+        0, label="Image noise level", infotext="Image noise level", ge=0, le=999, slider=(0, 999), step=1,
         help="For unCLIP models: how much noise hides the picture they look at. More keeps less of it.",
     )  # fmt: skip
 

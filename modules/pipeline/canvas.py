@@ -95,9 +95,7 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
     opened = [_open(ref, limits, "init_images") for ref in init.images]
     canvas = _canvas(plan, init, opened, limits)
     if init.look and init.look.depth:
-        canvas = replace(
-            canvas, depth=_depth(plan, init, _open(init.look.depth, limits, "depth_map"), opened[0], limits)
-        )
+        canvas = replace(canvas, depth=_depth(plan, init, _open(init.look.depth, limits, "depth"), opened[0], limits))
     if not plan.image.save_init:
         return canvas
     return replace(canvas, received=tuple(opened), facts={**canvas.facts, "Init image hash": pixel_hash(opened[-1])})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modules.domain.request import ExtendSpec, FolderSpec, ImageRef, InitSpec, ScriptCall, SoftSpec
+from modules.domain.request import ExtendSpec, FolderSpec, ImageRef, InitSpec, LookSpec, ScriptCall, SoftSpec
 from modules.web.rest.schema import img2img_model
 from tests.engine.fakes import png
 from tests.web.rest_house import RestHouse, rest_house
@@ -89,8 +89,13 @@ def test_our_own_fields_reach_the_request(house: RestHouse) -> None:
     assert mask is not None
     assert (mask.image, mask.extend, mask.soft) == (None, ExtendSpec(left=16), SoftSpec(schedule_bias=2))
     assert (mask.blur_x, house.runner.seen[-1].run_size.width) == (3, 80)
+    assert own(house, init_images=[SENT], look={"depth": SENT, "noise": 40}).status_code == 200
+    init = house.runner.seen[-1].init
+    assert init is not None
+    assert init.look == LookSpec(depth=ImageRef.of(PICTURE), noise=40)
     assert own(house, init_images=[SENT]).status_code == 200
     assert house.runner.seen[-1].mask is None
+    assert house.runner.seen[-1].init == InitSpec(images=(ImageRef.of(PICTURE),))
 
 
 def test_a_folder_takes_the_place_of_init_images(house: RestHouse) -> None:
@@ -114,6 +119,8 @@ def test_a_folder_takes_the_place_of_init_images(house: RestHouse) -> None:
         ({"init_images": [SENT], "extend": {"left": -1}}, 422, "left"),
         ({"init_images": [SENT], "extend": {"left": 10**6}}, 422, "left"),
         ({"init_images": [SENT], "extend": 5}, 422, "extend"),
+        ({"init_images": [SENT], "look": {"noise": 1000}}, 422, "noise"),
+        ({"init_images": [SENT], "look": {"depth": "bm90aGluZw=="}}, 422, "depth"),
         ({"init_images": [SENT], "folder": {"input": "in"}}, 422, "init_images"),
         ({"folder": {"input": "in", "png_info_props": ["nothing"]}}, 422, "png_info_props"),
         ({"init_images": [SENT], "mask": SENT, "soft_inpainting": {"mask_influence": 2}}, 422, "mask_influence"),
@@ -134,8 +141,10 @@ def test_outpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
     args = [32, 4, "fill", ["left"]]
     assert img2img(house, script_name="Poor man's Outpainting", script_args=args).status_code == 200
     assert house.runner.seen[-1].script == ScriptCall(name="Poor man's Outpainting", args=tuple(args))
-    wrong = img2img(house, script_name="outpainting mk2", script_args=args)
-    assert (wrong.status_code, "6" in wrong.text) == (422, True)
+    assert img2img(house, script_name="outpainting mk2", script_args=["", 16]).status_code == 200
+    assert house.runner.seen[-1].script == ScriptCall(name="outpainting mk2", args=("", 16))
+    wrong = img2img(house, script_name="outpainting mk2", script_args=[*args, 0.5, 0.5, 1])
+    assert (wrong.status_code, "takes 6" in wrong.text) == (422, True)
     assert house.txt2img(script_name="outpainting mk2", script_args=args).status_code == 422
 
 
@@ -182,4 +191,24 @@ def test_bad_bodies_are_refused(house: RestHouse, body: dict[str, Any], status: 
 
 def test_scripts_that_can_be_called_are_listed(house: RestHouse) -> None:
     listed = house.get("/scripts").json()
-    assert listed == {"txt2img": [], "img2img": ["poor man's outpainting", "outpainting mk2", "soft inpainting"]}
+    plain = ["seed", "refiner", "sampler"]
+    assert listed == {
+        "txt2img": plain, "img2img": ["poor man's outpainting", "outpainting mk2", *plain, "soft inpainting"],
+    }  # fmt: skip
+    told = house.get("/script-info").json()
+    for on_pictures, tab in ((False, "txt2img"), (True, "img2img")):
+        assert [one["name"] for one in told if one["is_img2img"] is on_pictures] == listed[tab]
+    assert {one["name"]: len(one["args"]) for one in told} == {
+        "poor man's outpainting": 4, "outpainting mk2": 6, "seed": 6, "refiner": 3, "sampler": 3, "soft inpainting": 7,
+    }  # fmt: skip
+
+
+def test_what_script_info_tells_can_be_sent_back(house: RestHouse) -> None:
+    for one in house.get("/script-info").json():
+        args = [arg["value"] for arg in one["args"]]
+        body = {"alwayson_scripts": {one["name"]: {"args": args}}}
+        if not one["is_alwayson"]:
+            body = {"script_name": one["name"], "script_args": args}
+        call = img2img if one["is_img2img"] else RestHouse.txt2img
+        answer = call(house, **body)
+        assert answer.status_code == 200, answer.text

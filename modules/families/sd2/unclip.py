@@ -80,7 +80,7 @@ class ImageEye(Eye):
             raise InvalidRequest(
                 f"noise on the picture needs the statistics of this unCLIP model: put {STATISTICS_FILE.name} into "
                 f"models/{STATISTICS_FILE.parent}, or set the level to 0",
-                field="image_noise",
+                field="noise",
             )
         mean, std = (value.to(clean) for value in self.statistics or (clean.new_zeros(1), clean.new_ones(1)))
         hidden = noised((clean - mean) / std, noise(clean.shape[1]).to(clean), level) * std + mean

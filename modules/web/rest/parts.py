@@ -15,6 +15,7 @@ from modules.domain.request import (
     HiresSpec,
     ImageRef,
     InitSpec,
+    LookSpec,
     MaskSpec,
     RefinerSpec,
     SoftSpec,
@@ -47,7 +48,7 @@ def parts_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str]
     folder = folder_of(asked)
     images = () if folder else init_images(asked["init_images"], pictures)
     found["folder"] = folder
-    found["init"] = build(InitSpec, asked, {"images": images})
+    found["init"] = build(InitSpec, asked, {"images": images, "look": look_of(asked, pictures)})
     found["mask"] = mask_of(asked, pictures)
     if len(images) > asked["batch_size"]:
         raise InvalidRequest(f"{len(images)} init images for a batch of {asked['batch_size']}", field="init_images")
@@ -66,6 +67,19 @@ def init_images(given: Sequence[str] | None, pictures: Pictures) -> tuple[ImageR
     if not given:
         raise HTTPException(404, "Init image not found")
     return tuple(picture(text, pictures, "init_images") for text in given)
+
+
+def look_of(asked: _Asked, pictures: Pictures) -> LookSpec | None:
+    """Read what a model that looks at the picture makes of it.
+
+    Raises:
+        InvalidImage: a depth map that is no picture.
+    """
+    given = asked.get("look")
+    if given is None:
+        return None
+    depth = picture(given["depth"], pictures, "depth") if given["depth"] else None
+    return build(LookSpec, given, {"depth": depth})
 
 
 def mask_of(asked: _Asked, pictures: Pictures) -> MaskSpec | None:

@@ -1,9 +1,11 @@
 """Our own contract, beside A1111's: what this program does and A1111's API cannot ask for.
 
-`POST /v1/img2img` takes the body of `/sdapi/v1/img2img` with three more fields and answers in the same way:
+`POST /v1/img2img` takes the body of `/sdapi/v1/img2img` with four more fields and answers in the same way:
 
 - `extend` adds room around the picture and paints it in the same run: `{"left": 128, "overlap": 16}`.
 - `soft_inpainting` fades what is repainted into the original: `{}` with its defaults.
+- `look` is for models that look at the picture: `{"depth": "base64"}` gives a depth model the depth instead of an
+  estimate, `{"noise": 300}` hides from an unCLIP model a part of what it sees.
 - `folder` does the same to every picture of a folder: `{"input": "batch/in", "output": "batch/out"}`; `info` then has
   `files`, which tells of each picture what became of it.
 """
