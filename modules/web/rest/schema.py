@@ -15,6 +15,7 @@ from modules.domain.request import (
     Generation,
     HiresSpec,
     InitSpec,
+    LookSpec,
     MaskSpec,
     RefinerSpec,
     SoftSpec,
@@ -115,6 +116,7 @@ def own_img2img_model() -> type[MakeBody]:
         "extend": _model("Extend", (ExtendSpec,), {}, common={}),
         "soft_inpainting": _model("SoftInpainting", (SoftSpec,), {}, common={}),
         "folder": _model("Folder", (FolderSpec,), {}, common={}),
+        "look": _model("Look", (LookSpec,), {"depth": (str | None, None)}, common={}),
     }
     fields: dict[str, Any] = {name: (model | None, None) for name, model in parts.items()}
     return create_model("OwnImg2ImgRequest", __base__=img2img_model(), **fields)
