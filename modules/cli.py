@@ -88,6 +88,7 @@ class LaunchConfig:
     api: bool
     nowebui: bool
     api_log: bool
+    metrics: bool
 
     autolaunch: bool
     theme: str | None

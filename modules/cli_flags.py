@@ -85,6 +85,7 @@ LAUNCHER = (
         choices=("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"),
     ),
     Flag("--do-not-download-clip", SWITCH, False, SILENT, "text encoders are never downloaded at start"),
+    Flag("--metrics", SWITCH, False, WORKS, "offer numbers for Prometheus at /metrics"),
     Flag("--shutdown-timeout", INT, 30, WORKS, "seconds a running job may take to finish when the server is stopped"),
 )
 

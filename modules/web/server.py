@@ -28,6 +28,7 @@ from modules.web.rest.options import options_router
 from modules.web.rest.pictures import pictures_router
 from modules.web.rest.sdapi import sdapi_router
 from modules.web.rest.v1 import v1_router
+from modules.web.rest.v2.routers import v2_routers
 from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
 from modules.web.services import Services
 
@@ -46,6 +47,8 @@ def create_app(config: LaunchConfig) -> FastAPI:
     app.add_exception_handler(HTTPException, _unknown_path)
     app.include_router(internal_router())
     app.include_router(jobs_router())
+    for router in v2_routers(api=config.api or config.nowebui, metrics=config.metrics):
+        app.include_router(router)
     if config.api or config.nowebui:
         for router in (
             sdapi_router(),
