@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from modules.engine.job import Job, JobState, Owner
 from modules.engine.ledger_table import open_tables
 from modules.engine.origin import Origin, this_process
 from modules.engine.serialise import pictures_in, to_json
+from modules.files import atomic
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -234,6 +236,18 @@ class Ledger:
     def paused(self, value: bool) -> None:
         fact = (_PAUSED, "yes" if value else "no")
         self._do(lambda db: db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact), None)
+
+    def fault(self) -> str:
+        """Return why nothing can be written beside this file; empty when it can."""
+        probe = self._path.with_name(f".{secrets.token_hex(6)}.tmp")
+        try:
+            atomic.write(probe, b"\0" * 4096)
+            probe.unlink()
+        except StorageFault as fault:
+            return str(fault)
+        except OSError as error:
+            return str(atomic.storage_fault(probe, error))
+        return ""
 
     def close(self) -> None:
         """Close the file; later writes are logged and dropped."""

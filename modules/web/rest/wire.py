@@ -23,10 +23,14 @@ JSON_KEY = "webui.json"
 """Where a parsed body lies in the ASGI scope."""
 USER_KEY = "webui.user"
 PING = "/internal/ping"
+ALWAYS = (PING, "/api/v2/health")
+"""Paths that answer while the program is still starting."""
 
-API_PATHS = ("/sdapi/", "/v1/")
+API_PATHS = ("/sdapi/", "/v1/", "/api/", "/metrics")
 """Beginnings of the paths that make up the API."""
-_JSON_PATHS = ("/sdapi/", "/v1/", "/internal/")
+_JSON_PATHS = ("/sdapi/", "/v1/", "/api/", "/internal/")
+_FORM_PATHS = ("/v1/images/edits",)
+"""Paths below those whose body is a form."""
 MAX_HEADER_BYTES = 16 << 10
 """All headers of a request together; also the longest address."""
 _IDLE_S, _TOTAL_S = 15.0, 120.0
@@ -171,7 +175,7 @@ class Admission:
             refusal = self._check_login(scope, headers)
             if refusal is not None:
                 return refusal
-        if not self._is_ready() and route_path(scope) != PING:
+        if not self._is_ready() and route_path(scope) not in ALWAYS:
             return starting(headers.get("accept", ""))
         return None
 
@@ -225,7 +229,7 @@ class Body:
             return
         try:
             body = await _read(receive, limit)
-            if body:
+            if body and not route_path(scope).startswith(_FORM_PATHS):
                 _check_media_type(headers)
                 scope[JSON_KEY] = await _in_thread_if_large(len(body), loads, body)
         except (WebuiError, HTTPException) as error:

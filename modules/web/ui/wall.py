@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modules.cli import Login
 from modules.web.rest.errors import answer, shape
 from modules.web.rest.guard import Gate
-from modules.web.rest.wire import PING, USER_KEY, route_path
+from modules.web.rest.wire import ALWAYS, USER_KEY, route_path
 from modules.web.ui.page import Identify
 
-GUARDED = ("/internal/", "/sdapi/", "/v1/", "/docs", "/redoc", "/openapi.json")
-OPEN = (PING, "/internal/ui/assets/", "/internal/ui/user.css")
+GUARDED = ("/internal/", "/sdapi/", "/v1/", "/api/", "/metrics", "/docs", "/redoc", "/openapi.json")
+OPEN = (*ALWAYS, "/internal/ui/assets/", "/internal/ui/user.css")
 LOGIN = "/login"
 """Gradio's address that takes the form of its login page."""
 

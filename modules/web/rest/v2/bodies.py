@@ -1,0 +1,92 @@
+"""The bodies of version 2: A1111's flat fields and `kind`, which says what is asked for; unknown fields are refused."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from modules.engine.job import Owner, Payload
+from modules.web.rest.schema import MakeBody, own_img2img_model, txt2img_model
+from modules.web.rest.translate import understand
+from modules.web.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a body asks for."""
+
+    payload: Payload
+    kind: str
+    task_id: str | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One thing that a job can do."""
+
+    name: str
+    model: Callable[[], type[MakeBody]]
+    """Builds the model of its fields."""
+    example: Mapping[str, Any]
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        name="txt2img", model=txt2img_model,
+        example=MappingProxyType({"prompt": "a red circle on a blue background", "steps": 20, "width": 128,
+                                  "height": 128, "seed": 1}),
+    ),
+    Kind(
+        name="img2img", model=own_img2img_model,
+        example=MappingProxyType({"prompt": "a red circle", "init_images": ["iVBORw0KGgo..."],
+                                  "denoising_strength": 0.6}),
+    ),
+)  # fmt: skip
+
+
+@cache
+def job_model() -> Any:
+    """Build the type of the body of `POST /api/v2/jobs`."""
+    models = [_job_model(kind) for kind in KINDS]
+    return Annotated[reduce(or_, models), Field(discriminator="kind")]
+
+
+def _job_model(kind: Kind) -> Any:
+    class Strict(kind.model()):
+        """Refuses fields that it does not know."""
+
+        model_config = ConfigDict(
+            extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [{"kind": kind.name, **kind.example}]}
+        )
+
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], kind.name), "save_images": (bool, True)}
+    return create_model(
+        f"{kind.name.capitalize()}Job", __base__=Strict, __doc__=f"A job of kind {kind.name}.", **fields
+    )
+
+
+def asked_of(body: MakeBody, services: Services, owner: Owner) -> Asked:
+    """Read a body.
+
+    Raises:
+        WebuiError: a value that cannot be used; names the field.
+    """
+    given = body.model_dump()
+    understood = understand(body, services, owner.user)
+    return Asked(
+        payload=understood.generation, kind=given["kind"], task_id=given["force_task_id"] or None,
+        warnings=understood.warnings,
+    )  # fmt: skip
+
+
+class Move(BaseModel):
+    """Where a waiting job should go."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"place": 1}]})
+
+    place: Annotated[int, Field(ge=1, le=1_000_000, description="1 is the next job to run.")]

@@ -1,0 +1,126 @@
+"""A job as version 2 shows it, whether it is in memory or only in the ledger."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from modules.domain.events import Noted
+from modules.domain.result import Produced
+from modules.engine.job import JobHandle
+from modules.engine.ledger import Entry
+from modules.web.rest.errors import without_folders
+from modules.web.rest.requests import owner_of
+from modules.web.services import Services
+
+PREFIX = "/api/v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A job: in memory, in the ledger, or in both."""
+
+    handle: JobHandle | None
+    entry: Entry | None
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.handle.id if self.handle is not None else self.entry.id if self.entry is not None else ""
+
+
+def known_job(request: Request, services: Services, job_id: str) -> Known:
+    """Find a job by its id or task id, also one of an earlier run of the program.
+
+    Raises:
+        HTTPException: 404 when there is none, or it belongs to another user while people have to log in.
+    """
+    user, handle = owner_of(request).user, services.desk.find(job_id)
+    if handle is not None:
+        if handle.job.owner.user == user:
+            return Known(handle=handle, entry=None)
+        raise HTTPException(404, "Job not found")
+    entry = services.desk.entry(job_id)
+    if entry is None or entry.owner.user != user:
+        raise HTTPException(404, "Job not found")
+    return Known(handle=None, entry=entry)
+
+
+def jobs_at(request: Request) -> str:
+    """Return the path of the list of jobs, as this server is reached."""
+    return f"{str(request.scope.get('root_path', '')).rstrip('/')}{PREFIX}/jobs"
+
+
+def job_json(known: Known, services: Services, where: str) -> dict[str, Any]:
+    """Describe a job.
+
+    Args:
+        known: the job.
+        services: to look up its place in the queue.
+        where: path of the list of jobs, which the addresses of its files begin with.
+    """
+    if known.handle is not None:
+        return _of_handle(known.handle, services, f"{where}/{known.id}")
+    if known.entry is None:
+        raise ValueError("a job is in memory or in the ledger")
+    return _of_entry(known.entry, f"{where}/{known.id}")
+
+
+def _of_handle(handle: JobHandle, services: Services, base: str) -> dict[str, Any]:
+    job, error = handle.job, handle.error
+    return {
+        "id": job.id, "task_id": job.task_id, "kind": job.kind, "state": handle.state.value,
+        "place": services.desk.position(handle), "source": job.owner.source, "user": job.owner.user,
+        "accepted_at": job.accepted_at, "started_at": handle.started_at, "ended_at": handle.ended_at,
+        "progress": progress_json(handle),
+        "error": None if error is None else {"type": type(error).__name__, "message": without_folders(str(error))},
+        "notes": [event.text for _, event in handle.numbered() if isinstance(event, Noted)],
+        "files": [file_json(one, number, base) for number, one in enumerate(pictures_of(handle))],
+    }  # fmt: skip
+
+
+def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
+    kind, _, message = entry.error.partition(": ")
+    failed = {"type": kind, "message": without_folders(message)} if message else None
+    return {
+        "id": entry.id, "task_id": entry.task_id, "kind": entry.kind, "state": entry.state.value, "place": None,
+        "source": entry.owner.source, "user": entry.owner.user, "accepted_at": entry.accepted_at,
+        "started_at": entry.started_at, "ended_at": entry.ended_at, "progress": None,
+        "error": failed or ({"type": "", "message": without_folders(entry.error)} if entry.error else None),
+        "notes": [],
+        "files": [
+            {"n": number, "url": f"{base}/files/{number}", "name": path.name, "format": path.suffix.lstrip(".")}
+            for number, path in enumerate(entry.files)
+        ],
+    }  # fmt: skip
+
+
+def progress_json(handle: JobHandle) -> dict[str, Any]:
+    """Tell how far a job is."""
+    seen = handle.progress
+    return {
+        "fraction": seen.fraction, "step": seen.step, "num_steps": seen.num_steps, "batch": seen.batch,
+        "num_batches": seen.num_batches, "stage": seen.stage, "eta_s": seen.eta_s(time.monotonic()),
+    }  # fmt: skip
+
+
+def file_json(one: Produced, number: int, base: str) -> dict[str, Any]:
+    """Describe a picture that is in memory."""
+    return {
+        "n": number, "url": f"{base}/files/{number}", "name": name_of(one, number), "format": one.format,
+        "width": one.width, "height": one.height, "grid": one.plan is None, "infotext": one.infotext,
+        "saved": one.saved_as is not None, "save_error": without_folders(one.save_error) if one.save_error else None,
+    }  # fmt: skip
+
+
+def name_of(one: Produced, number: int) -> str:
+    """Name a picture for whoever downloads it."""
+    return Path(one.saved_as).name if one.saved_as is not None else f"picture-{number}.{one.format}"
+
+
+def pictures_of(handle: JobHandle) -> list[Produced]:
+    """Return the pictures of a job in the order in which the ledger keeps them: the grid last."""
+    return sorted(handle.images(), key=lambda one: one.plan is None)
