@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from modules.domain.merge import MergeRequest
 from modules.engine.job import JobHandle
 from modules.hooks.cancel import CancelReason
 from modules.web.rest.answers import made_answer
@@ -111,6 +112,8 @@ def state_of(handle: JobHandle | None) -> dict[str, Any]:
 def job_name(handle: JobHandle) -> str:
     """Name a job as A1111 does: by batch, else by what was called, else by the task of the interface."""
     seen = handle.progress
+    if isinstance(handle.job.payload, MergeRequest):
+        return "model-merge"
     if seen.num_batches > 1:
         return f"Batch {seen.batch + 1} out of {seen.num_batches}"
     return f"scripts_{handle.job.kind}" if handle.job.owner.source == "api" else handle.job.task_id
