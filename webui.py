@@ -37,6 +37,19 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
+def start_again() -> NoReturn:
+    """Replace this process by a new one with the same command line."""
+    os.environ["SD_WEBUI_RESTARTING"] = "1"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, *sys.orig_argv[1:]]
+    if os.name == "nt":  # There a replaced process loses the console.
+        import subprocess
+
+        leave(subprocess.call(command))
+    os.execv(command[0], command)
+
+
 def leave(status: int) -> NoReturn:
     """End the process without taking the interpreter apart.
 
@@ -49,4 +62,7 @@ def leave(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    if ended == cli.RESTART:
+        start_again()
+    leave(ended)

@@ -35,6 +35,8 @@ from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
 from modules.web.rest.fetch import Fetcher
 from modules.web.services import LoadedModel, Services
+from modules.web.shelves import Shelves
+from modules.web.start_profile import StartProfile
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -82,6 +84,8 @@ class House:
 
     def __init__(self, config: LaunchConfig, until_exit: ExitStack) -> None:
         self.config = config
+        self.profile = StartProfile(log=config.log_startup)
+        mark = self.profile.timer()
         self.layout = _layout(config)
         self.layout.ensure()
         other = until_exit.enter_context(hold(self.layout.data))
@@ -95,6 +99,7 @@ class House:
         self.catalog.refresh()
         self._vaes: dict[str, Path] = {}
         self.refresh_vaes()
+        mark("list models")
         self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
@@ -123,9 +128,12 @@ class House:
             stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
             loaded=self._loaded,
             styles=self.style_book.styles,
+            shelves=_shelves(self.layout),
+            start_profile=self.profile.dump,
             fetch_picture=Fetcher(self._may_download),
             memory=adapters.memory_in_use,
         )
+        mark("set up services")
 
     def start(self) -> None:
         """Begin to take jobs; the first one waits until the libraries it needs are imported."""
@@ -153,6 +161,7 @@ class House:
 
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""
+        mark = self.profile.timer()
         from modules.web.ui.context import UiContext
         from modules.web.ui.presets import PresetBook
         from modules.web.ui.tokens import TokenCounter
@@ -172,6 +181,7 @@ class House:
             presets=PresetBook(self.layout.presets_file),
         )
         app.state.interface.load(context)
+        mark("build the page")
         scheme = "https" if config.tls_certfile else "http"
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
         address = f"{scheme}://{host}:{config.port}{'/' + config.subpath.strip('/') if config.subpath else ''}"
@@ -228,14 +238,17 @@ class House:
 
     def _open_workshop(self) -> None:
         """Import torch and decide where models run; whatever goes wrong is told to every job."""
+        mark = self.profile.timer()
         try:
             self._workshop.set_result(self._make_workshop())
+            mark("import torch and choose a device")
         except Exception as error:
             logger.exception("the pipeline could not be set up")
             self._workshop.set_exception(error)
             return
         if not self.config.skip_load_model_at_start:
             self._warm_up(self._workshop.result())
+            mark("load the checkpoint")
 
     def _make_workshop(self) -> "Workshop":
         from modules.families import identify
@@ -351,6 +364,15 @@ def _wish(config: LaunchConfig) -> Any:
 
 def _layout(config: LaunchConfig) -> Layout:
     return Layout.of(ROOT, config.data_dir, config.models_dir, {"settings_file": config.ui_settings_file})
+
+
+def _shelves(layout: Layout) -> Shelves:
+    return Shelves(
+        embeddings=(layout.embeddings,),
+        hypernetworks=(layout.hypernetworks,),
+        loras=(layout.lora, layout.lycoris),
+        extensions=(layout.extensions,),
+    )
 
 
 def _sources(config: LaunchConfig, layout: Layout) -> Sources:

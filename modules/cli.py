@@ -15,6 +15,9 @@ from modules.cli_flags import FLAGS, GROUPS, Flag, Kind, Status
 ROOT = Path(__file__).resolve().parent.parent
 """The program folder."""
 
+RESTART = 75
+"""Exit status of a server that wants to be started again."""
+
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Login = tuple[str, str]
 """User name and password."""
@@ -89,6 +92,7 @@ class LaunchConfig:
     nowebui: bool
     api_log: bool
     metrics: bool
+    api_server_stop: bool
 
     autolaunch: bool
     theme: str | None
@@ -101,6 +105,7 @@ class LaunchConfig:
     no_prompt_history: bool
 
     loglevel: str | None
+    log_startup: bool
     exit: bool
     skip_install: bool
     skip_prepare_environment: bool
@@ -146,7 +151,8 @@ def parse(
     Args:
         argv: arguments without the program's name.
         environ: `COMMANDLINE_ARGS` is split like a shell does and appended, `SD_WEBUI_LOG_LEVEL` stands in for
-            `--loglevel`, and `IGNORE_CMD_ARGS_ERRORS` makes unknown flags harmless.
+            `--loglevel`, `IGNORE_CMD_ARGS_ERRORS` makes unknown flags harmless, and `SD_WEBUI_RESTARTING` opens no second
+            browser.
         root: program folder.
         parser: one made by `build_parser`, when somebody added flags to it.
 
@@ -171,6 +177,8 @@ def parse(
     values = _with_defaults(given, root)
     if values["loglevel"] is None:
         values["loglevel"] = environ.get("SD_WEBUI_LOG_LEVEL")
+    if environ.get("SD_WEBUI_RESTARTING"):
+        values["autolaunch"] = False
     _check(parser, values, notes)
     shown = {name: _shown(name, value) for name, value in values.items()}
     return _config(parser, values, given, root, shown, notes)

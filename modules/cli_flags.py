@@ -74,7 +74,7 @@ LAUNCHER = (
     Flag("--update-check", SWITCH, False, PLANNED, "say whether there is a newer version"),
     Flag("--update-all-extensions", SWITCH, False, PLANNED, "update every extension at start"),
     Flag("--test-server", SWITCH, False, PLANNED, "A1111's arrangement for its own tests"),
-    Flag("--log-startup", SWITCH, False, PLANNED, "say how long each part of the start took"),
+    Flag("--log-startup", SWITCH, False, WORKS, "say how long each part of the start took"),
     Flag("--dump-sysinfo", SWITCH, False, PLANNED, "write a file about this system and stop"),
     Flag(
         "--loglevel",
@@ -204,7 +204,7 @@ NETWORK = (
     Flag("--nowebui", SWITCH, False, WORKS, "offer the REST API only"),
     Flag("--api-auth", TEXT, None, WORKS, "logins for the API: user:password,user2:password2", secret=True),
     Flag("--api-log", SWITCH, False, WORKS, "log one line for each API request"),
-    Flag("--api-server-stop", SWITCH, False, PLANNED, "let API clients stop and restart the server"),
+    Flag("--api-server-stop", SWITCH, False, WORKS, "let API clients stop and restart the server"),
     Flag("--add-stop-route", SWITCH, False, SILENT, "without effect upstream"),
     Flag(
         "--enable-insecure-extension-access",

@@ -9,7 +9,21 @@ from modules.domain.errors import InvalidRequest
 from modules.domain.request import ScriptCall
 
 SIDES = ("left", "right", "up", "down")
+FILLS = ("fill", "original", "latent noise", "latent nothing")
+"""What a repainted part starts from, in the order of `MaskSpec.fill`."""
 _FIELD = "script_args"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """One positional argument of a script, as A1111's control for it."""
+
+    label: str
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +57,23 @@ Script: TypeAlias = PoorMansOutpainting | OutpaintingMk2
 
 
 def read_script(call: ScriptCall) -> Script:
-    """Understand the arguments of a script.
+    """Understand the arguments of a script; those that are missing at the end have their defaults.
 
     Raises:
-        InvalidRequest: there is no such script, or an argument is missing, of the wrong type or out of range.
+        InvalidRequest: there is no such script, or an argument is too much, of the wrong type or out of range.
     """
-    reader = READERS.get(call.name.lower())
+    name = call.name.lower()
+    reader = READERS.get(name)
     if reader is None:
         raise InvalidRequest(f"Script '{call.name[:200]}' not found", field="script_name")
-    return reader(call.args)
+    known = ARGUMENTS[name]
+    if len(call.args) > len(known):
+        raise InvalidRequest(f"{len(call.args)} arguments for a script that takes {len(known)}", field=_FIELD)
+    return reader([*call.args, *(one.default for one in known[len(call.args) :])])
 
 
 def _poor_mans(args: Sequence[Any]) -> PoorMansOutpainting:
-    pixels, mask_blur, fill, sides = _all(args, 4)
+    pixels, mask_blur, fill, sides = args
     return PoorMansOutpainting(
         pixels=int(_number(pixels, "pixels", 8, 256)),
         mask_blur=int(_number(mask_blur, "mask blur", 0, 64)),
@@ -66,7 +84,7 @@ def _poor_mans(args: Sequence[Any]) -> PoorMansOutpainting:
 
 
 def _mk2(args: Sequence[Any]) -> OutpaintingMk2:
-    _, pixels, mask_blur, sides, exponent, variation = _all(args, 6)
+    _, pixels, mask_blur, sides, exponent, variation = args
     return OutpaintingMk2(
         pixels=int(_number(pixels, "pixels", 8, 256)),
         mask_blur=int(_number(mask_blur, "mask blur", 0, 64)),
@@ -80,13 +98,27 @@ READERS: Mapping[str, Callable[[Sequence[Any]], Script]] = MappingProxyType({
     "poor man's outpainting": _poor_mans,
     "outpainting mk2": _mk2,
 })  # fmt: skip
-"""Title in small letters -> reader of the arguments. All of them work on pictures."""
+"""Title in small letters -> reader of all arguments. All of them work on pictures."""
 
-
-def _all(args: Sequence[Any], count: int) -> Sequence[Any]:
-    if len(args) != count:
-        raise InvalidRequest(f"{len(args)} arguments for a script that takes {count}", field=_FIELD)
-    return args
+_PIXELS = Argument(label="Pixels to expand", default=128, minimum=8, maximum=256, step=8)
+_DIRECTION = Argument(label="Outpainting direction", default=SIDES, choices=SIDES)
+ARGUMENTS: Mapping[str, tuple[Argument, ...]] = MappingProxyType({
+    "poor man's outpainting": (
+        _PIXELS,
+        Argument(label="Mask blur", default=4, minimum=0, maximum=64, step=1),
+        Argument(label="Masked content", default="fill", choices=FILLS),
+        _DIRECTION,
+    ),
+    "outpainting mk2": (
+        Argument(label=""),
+        _PIXELS,
+        Argument(label="Mask blur", default=8, minimum=0, maximum=64, step=1),
+        _DIRECTION,
+        Argument(label="Fall-off exponent (lower=higher detail)", default=1.0, minimum=0.0, maximum=4.0, step=0.01),
+        Argument(label="Color variation", default=0.05, minimum=0.0, maximum=1.0, step=0.01),
+    ),
+})  # fmt: skip
+"""Title in small letters -> its arguments in order. The first of Outpainting mk2 is a text that only people read."""
 
 
 def _number(value: Any, what: str, low: float, high: float) -> float:

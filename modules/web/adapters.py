@@ -57,9 +57,9 @@ def choose_sampler(sampler_name: str, scheduler: str) -> SamplerChoice:
 
 def upscaler_names() -> list[str]:
     """List what enlarges a picture."""
-    from modules.pipeline.hires import PLAIN_UPSCALERS
+    from modules.imaging.upscale import NO_UPSCALER, PLAIN
 
-    return [*PLAIN_UPSCALERS]
+    return [NO_UPSCALER, *PLAIN]
 
 
 def latent_modes() -> list[str]:

@@ -15,22 +15,28 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from modules.cli import LaunchConfig
+from modules.cli import RESTART, LaunchConfig
 from modules.domain.errors import WebuiError
 from modules.domain.version import VERSION
 from modules.web.rest.absent import absent_router
+from modules.web.rest.control import control_router
 from modules.web.rest.errors import render
+from modules.web.rest.extras import extras_router
 from modules.web.rest.guard import Gate, Origins
 from modules.web.rest.internal import internal_router
 from modules.web.rest.jobs import jobs_router
 from modules.web.rest.listings import listings_router
+from modules.web.rest.networks import networks_router
 from modules.web.rest.options import options_router
 from modules.web.rest.pictures import pictures_router
+from modules.web.rest.script_list import script_list_router
 from modules.web.rest.sdapi import sdapi_router
+from modules.web.rest.sysinfo import sysinfo_router
 from modules.web.rest.v1 import v1_router
 from modules.web.rest.v2.routers import v2_routers
 from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
 from modules.web.services import Services
+from modules.web.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +55,22 @@ def create_app(config: LaunchConfig) -> FastAPI:
     app.include_router(jobs_router())
     for router in v2_routers(api=config.api or config.nowebui, metrics=config.metrics):
         app.include_router(router)
+    app.include_router(sysinfo_router())
     if config.api or config.nowebui:
         for router in (
             sdapi_router(),
             v1_router(),
             listings_router(),
+            script_list_router(),
+            networks_router(),
             options_router(),
             pictures_router(),
+            extras_router(),
             absent_router(),
         ):
             app.include_router(router)
+        if config.api_server_stop:
+            app.include_router(control_router())
     _wrap(app, config)
     return app
 
@@ -80,13 +92,14 @@ def serve(app: FastAPI, config: LaunchConfig, build: Callable[[], Services]) -> 
         build: makes the services; runs in a thread of its own once the server listens.
 
     Returns:
-        The exit status.
+        The exit status; `RESTART` asks for being started again.
 
     Raises:
         WebuiError: the port is taken.
     """
     listener = _listen(config.host, config.port)
     server = Server(_uvicorn_config(app, config), app, config.shutdown_timeout)
+    app.state.stopping = Stopping(end=server.end)
     threading.Thread(target=server.prepare, args=(build,), name="starting", daemon=True).start()
     server.run(sockets=[listener])
     return server.finish()
@@ -134,7 +147,7 @@ class Server(uvicorn.Server):
             services.desk.close()
             if not services.engine.shutdown(timeout_s, finish_running=finish_running):
                 logger.warning("the running job did not end within %g s", timeout_s)
-                self._status = 1
+                self._status = self._status or 1
         self.should_exit = True
 
     def finish(self) -> int:
@@ -148,17 +161,28 @@ class Server(uvicorn.Server):
             services.ledger.close()
         return self._status
 
+    def end(self, *, finish_running: bool, again: bool = False) -> None:
+        """Begin to end; only the first call counts.
+
+        Args:
+            finish_running: give the running job `--shutdown-timeout` seconds to finish.
+            again: ask for being started again.
+        """
+        if self._stopper is not None:
+            return
+        self._status = RESTART if again else self._status
+        self.config.timeout_graceful_shutdown = 5 if finish_running else 1
+        timeout_s = self._timeout_s if finish_running else QUICK_STOP_S / 2
+        self._stopper = threading.Thread(
+            target=self.stop, args=(timeout_s,), kwargs={"finish_running": finish_running}, name="stopping", daemon=True
+        )
+        self._stopper.start()
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopper is not None:
             os._exit(1)
-        gently = number == signal.SIGTERM
         logger.info("stopping; a second signal ends the program at once")
-        self.config.timeout_graceful_shutdown = 5 if gently else 1
-        timeout_s = self._timeout_s if gently else QUICK_STOP_S / 2
-        self._stopper = threading.Thread(
-            target=self.stop, args=(timeout_s,), kwargs={"finish_running": gently}, name="stopping", daemon=True
-        )
-        self._stopper.start()
+        self.end(finish_running=number == signal.SIGTERM)
 
 
 def _wrap(app: FastAPI, config: LaunchConfig) -> None:

@@ -11,6 +11,7 @@ from modules.engine.ledger import Ledger
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.snapshot import Snapshot
 from modules.settings.store import SettingsStore
+from modules.web.shelves import Shelves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,10 @@ class Services:
     loaded: Callable[[], Sequence[LoadedModel]]
     """The models that are in memory now; never waits for a job."""
     styles: Callable[[], Sequence[StyleTexts]]
+    shelves: Shelves
+    """Folders of networks and extensions."""
+    start_profile: Callable[[], Mapping[str, Any]]
+    """`total` and `records`, as `/internal/profile-startup` shows them."""
     fetch_picture: Callable[[str, Snapshot], bytes]
     """Downloads a picture that a request names by its address, or refuses to."""
     memory: Callable[[], Mapping[str, Any]]

@@ -28,6 +28,8 @@ from modules.web.services import (
     StrayFile,
     VaeInfo,
 )
+from modules.web.shelves import Shelves
+from modules.web.start_profile import StartProfile
 from tests.engine.fakes import FakeRunner
 
 ORIGIN = "http://127.0.0.1:7860"
@@ -61,6 +63,14 @@ def facts(name: str) -> CheckpointFacts:
 def no_connection(address: str, port: int, _timeout_s: float) -> Any:
     """Stand in for the network."""
     raise AssertionError(f"a connection to {address}:{port}")
+
+
+def shelves_in(folder: Path) -> Shelves:
+    """Name folders, which need not exist, below a test's own."""
+    return Shelves(
+        embeddings=(folder / "embeddings",), hypernetworks=(folder / "hypernetworks",), loras=(folder / "Lora",),
+        extensions=(folder / "extensions",),
+    )  # fmt: skip
 
 
 @dataclass
@@ -114,6 +124,8 @@ def services_for(
         stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
         loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],
         styles=lambda: [Style("ink", "in ink", "colour")],
+        shelves=shelves_in(folder),
+        start_profile=StartProfile().dump,
         fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
     )

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modules.domain.errors import NumericalFault, OutOfMemory, StorageFault
@@ -20,8 +22,30 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
         yield made
 
 
+SENT = base64.b64encode(png(16, 16, "a\nSteps: 1, Sampler: Euler, Seed: 1")).decode()
+BODIES: dict[str, Any] = {
+    "/sdapi/v1/txt2img": {"steps": 2, "width": 64, "height": 64},
+    "/sdapi/v1/img2img": {"steps": 2, "width": 64, "height": 64, "init_images": [SENT]},
+    "/sdapi/v1/extra-single-image": {"image": SENT, "upscaler_1": "Lanczos"},
+    "/sdapi/v1/extra-batch-images": {"imageList": [{"data": SENT, "name": "a.png"}], "upscaler_1": "Nearest"},
+    "/sdapi/v1/png-info": {"image": SENT},
+    "/sdapi/v1/options": {},
+    "/internal/progress": {},
+}
+"""What is sent to paths that need a body."""
+OF_OUR_OWN = {"hr_cfg"}
+"""Fields beyond A1111's, in the words of its forks."""
+
+
 def endpoints(shared_dir: Path) -> list[dict[str, Any]]:
     return json.loads((shared_dir / "spec/api.json").read_text())["endpoints"]
+
+
+def served(shared_dir: Path) -> list[dict[str, Any]]:
+    """Return the endpoints that are there."""
+    left_out = {(method, path) for method, path, _ in ABSENT}
+    found = [one for one in endpoints(shared_dir) if one["path"] not in SWITCHED_OFF]
+    return [one for one in found if (one["method"], one["path"]) not in left_out]
 
 
 def test_every_endpoint_is_served_absent_or_switched_off(shared_dir: Path, house: RestHouse) -> None:
@@ -29,9 +53,8 @@ def test_every_endpoint_is_served_absent_or_switched_off(shared_dir: Path, house
     listed = {(one["method"], one["path"]) for one in endpoints(shared_dir)}
     assert absent <= listed
     for method, path in sorted(listed):
-        sent = base64.b64encode(png(8, 8, "x")).decode()
-        body = {"image": sent, "init_images": [sent]} if path.endswith(("png-info", "img2img")) else {}
-        answer = house.client.request(method, path, json=body if method == "POST" else None)
+        body = BODIES.get(path, {}) if method == "POST" else None
+        answer = house.client.request(method, path, json=body)
         if path in SWITCHED_OFF:
             assert answer.status_code == 404, path
         elif (method, path) in absent:
@@ -42,21 +65,114 @@ def test_every_endpoint_is_served_absent_or_switched_off(shared_dir: Path, house
             assert answer.status_code == 200, (path, answer.text)
 
 
-def test_shapes_of_the_answers(shared_dir: Path, house: RestHouse) -> None:
-    absent = {(method, path) for method, path, _ in ABSENT}
-    for one in endpoints(shared_dir):
-        if one["method"] != "GET" or (one["method"], one["path"]) in absent:
-            continue
-        shape, got = one["response"], house.client.get(one["path"]).json()
-        if shape.get("_type") == "array":
-            assert isinstance(got, list), one["path"]
-            for item in got:
-                assert set(item) == set(shape["items"]), one["path"]
-        elif shape.get("_type") is None:
-            assert set(got) == set(shape), one["path"]
-            for name, part in shape.items():
-                if "fields" in part:
-                    assert set(got[name]) in (set(part["fields"]), {"error"}), (one["path"], name)
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def kinds(schema: dict[str, Any]) -> set[str]:
+    """Return the JSON types that a schema accepts."""
+    parts = schema.get("anyOf", [])
+    found = {kind for part in parts for kind in kinds(part)}
+    return found | ({schema["type"]} if "type" in schema else set())
+
+
+def wanted_kinds(text: str) -> set[str]:
+    """Return the JSON types of a type in the contract, such as `string|array<integer|string>`."""
+    outer = re.sub(r"<.*>", "", text)
+    return set(outer.split("|"))
+
+
+def described(document: dict[str, Any], one: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the fields of a request as our OpenAPI document describes them."""
+    operation = document["paths"][one["path"]][one["method"].lower()]
+    found = {part["name"]: part["schema"] for part in operation.get("parameters", [])}
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    return found | (resolved(document, content["schema"]).get("properties", {}) if content else {})
+
+
+def test_requests_are_described_as_in_the_contract(shared_dir: Path, house: RestHouse) -> None:
+    document = house.client.get("/openapi.json").json()
+    for one in served(shared_dir):
+        wanted = {name: part for name, part in one.get("request", {}).items() if not name.startswith("<")}
+        fields = described(document, one)
+        assert set(fields) - OF_OUR_OWN == set(wanted), one["path"]
+        for name, part in wanted.items():
+            place = (one["path"], name)
+            assert kinds(fields[name]) - {"null"} == wanted_kinds(part["type"]) - {"null"}, place
+            if "default" in part:
+                assert fields[name].get("default") == part["default"], place
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,), "null": (type(None),), "any": (object,),
+}  # fmt: skip
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Tell whether a value is of a type in the contract, so far as its outermost part goes."""
+    allowed = tuple(one for name in wanted_kinds(kind) for one in KINDS[re.split(r"[{]", name)[0]])
+    return isinstance(value, allowed) and not (
+        isinstance(value, bool) and bool not in allowed and object not in allowed
+    )
+
+
+def check_parts(place: str, value: dict[str, Any], parts: dict[str, Any]) -> None:
+    assert set(value) == set(parts), place
+    for name, part in parts.items():
+        assert fits(value[name], part["type"]), (place, name, value[name])
+        if "fields" in part and set(value[name]) != {"error"}:
+            assert set(value[name]) == set(part["fields"]), (place, name)
+            for inner, kind in part["fields"].items():
+                assert fits(value[name][inner], kind), (place, name, inner)
+
+
+def filled(folder: Path) -> None:
+    """Put something into every folder that is listed."""
+    from safetensors.numpy import save_file
+
+    (folder / "embeddings").mkdir()
+    (folder / "Lora").mkdir()
+    (folder / "hypernetworks").mkdir()
+    save_file({"emb_params": np.zeros((3, 768), np.float32)}, folder / "embeddings" / "style.safetensors")
+    save_file(
+        {"a.lora_up.weight": np.zeros((4, 1), np.float32)}, folder / "Lora" / "l.safetensors", {"ss_output_name": "x"}
+    )
+    (folder / "hypernetworks" / "h.pt").write_bytes(b"not looked into")
+
+
+def test_answers_have_the_fields_and_types_of_the_contract(shared_dir: Path, tmp_path: Path) -> None:
+    filled(tmp_path)
+    empty: set[str] = set()
+    with rest_house(tmp_path) as house:
+        for one in served(shared_dir):
+            shape, path = one["response"], one["path"]
+            body = BODIES.get(path, {}) if one["method"] == "POST" else None
+            answer = house.client.request(one["method"], path, json=body)
+            kind = shape.get("_type")
+            if kind == "text":
+                assert answer.headers["content-type"].startswith("text/plain")
+            elif kind == "null":
+                assert answer.json() is None, path
+            elif kind == "array":
+                empty |= {path} if not answer.json() else set()
+                for item in answer.json():
+                    check_parts(path, item, shape["items"])
+            elif "value" in shape:
+                assert answer.json() == shape["value"], path
+            elif "fields" in shape:
+                assert set(answer.json()) == set(shape["fields"]), path
+            elif kind is None:
+                parts = {name: {"type": "object"} | part for name, part in shape.items()}
+                check_parts(path, answer.json(), parts)
+            if "info_json" in one:
+                info = json.loads(answer.json()["info"])
+                assert set(info) - set(one["info_json"]) <= {"warnings", "files", "save_error"}
+                for name, told in one["info_json"].items():
+                    assert fits(info[name], told), (path, name, info[name])
+    assert empty == {"/sdapi/v1/face-restorers", "/sdapi/v1/realesrgan-models", "/sdapi/v1/extensions"}
 
 
 def test_answers_of_actions(house: RestHouse) -> None:

@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from modules.domain.scripts import READERS
-from modules.web.rest.parts import SOFT_INPAINTING
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
 
@@ -18,8 +16,7 @@ def listings_router() -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
     for path, call in (
         ("/samplers", samplers), ("/schedulers", schedulers), ("/sd-models", sd_models), ("/sd-vae", sd_vae),
-        ("/prompt-styles", prompt_styles), ("/scripts", scripts), ("/script-info", script_info),
-        ("/cmd-flags", cmd_flags), ("/memory", memory), ("/upscalers", upscalers),
+        ("/prompt-styles", prompt_styles), ("/cmd-flags", cmd_flags), ("/memory", memory), ("/upscalers", upscalers),
         ("/latent-upscale-modes", latent_upscale_modes),
     ):  # fmt: skip
         router.add_api_route(path, call, methods=["GET"])
@@ -73,16 +70,6 @@ def prompt_styles(services: Needs) -> list[dict[str, Any]]:
     return [
         {"name": one.name, "prompt": one.prompt, "negative_prompt": one.negative_prompt} for one in services.styles()
     ]
-
-
-def scripts() -> dict[str, list[str]]:
-    """List the scripts that a request can call, by their titles in small letters."""
-    return {"txt2img": [], "img2img": [*READERS, SOFT_INPAINTING]}
-
-
-def script_info() -> list[dict[str, Any]]:
-    """Describe the controls of scripts; those that come with this program have none."""
-    return []
 
 
 def refresh_checkpoints(services: Needs) -> None:

@@ -129,8 +129,7 @@ def _model(
     common: Mapping[str, tuple[Any, Any]] = A1111_FIELDS,
 ) -> type[MakeBody]:
     fields: dict[str, Any] = {item.name: _field(item) for part in parts for item in walk_params(part) if item.name}
-    for key, (kind, default) in {**common, **more}.items():
-        fields[key] = (kind, Field(default_factory=type(default)) if isinstance(default, list | dict) else default)
+    fields |= {**common, **more}
     return create_model(name, __base__=MakeBody, **fields)
 
 
@@ -154,6 +153,43 @@ def _kind(item: ParamPath) -> Any:
     if item.annotation == tuple[str, ...]:
         return list[str]
     return item.annotation
+
+
+class ExtrasRequest(MakeBody):
+    """What the bodies of `/sdapi/v1/extra-single-image` and `/extra-batch-images` share."""
+
+    resize_mode: int = Field(0, ge=0, le=1, description="0 enlarges by a factor, 1 to a size.")
+    show_extras_results: bool = True
+    gfpgan_visibility: _Share = 0
+    codeformer_visibility: _Share = 0
+    codeformer_weight: _Share = 0
+    upscaling_resize: float = Field(2, gt=0)
+    upscaling_resize_w: int = Field(512, ge=1)
+    upscaling_resize_h: int = Field(512, ge=1)
+    upscaling_crop: bool = True
+    upscaler_1: str = "None"
+    upscaler_2: str = "None"
+    extras_upscaler_2_visibility: _Share = 0
+    upscale_first: bool = False
+
+
+class ExtrasSingleRequest(ExtrasRequest):
+    """The body of `/sdapi/v1/extra-single-image`."""
+
+    image: str = ""
+
+
+class NamedPicture(BaseModel):
+    """One picture of a batch."""
+
+    data: str
+    name: str
+
+
+class ExtrasBatchRequest(ExtrasRequest):
+    """The body of `/sdapi/v1/extra-batch-images`."""
+
+    imageList: list[NamedPicture]  # noqa: N815 - A1111's name
 
 
 class PngInfoRequest(BaseModel):
