@@ -84,7 +84,7 @@ def serve(app: FastAPI, config: LaunchConfig, build: Callable[[], Services]) -> 
     """Listen, build the services meanwhile, and serve until a signal comes.
 
     Ctrl-C interrupts the running job and ends within two seconds; SIGTERM lets it finish for `--shutdown-timeout`
-    seconds. A second signal ends the process at once.
+    seconds. A second signal ends the process at once. Clients may end it too with `--api-server-stop`.
 
     Args:
         app: made by `create_app`.

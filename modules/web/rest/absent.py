@@ -23,7 +23,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 """Method, path, and the feature that is missing."""
 
 SWITCHED_OFF = ("/sdapi/v1/server-kill", "/sdapi/v1/server-restart", "/sdapi/v1/server-stop")
-"""Paths that A1111 has only with `--api-server-stop`, which this program does not take; they answer 404."""
+"""Paths that are there only with `--api-server-stop`; without it they answer 404."""
 
 
 def absent_router() -> APIRouter:
