@@ -107,7 +107,7 @@ def services_for(
     toy = CheckpointInfo(title="toy [0123456789]", model_name="toy", hash="0123456789", sha256=None, filename="toy")
     services = Services(
         settings=store,
-        desk=Desk(engine, store.snapshot),
+        desk=Desk(engine, store.snapshot, ledger=ledger),
         engine=engine,
         ledger=ledger,
         flags=config.flags,

@@ -59,7 +59,7 @@ def _accept(request: Request, services: Services, body: MakeBody, kind: str) -> 
     owner = owner_of(request)
     understood = understand(body, services, owner.user)
     task_id = understood.body.model_dump()["force_task_id"] or None
-    return services.desk.accept(understood.generation, owner, task_id, kind=kind), understood
+    return services.desk.accept(understood.generation, owner, task_id, kind=kind, attended=True), understood
 
 
 def _encode(services: Services, handle: JobHandle, understood: Understood) -> bytes:
