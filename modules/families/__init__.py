@@ -1,10 +1,10 @@
 """The checkpoint lineages this program can load, and the one place that decides which a file belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modules.families.family import Family, Match
+    from modules.families.family import Family, Files, Match
     from modules.library.header import Header
 
 
@@ -22,18 +22,37 @@ def identify(header: "Header", config: Mapping[str, Any]) -> "tuple[Family, Matc
     """Find the family of a checkpoint.
 
     Args:
-        header: names, shapes and metadata of the file.
+        header: names, shapes and metadata of the file, in whichever layout it has.
         config: the parsed yaml beside it; empty when there is none.
 
     Raises:
         UnsupportedCheckpoint: no family claims it; says what it seems to be and where it belongs.
         BrokenFile: its family is known but the file contradicts itself.
     """
-    from modules.domain.errors import UnsupportedCheckpoint
-    from modules.families.recognise import describe
+    return _identify((header,), config)
 
+
+def identify_files(files: "Files") -> "tuple[Family, Match]":
+    """Find the family of a checkpoint together with the files that belong to it; errors as for `identify`."""
+    from modules.families.sidecar import read_sidecar
+    from modules.library.folders import read_model_header
+
+    paths = (files.checkpoint, *files.modules)
+    headers = [read_model_header(path, allow_unsafe=files.allow_unsafe) for path in paths]
+    return _identify(headers, read_sidecar(files.config))
+
+
+def _identify(headers: "Sequence[Header]", config: Mapping[str, Any]) -> "tuple[Family, Match]":
+    from modules.domain.errors import UnsupportedCheckpoint
+    from modules.families.folder_config import folder_config
+    from modules.families.opening import arrange
+    from modules.families.recognise import describe, needs
+
+    arranged = arrange(headers)
+    config = config or folder_config(headers[0].metadata)
     for family in families():
-        if (match := family.detect(header, config)) is not None:
+        if not arranged.missing and (match := family.detect(arranged.header, config)) is not None:
             return family, match
-    hint = describe(header) or "Nothing in it looks like a model of a known lineage."
-    raise UnsupportedCheckpoint(header.path, tried=[family.id for family in families()], hint=hint)
+    hint = describe(headers[0]) or "Nothing in it looks like a model of a known lineage."
+    hint += needs(arranged.missing, arranged.header)
+    raise UnsupportedCheckpoint(headers[0].path, tried=[family.id for family in families()], hint=hint)

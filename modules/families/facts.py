@@ -75,7 +75,7 @@ def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
             "timesteps": count(params, "timesteps"),
             "image_size": count(params, "image_size"),
             "latent_scale": number(params, "scale_factor", minimum=1e-6, maximum=1e6),
-            "zero_terminal_snr": True if "ztsnr" in header.tensors else None,
+            "zero_terminal_snr": True if "ztsnr" in header.tensors or params.get("zero_terminal_snr") is True else None,
         }
     except ValueError as error:
         raise BrokenFile(header.path, f"the yaml beside it is wrong: {error}") from error

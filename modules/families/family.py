@@ -59,6 +59,10 @@ class Build:
     """Storage and compute type of the denoising network."""
     text_dtype: torch.dtype
     vae_dtype: torch.dtype
+    fp8: bool = False
+    """Keep the weights of the denoising network's layers in 8 bits."""
+    keep_half: bool = False
+    """With `fp8`, remember in main memory what was rounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,10 @@ class Files:
     vae: Path | None = None
     config: Path | None = None
     """Sidecar yaml beside the checkpoint, when there is one."""
+    modules: tuple[Path, ...] = ()
+    """Further files whose text encoders or VAE take the place of the checkpoint's."""
+    allow_unsafe: bool = False
+    """Let pickled files run the code they ask for."""
     models: Path | None = None
     """Folder of models, where some families look for what a checkpoint lacks."""
 

@@ -17,6 +17,7 @@ from modules.families.sd1.network import UNet
 from modules.families.sd1.vae import VAE
 from modules.library.tensors import open_tensors
 from modules.nn.chunks import count
+from modules.nn.eight_bit import FORMATS
 from modules.nn.tiling import circular_padding, convolutions
 from modules.sampling.types import Conditioning
 
@@ -92,8 +93,8 @@ class LatentDiffusion(ABC):
 
 
 def place(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return where a network is now and its number format; both may change between calls."""
-    weight = next(module.parameters())
+    """Return where a network is now and the number format it computes in; both may change between calls."""
+    weight = next(one for one in module.parameters() if one.dtype not in FORMATS)
     return weight.device, weight.dtype
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.domain.errors import BrokenFile
+from modules.nn.eight_bit import FORMATS, StoredConv2d, StoredLinear, Storing, put_weight
 
 SHOWN = 5
 """Names listed in a complaint; the rest is counted."""
@@ -38,6 +39,8 @@ def fill(
     path: Path,
     device: torch.device,
     dtype: torch.dtype,
+    storing: Storing | None = None,
+    stored_tensor: Callable[[str], tuple[Tensor, Tensor | None]] | None = None,
 ) -> None:
     """Assign every parameter and stored buffer of a module from a file.
 
@@ -52,22 +55,37 @@ def fill(
         path: the file, for complaints.
         device: where the module will run.
         dtype: number format of its weights.
+        storing: how layers that can keep 8-bit weights do it.
+        stored_tensor: reads a tensor for such a layer, with what its values are to be multiplied by.
 
     Raises:
-        BrokenFile: names are missing, unexpected or of another shape.
+        BrokenFile: names are missing, unexpected or of another shape; a 1x1 convolution may be stored as a matrix
+            and the other way round.
     """
     slots = _slots(module)
     _compare(path, f"{part} tensors are missing", slots.keys() - stored.keys(), stored)
     _compare(path, f"{part} tensors are not part of this model", stored.keys() - slots.keys(), stored)
     for name, (owner, attribute, expected) in slots.items():
-        tensor = get(stored[name])
-        if tensor.shape != expected:
-            raise BrokenFile(path, f"{stored[name]} has shape {list(tensor.shape)}, expected {list(expected)}")
-        tensor = tensor.to(device=device, dtype=dtype)
+        if storing and stored_tensor and attribute == "weight" and isinstance(owner, StoredLinear | StoredConv2d):
+            tensor, scale = stored_tensor(stored[name])
+            tensor = put_weight(owner, tensor, None if scale is None else scale.to(device), storing)
+        else:
+            tensor = get(stored[name])
+        tensor = _shaped(tensor, expected, stored[name], path)
+        kept = isinstance(owner, StoredLinear | StoredConv2d) and tensor.dtype in FORMATS
+        tensor = tensor.to(device=device, dtype=tensor.dtype if kept else dtype)
         if attribute in owner._parameters:
             owner._parameters[attribute] = nn.Parameter(tensor, requires_grad=False)
         else:
             owner._buffers[attribute] = tensor
+
+
+def _shaped(tensor: Tensor, expected: torch.Size, name: str, path: Path) -> Tensor:
+    if tensor.shape == expected:
+        return tensor
+    if tensor.ndim in (2, 4) and (*tensor.shape, 1, 1)[:4] == (*expected, 1, 1)[:4]:
+        return tensor.reshape(expected)
+    raise BrokenFile(path, f"{name} has shape {list(tensor.shape)}, expected {list(expected)}")
 
 
 def _slots(module: nn.Module) -> dict[str, tuple[nn.Module, str, torch.Size]]:

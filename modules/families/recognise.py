@@ -1,7 +1,8 @@
 """Say in words what a model file is, from its tensor names and shapes, so that a refusal can help."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from modules.library.folders import INDEX, parsed
 from modules.library.header import Header, TensorInfo
 
 UNET = "model.diffusion_model."
@@ -54,11 +55,35 @@ def describe(header: Header) -> str | None:
 
     Files that a family of this program can load are described too, as the lineage they are.
     """
+    if INDEX in header.metadata:
+        return f"It is a folder in the layout of diffusers for {_pipeline(header)}."
     names = _Names(header.tensors)
     for rule in (_checkpoint_part, _lora, _control, _adapter, _transformer, _unet, _small, _vae, _text, _upscaler):
         if (answer := rule(names)) is not None:
             return answer
     return None
+
+
+def needs(missing: Sequence[str], header: Header) -> str:
+    """Return a sentence on what has to be put beside a checkpoint that lacks text encoders; empty where none is lacking.
+
+    Args:
+        missing: the text encoders that no file has.
+        header: of the checkpoint in the original layout.
+    """
+    supported = (STABLE_DIFFUSION_1, STABLE_DIFFUSION_2, STABLE_DIFFUSION_XL, STABLE_DIFFUSION_XL_REFINER)
+    if not missing or lineage(header) not in supported:
+        return ""
+    vae = "" if any(name.startswith("first_stage_model.") for name in header.tensors) else ", its VAE in models/VAE"
+    return (
+        f" It can be used with its text encoder: put {' and '.join(missing)} in models/text_encoder{vae}, "
+        "and choose them in the setting VAE / Text Encoder (forge_additional_modules)."
+    )
+
+
+def _pipeline(header: Header) -> str:
+    name = parsed(header.metadata, INDEX).get("_class_name")
+    return name[:80] if isinstance(name, str) else "another program"
 
 
 def _belongs(what: str, folder: str) -> str:

@@ -6,6 +6,7 @@
         linear_start: 0.00085          # betas: square roots evenly spaced from ... to ...
         linear_end: 0.012
         timesteps: 1000
+        zero_terminal_snr: true      # noise levels that end in noise alone
         image_size: 64               # side of the latents of training: an eighth of the pictures' side
         scale_factor: 0.18215
         unet_config:
@@ -15,7 +16,7 @@
         cond_stage_config:
           params: {}                   # num_heads: 12
 
-`norm_groups` and the text encoder's `num_heads` are additions of this program.
+`norm_groups`, `zero_terminal_snr` and the text encoder's `num_heads` are additions of this program.
 """
 
 import contextlib

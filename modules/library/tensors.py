@@ -37,6 +37,10 @@ class Tensors:
             raise KeyError(name)
         return self._get(name)
 
+    def stored(self, name: str) -> "tuple[Tensor, Tensor | None]":
+        """Return a tensor as it is stored, and what its 8-bit values are to be multiplied by, None for nothing."""
+        return self.get(name), None
+
 
 @contextmanager
 def open_tensors(path: Path, *, allow_unsafe: bool = False) -> Iterator[Tensors]:

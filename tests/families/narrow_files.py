@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from modules.families import identify
+from modules.families import identify, opening
 from modules.families.family import Build, Components, Files
-from modules.families.sd1 import load as shared_load
 from modules.families.sd1.network import UNet, UNetConfig
 from modules.families.sd1.vae import VAE, VAEConfig
 from modules.library.header import Header, TensorInfo, read_header
@@ -120,9 +118,7 @@ def _infos(tensors: dict[str, Any]) -> dict[str, TensorInfo]:
     return {key: TensorInfo(tuple(shape), dtype) for key, (shape, dtype) in tensors.items()}
 
 
-def load_without_weights(
-    header: Header, module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Components, set[str]]:
+def load_without_weights(header: Header, monkeypatch: pytest.MonkeyPatch) -> tuple[Components, set[str]]:
     """Load a file of which only the header exists, on the meta device.
 
     Returns:
@@ -131,11 +127,10 @@ def load_without_weights(
     file = _Weightless(header)
 
     @contextmanager
-    def opened(_path: Path) -> Iterator[_Weightless]:
+    def opened(_path: Path, *, allow_unsafe: bool) -> Iterator[_Weightless]:
         yield file
 
-    for one in (module, shared_load):
-        monkeypatch.setattr(one, "open_tensors", opened)
+    monkeypatch.setattr(opening, "open_model", opened)
     family, match = identify(header, {})
     model = family.load(Files(checkpoint=header.path), match, build("meta"))
     return model, set(file.names) - file.read

@@ -88,7 +88,7 @@ def test_an_inpainting_model_takes_nine_channels(tmp_path: Path):
 def test_public_files_hold_these_networks_and_nothing_else(
     name: str, unet: int, shared_dir: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    model, unread = load_without_weights(manifest_header(shared_dir, name), load, monkeypatch)
+    model, unread = load_without_weights(manifest_header(shared_dir, name), monkeypatch)
     assert not {key for key in unread if not any(fnmatch(key, one) for one in (*SCHEDULE, "sqrt_*", "log_*"))}
     assert sum(p.numel() for p in model.unet.parameters()) == unet
     assert sum(p.numel() for p in model.text.parameters()) == 354_032_640
@@ -102,7 +102,7 @@ def test_public_files_hold_these_networks_and_nothing_else(
 def test_pruned_files_are_whole(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
     found = variant_headers(shared_dir, "sd21-768-v")
     for name in ("fp16-pruned", "no-last-block"):
-        model, _ = load_without_weights(found[name], load, monkeypatch)
+        model, _ = load_without_weights(found[name], monkeypatch)
         assert isinstance(model.text, OpenClip)
         assert model.text.read_layers == 23
 

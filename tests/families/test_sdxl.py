@@ -16,7 +16,6 @@ from modules.families.facts import native_size
 from modules.families.openclip import OpenClip, OpenClipConfig, openclip_config
 from modules.families.sd1.keys import TextConfig, unet_config
 from modules.families.sd1.network import UNet, UNetConfig
-from modules.families.sdxl import load
 from modules.families.sdxl.text import TextEncoders, embedded_numbers, told_numbers
 from modules.library.header import Header, TensorInfo
 from modules.nn.torchvision_guard import ensure_torchvision_importable
@@ -282,7 +281,7 @@ def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatc
         m: TensorInfo((0,), "F32") for m in ("v_pred", "ztsnr")
     }
     everything = Header(found["no-vae"].path, {**found["no-position-ids"].tensors, **more}, {})
-    model, unread = load_without_weights(everything, load, monkeypatch)
+    model, unread = load_without_weights(everything, monkeypatch)
     assert unread == {*more, f"{PREFIX}embedders.1.model.logit_scale"}
     assert model.prediction.target.value == "v"
     assert model.prediction.table.sigma_max > 4000  # the last of zero terminal SNR, instead of 14.6
@@ -319,7 +318,7 @@ def test_a_network_is_told_what_it_was_trained_to_be_told():
 def test_public_files_hold_these_networks_and_nothing_else(
     name: str, unet: int, ignored: set[str], shared_dir: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    model, unread = load_without_weights(manifest_header(shared_dir, name), load, monkeypatch)
+    model, unread = load_without_weights(manifest_header(shared_dir, name), monkeypatch)
     assert unread == {f"{PREFIX}embedders.{key}" for key in ignored}
     assert sum(p.numel() for p in model.unet.parameters()) == unet
     assert isinstance(model.text, TextEncoders)

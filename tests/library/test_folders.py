@@ -79,7 +79,7 @@ def test_shards_are_put_together(folder: Path, index: str, ending: str):
     (folder / f"{UNET}.{index}").write_text(json.dumps({"weight_map": weight_map}))
     assert values(folder) == {"unet/a": 1.0, "unet/c": 5.0, "unet/d": 6.0, "vae/b": 2.0}
     (folder / "unet" / shards[1]).unlink()
-    with pytest.raises(BrokenFile, match="00002-of-00002.*not there"):
+    with pytest.raises(BrokenFile, match=r"00002-of-00002.*not there"):
         read_model_header(folder)
 
 

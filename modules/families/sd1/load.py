@@ -10,6 +10,7 @@ import torch
 from modules.domain.errors import BrokenFile, UnsupportedCheckpoint
 from modules.families.family import Build, Files
 from modules.families.loading import build, fill
+from modules.families.opening import open_checkpoint, open_vae
 from modules.families.recognise import describe
 from modules.families.sd1.keys import (
     UNET_PREFIX,
@@ -25,7 +26,8 @@ from modules.families.sd1.keys import (
 from modules.families.sd1.network import UNet
 from modules.families.sd1.text import TextEncoder
 from modules.families.sd1.vae import VAE
-from modules.library.tensors import Tensors, open_tensors
+from modules.library.tensors import Tensors
+from modules.nn.eight_bit import Storing, stored_ops
 
 Config = TypeVar("Config")
 
@@ -43,7 +45,7 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build) -> tuple[
         UnsupportedCheckpoint: the VAE file is something else.
     """
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(open_tensors(files.checkpoint))
+        checkpoint = stack.enter_context(open_checkpoint(files))
         names = checkpoint.header.tensors
         stored = text_names(names)
         sizes = infer(checkpoint, stored, text_config, facts)
@@ -51,7 +53,7 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build) -> tuple[
         fill_part(text, "text encoder", stored, checkpoint, made, made.text_dtype)
         text.place_buffers(made.device)
         unet = load_unet(checkpoint, facts, made, context_dim=sizes.width)
-        source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
+        source = stack.enter_context(open_vae(files.vae, allow_unsafe=files.allow_unsafe)) if files.vae else checkpoint
         return text, unet, load_vae(source, facts, made)
 
 
@@ -76,8 +78,12 @@ def load_unet(
         raise BrokenFile(path, f"its text encoder is {context_dim} wide, but its UNet expects {sizes.context_dim}")
     if sizes.vector_dim != vector_dim:
         raise BrokenFile(path, f"its UNet expects {sizes.vector_dim} numbers besides the text, not {vector_dim}")
-    unet = build(path, lambda: UNet(sizes, made.ops, made.attend))
-    fill_part(unet, "UNet", stored, file, made, made.dtype)
+    has_8_bit = any(file.header.tensors[name].dtype.startswith("F8_") for name in stored.values())
+    able = made.device.type != "mps"  # which knows no such numbers
+    storing = Storing(round_all=made.fp8, keep_half=made.keep_half) if able and (made.fp8 or has_8_bit) else None
+    ops = stored_ops(made.ops) if storing else made.ops
+    unet = build(path, lambda: UNet(sizes, ops, made.attend))
+    fill_part(unet, "UNet", stored, file, made, made.dtype, storing=storing)
     return unet
 
 
@@ -105,10 +111,7 @@ def _require_vae(file: Tensors) -> None:
         return
     if any(name.startswith(UNET_PREFIX) for name in names):
         raise BrokenFile(file.header.path, "holds no VAE; put one in models/VAE and choose it in the settings")
-    hint = describe(file.header) or "It is not a VAE."
-    if any(name.startswith("decoder.up_blocks.") for name in names):
-        hint = "It is a VAE in the layout of diffusers; use the file in the original layout."
-    raise UnsupportedCheckpoint(file.header.path, tried=["VAE"], hint=hint)
+    raise UnsupportedCheckpoint(file.header.path, tried=["VAE"], hint=describe(file.header) or "It is not a VAE.")
 
 
 def infer(
@@ -139,7 +142,17 @@ def infer(
 
 
 def fill_part(
-    module: torch.nn.Module, part: str, stored: Mapping[str, str], file: Tensors, made: Build, dtype: torch.dtype
+    module: torch.nn.Module,
+    part: str,
+    stored: Mapping[str, str],
+    file: Tensors,
+    made: Build,
+    dtype: torch.dtype,
+    *,
+    storing: Storing | None = None,
 ) -> None:
     """Assign every tensor of a network from a file; strict, as `loading.fill`."""
-    fill(module, part, stored, file.get, path=file.header.path, device=made.device, dtype=dtype)
+    fill(
+        module, part, stored, file.get, path=file.header.path, device=made.device, dtype=dtype, storing=storing,
+        stored_tensor=file.stored,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from modules.families.family import Build, Files
 from modules.families.loading import build
 from modules.families.openclip import OpenClip, openclip_config, openclip_names
 from modules.families.openclip_vision import VisionConfig, vision_config
+from modules.families.opening import open_checkpoint, open_vae
 from modules.families.sd1.keys import Shapes
 from modules.families.sd1.load import fill_part, infer, load_unet, load_vae
 from modules.families.sd1.network import UNet
@@ -67,7 +68,7 @@ def load_networks(
         UnsupportedCheckpoint: the VAE file is something else.
     """
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(open_tensors(files.checkpoint))
+        checkpoint = stack.enter_context(open_checkpoint(files))
         stored = openclip_names(checkpoint.header.tensors, text_prefix(checkpoint.names) or PREFIXES[0])
         sizes = infer(checkpoint, stored, openclip_config, facts)
         text = build(files.checkpoint, lambda: OpenClip(sizes))
@@ -75,7 +76,7 @@ def load_networks(
         eye = load_eye(checkpoint, files, made, variant)
         told = _told(checkpoint, eye) if variant == "unclip" else None
         unet = load_unet(checkpoint, facts, made, context_dim=sizes.width, vector_dim=told)
-        source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
+        source = stack.enter_context(open_vae(files.vae, allow_unsafe=files.allow_unsafe)) if files.vae else checkpoint
         return Networks(
             text=text,
             unet=unet,

@@ -8,13 +8,14 @@ from modules.domain.errors import BrokenFile
 from modules.families.family import Build, Files
 from modules.families.loading import build
 from modules.families.openclip import openclip_config
+from modules.families.opening import open_checkpoint, open_vae
 from modules.families.sd1.keys import text_config
 from modules.families.sd1.load import fill_part, infer, load_unet, load_vae
 from modules.families.sd1.network import UNet
 from modules.families.sd1.vae import VAE
 from modules.families.sdxl.defaults import NUMBER_WIDTH
 from modules.families.sdxl.text import TextEncoders, large_index, large_names, small_names
-from modules.library.tensors import Tensors, open_tensors
+from modules.library.tensors import Tensors
 
 
 def load_networks(files: Files, facts: Mapping[str, Any], made: Build, *, told: int) -> tuple[TextEncoders, UNet, VAE]:
@@ -31,13 +32,13 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build, *, told: 
         UnsupportedCheckpoint: the VAE file is something else.
     """
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(open_tensors(files.checkpoint))
+        checkpoint = stack.enter_context(open_checkpoint(files))
         text = _load_text(checkpoint, facts, made)
         projection = text.large.config.projection
         if projection is None:
             raise BrokenFile(files.checkpoint, "tensor text_projection of its larger text encoder is missing")
         unet = load_unet(checkpoint, facts, made, context_dim=text.width, vector_dim=projection + told * NUMBER_WIDTH)
-        source = stack.enter_context(open_tensors(files.vae)) if files.vae else checkpoint
+        source = stack.enter_context(open_vae(files.vae, allow_unsafe=files.allow_unsafe)) if files.vae else checkpoint
         return text, unet, load_vae(source, facts, made)
 
 
