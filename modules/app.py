@@ -25,6 +25,7 @@ from modules.files.layout import Layout
 from modules.files.lock import hold
 from modules.files.temp import temp_root
 from modules.hooks.context import JobContext
+from modules.imaging.folders import OutputFolders
 from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
 from modules.library.header import Header
@@ -164,6 +165,7 @@ class House:
         mark = self.profile.timer()
         from modules.web.ui.context import UiContext
         from modules.web.ui.presets import PresetBook
+        from modules.web.ui.saving import Keeper
         from modules.web.ui.tokens import TokenCounter
 
         config = self.config
@@ -179,6 +181,8 @@ class House:
             user_css=self.layout.user_css,
             style_book=self.style_book,
             presets=PresetBook(self.layout.presets_file),
+            keeper=Keeper(self._folders()),
+            hides_folders=config.hide_ui_dir_config,
         )
         app.state.interface.load(context)
         mark("build the page")
@@ -233,6 +237,15 @@ class House:
             allow_unsafe=self.config.disable_safe_unpickle,
         )
 
+    def _folders(self) -> OutputFolders:
+        """Return where pictures may be written."""
+        layout = self.layout
+        return OutputFolders(
+            data=layout.data,
+            allowed=self.config.gradio_allowed_path,
+            forbidden=(layout.root / "modules", layout.scripts, layout.extensions, layout.extensions_builtin),
+        )
+
     def _last_prompt(self) -> Path | None:
         return None if self.config.no_prompt_history else self.layout.params_file
 
@@ -253,7 +266,6 @@ class House:
     def _make_workshop(self) -> "Workshop":
         from modules.families import identify
         from modules.families.sidecar import read_sidecar
-        from modules.imaging.folders import OutputFolders
         from modules.imaging.save import Output
         from modules.library.header import read_header
         from modules.nn.ops import PLAIN_OPS
@@ -269,17 +281,12 @@ class House:
         def find_family(checkpoint: Path, sidecar: Path | None) -> Any:
             return identify(read_header(checkpoint, allow_unsafe=unsafe), read_sidecar(sidecar))
 
-        folders = OutputFolders(
-            data=layout.data,
-            allowed=config.gradio_allowed_path,
-            forbidden=(layout.root / "modules", layout.scripts, layout.extensions, layout.extensions_builtin),
-        )
         return Workshop(
             shelf=self._shelf,
             pool=Pool(policy, find_family, PLAIN_OPS, layout.models),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
             attention=_attention(config, policy),
-            output=Output(folders),
+            output=Output(self._folders()),
             version=INFOTEXT_VERSION,
             last_prompt=self._last_prompt(),
             check_nan=not config.disable_nan_check,

@@ -85,6 +85,22 @@ class Saving:
     save_incomplete_images: bool = param(
         False, label="Save incomplete images", help="Also write the picture of an interrupted run."
     )
+    save_selected_only: bool = param(
+        True, label="When using 'Save' button, only save a single selected image",
+        help="Off saves all pictures of the gallery.",
+    )  # fmt: skip
+    save_write_log_csv: bool = param(
+        True, label="Write log.csv when saving images using 'Save' button",
+        help="Add a line with prompt, seed and size to log.csv in the folder of saved pictures.",
+    )  # fmt: skip
+    use_save_to_dirs_for_ui: bool = param(
+        False, label="When using 'Save' button, save images to a subdirectory",
+        help="Sort pictures that are saved by hand into sub-folders too.",
+    )  # fmt: skip
+    grid_zip_filename_pattern: str = param(
+        "", label="Archive filename pattern",
+        help="Name of the files that Zip makes; empty is [datetime]_[[model_name]]_[seed]-[seed_last].",
+    )  # fmt: skip
     save_to_dirs: bool = param(True, label="Save images to a subdirectory", help="Sort pictures into sub-folders.")
     grid_save_to_dirs: bool = param(True, label="Save grids to a subdirectory", help="Sort grids into sub-folders.")
     directories_filename_pattern: str = param(
@@ -119,6 +135,11 @@ class Paths:
         "outputs/init-images",
         label="Directory for saving init images when using img2img",
         help="Folder for the pictures that runs start from, when they are kept.",
+    )
+    outdir_save: str = param(
+        "log/images",
+        label="Directory for saving images using the Save button",
+        help="Folder for pictures that are saved by hand, and for log.csv.",
     )
     outdir_grids: str = param(
         "",
@@ -476,9 +497,46 @@ class Ui:
     gallery_height: str = param(
         "", label="Gallery height", help="A CSS length such as 768px or 70vh; empty is automatic."
     )
+    js_modal_lightbox: bool = param(
+        True, label="Full page image viewer", help="A click on a finished picture shows it over the whole page."
+    )
+    js_modal_lightbox_initially_zoomed: bool = param(
+        True, label="Full page image viewer: show images zoomed in by default",
+        help="Begin with the picture as large as the page allows; off begins with its own size at most.",
+    )  # fmt: skip
+    open_dir_button_choice: str = param(
+        "Subdirectory", label="What directory the open directory button opens",
+        choices=("Output Root", "Subdirectory", "Subdirectory (even temp dir)"),
+        help="The folder of all results, or the one that the selected picture lies in.",
+    )  # fmt: skip
+    hires_fix_show_sampler: bool = param(
+        False, label="Hires fix: show hires checkpoint and sampler selection",
+        help="Show these controls always, not only when a pasted text uses them.",
+    )  # fmt: skip
+    hires_fix_show_prompts: bool = param(
+        False, label="Hires fix: show hires prompt and negative prompt",
+        help="Show these fields always, not only when a pasted text uses them.",
+    )  # fmt: skip
+    disable_token_counters: bool = param(
+        False, label="Disable prompt token counters", help="Leave out the numbers beside the prompts."
+    )
+    show_progress_in_title: bool = param(
+        True, label="Show generation progress in window title", help="Write percent and time left into the title."
+    )
     quicksettings_list: tuple[str, ...] = param(
         ("sd_model_checkpoint",), label="Quicksettings list", choices="settings",
-        help="Settings shown at the top of the page.",
+        help="Settings shown at the top of the page, after it was built anew.",
+    )  # fmt: skip
+    ui_tab_order: tuple[str, ...] = param(
+        (), label="UI tab order", choices="tabs", help="Tabs that come first, after the page was built anew."
+    )
+    hidden_tabs: tuple[str, ...] = param(
+        (), label="Hidden UI tabs", choices="tabs",
+        help="Tabs that are left out, after the page was built anew; Settings always stays.",
+    )  # fmt: skip
+    ui_reorder_list: tuple[str, ...] = param(
+        (), label="UI item order for txt2img/img2img tabs", choices="blocks",
+        help="Groups of controls that come first, after the page was built anew.",
     )  # fmt: skip
     model_defaults: bool = param(
         True, label="Controls follow the checkpoint",

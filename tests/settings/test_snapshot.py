@@ -17,7 +17,7 @@ def test_sections_and_snapshot_agree():
     }
 
 
-OF_OUR_OWN = {"cfg_rescale"}
+OF_OUR_OWN = {"model_defaults", "model_presets", "cfg_rescale"}
 
 
 def test_keys_are_unique_and_explained():

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from modules.imaging.folders import OutputFolders
 from modules.prompting.style_book import StyleBook
 from modules.settings.store import SettingsStore
 from modules.web.ui.context import UiContext
 from modules.web.ui.presets import PresetBook
+from modules.web.ui.saving import Keeper
 from modules.web.ui.tokens import TokenCounter
 from tests.web.rest_house import RestHouse
 
@@ -29,6 +31,7 @@ def ui_context(house: RestHouse, folder: Path, *, remote: bool = False) -> UiCon
         temp=folder / "temp",
         style_book=StyleBook([folder / "styles.csv"]),
         presets=PresetBook(folder / "model-presets.json"),
+        keeper=Keeper(OutputFolders(data=folder)),
         api=True,
         remote=remote,
         last_prompt=folder / "params.txt",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from modules.engine.job import JobHandle, JobState
+from modules.settings.snapshot import declarations
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.rest.schema import ProgressRequest
 from modules.web.services import Services
@@ -20,7 +21,13 @@ def internal_router() -> APIRouter:
     router.add_api_route("/ping", ping, methods=["GET"])
     router.add_api_route("/progress", progress, methods=["POST"])
     router.add_api_route("/pending-tasks", pending_tasks, methods=["GET"])
+    router.add_api_route("/quicksettings-hint", quicksettings_hint, methods=["GET"])
     return router
+
+
+def quicksettings_hint() -> list[dict[str, str]]:
+    """List the settings that can be put at the top of the page, with their labels."""
+    return [{"name": key, "label": item.param.label} for key, item in declarations().items()]
 
 
 async def ping() -> dict[str, Any]:

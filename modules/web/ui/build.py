@@ -23,12 +23,12 @@ from modules.web.ui.following import connect_following
 from modules.web.ui.page import Page
 from modules.web.ui.quick import quick_settings
 from modules.web.ui.routes import PREFIX
-from modules.web.ui.tabs import img2img, models, pnginfo, queue, settings, txt2img
+from modules.web.ui.tabs import img2img, modelmerger, models, pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.send_to import connect_galleries
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
 
 TITLE = "Stable Diffusion"
-TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, models.TAB, queue.TAB, settings.TAB)
+TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB, settings.TAB)
 """In the order in which they are shown."""
 MAX_UPLOAD = "64mb"
 

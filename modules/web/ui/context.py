@@ -7,6 +7,7 @@ from modules.prompting.style_book import StyleBook
 from modules.settings.snapshot import Caller
 from modules.web.services import Services
 from modules.web.ui.presets import PresetBook
+from modules.web.ui.saving import Keeper
 from modules.web.ui.tokens import TokenCounter
 
 
@@ -22,12 +23,16 @@ class UiContext:
     """The saved styles, which the page may change."""
     presets: PresetBook
     """What is saved for checkpoints."""
+    keeper: Keeper
+    """Writes what the Save button keeps."""
     theme: str | None = None
     """light or dark; None follows the browser."""
     api: bool = False
     """Whether the REST API is offered, so that a link to its description makes sense."""
     remote: bool = False
     """Whether other machines can reach this server; then the page may not change what only the owner may."""
+    hides_folders: bool = False
+    """Whether the owner wants nobody to see or open folders."""
     hidden: frozenset[str] = frozenset()
     """Settings that the page does not show."""
     last_prompt: Path | None = None

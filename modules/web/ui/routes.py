@@ -9,11 +9,13 @@ from starlette.responses import Response
 
 from modules.domain.errors import InvalidRequest
 from modules.prompting.styles import Style, apply_styles
-from modules.web.rest.jobs import image
+from modules.web.rest.jobs import image, job_of
 from modules.web.rest.requests import StrictRoute
 from modules.web.rest.translate import without_controls
 from modules.web.ui import models, settings_form
 from modules.web.ui.context import UiContext
+from modules.web.ui.results import file_name
+from modules.web.ui.saving import archive_of
 from modules.web.ui.tokens import style_texts
 
 PREFIX = "/internal/ui"
@@ -48,6 +50,8 @@ def ui_router() -> APIRouter:
     router.add_api_route("/styles/delete", delete_style, methods=["POST"])
     router.add_api_route("/styles/apply", apply_style, methods=["POST"])
     router.add_api_route("/pictures/{job_id}/{number}/{name}", picture, methods=["GET"])
+    router.add_api_route("/archives/{job_id}/{numbers}/{name}", archive, methods=["GET"])
+    router.add_api_route("/page", page_settings, methods=["GET"])
     router.add_api_route("/user.css", user_css, methods=["GET"])
     return router
 
@@ -125,6 +129,26 @@ def picture(request: Request, context: Needs, job_id: str, number: int, name: st
     answer = image(request, context.services, job_id, number)
     answer.headers["Cache-Control"] = "private, max-age=86400, immutable"
     return answer
+
+
+def archive(request: Request, context: Needs, job_id: str, numbers: str, name: str) -> Response:
+    """Return some pictures of a job as one file; its name is there for whoever downloads it."""
+    made = job_of(request, context.services, job_id).images()
+    wanted = list(dict.fromkeys(numbers.split(",")))
+    if not all(one.isascii() and one.isdigit() and len(one) < 6 and int(one) < len(made) for one in wanted):
+        raise HTTPException(404, "Image not found")
+    files = [(file_name(made[int(one)], int(one)), made[int(one)].data) for one in wanted]
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(archive_of(files), media_type="application/zip", headers=headers)
+
+
+def page_settings(context: Needs) -> dict[str, Any]:
+    """Return the settings that the page's own scripts obey."""
+    ui = context.services.settings.snapshot().ui
+    return {
+        "lightbox": ui.js_modal_lightbox, "zoomed": ui.js_modal_lightbox_initially_zoomed,
+        "counters": not ui.disable_token_counters, "title": ui.show_progress_in_title,
+    }  # fmt: skip
 
 
 def user_css(context: Needs) -> Response:

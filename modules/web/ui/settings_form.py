@@ -14,6 +14,7 @@ from modules.settings.snapshot import RESTRICTED, declarations
 from modules.web.rest.translate import check_checkpoint, infotext_fields
 from modules.web.services import Services
 from modules.web.ui.context import UiContext
+from modules.web.ui.names import BLOCKS, LABELS
 
 MAX_KEYS = 1000
 
@@ -80,6 +81,8 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
         "vaes": lambda: ["Automatic", "None", *(one.model_name for one in services.vaes())],
         "samplers": lambda: [one.name for one in services.samplers()],
         "settings": partial(list, declarations()),
+        "tabs": lambda: list(LABELS),
+        "blocks": lambda: list(BLOCKS),
         "infotext_keys": _infotext_keys,
     }
 

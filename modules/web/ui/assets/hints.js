@@ -4,9 +4,18 @@ import { byId } from "./dom.js";
 
 const HINTS = {
   paste: "Read generation parameters from the prompt, or from the last run when it is empty",
+  save_txt2img: "Keep a copy of the selected picture (s in the full page view)",
+  save_img2img: "Keep a copy of the selected picture (s in the full page view)",
+  save_zip_txt2img: "Keep a copy, and pack it into a file to download",
+  save_zip_img2img: "Keep a copy, and pack it into a file to download",
   txt2img_upscale: "Enlarge the selected picture with the values of Hires. fix, without making it again",
   img2img_detect_image_size_btn: "Set width and height to those of the picture",
   refresh_sd_model_checkpoint: "Look for checkpoints again",
+  refresh_checkpoint_A: "Look for checkpoints again",
+  refresh_checkpoint_B: "Look for checkpoints again",
+  refresh_checkpoint_C: "Look for checkpoints again",
+  modelmerger_refresh_bake_in_vae: "Look for VAE files again",
+  modelmerger_interrupt: "Stop now; no file is written",
   refresh_sd_vae: "Look for VAE files again",
 };
 const PASTE = HINTS.paste;
@@ -21,6 +30,7 @@ const TAB_HINTS = {
   _res_switch_btn: "Swap width and height",
   _preset_save: "Keep sampler, schedule, steps, CFG scale and size of this tab for the checkpoint in use",
   _preset_forget: "Forget what was kept for this checkpoint",
+  _open_folder: "Show the folder of the selected picture on this machine",
   _random_seed: "Set the seed to -1: a new random number each time",
   _reuse_seed: "Reuse the seed of the selected picture",
   _random_subseed: "Set the variation seed to -1: a new random number each time",

@@ -18,7 +18,6 @@ function edit(event, change) {
 
 function somethingIsOpen() {
   return (
-    document.querySelector("dialog[open]") !== null ||
     document.fullscreenElement !== null ||
     document.activeElement?.getAttribute("aria-expanded") === "true"
   );
@@ -28,7 +27,7 @@ export function listen(tabs, jobs) {
   document.addEventListener(
     "keydown",
     (event) => {
-      if (event.isComposing || event.keyCode === 229) return;
+      if (event.isComposing || event.keyCode === 229 || document.querySelector("dialog[open]") !== null) return;
       const tab = tabs.find((one) => isShown(byId(`${one}_generate`)));
       if (tab === undefined) return;
       const followed = jobs[tab];

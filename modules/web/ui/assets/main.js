@@ -1,16 +1,21 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { byId, isShown, sleep, waitFor } from "./dom.js";
+import * as drops from "./drops.js";
 import { follow } from "./follow.js";
+import * as gallery from "./gallery.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
 import * as styles from "./styles.js";
 import * as tokens from "./tokens.js";
+import * as view from "./view.js";
 
 const TABS = ["txt2img", "img2img"];
-const jobs = Object.fromEntries(TABS.map((tab) => [tab, new Jobs(tab)]));
+const MERGER = "modelmerger";
+const LABELS = { [MERGER]: "Checkpoint Merger" };
+const jobs = Object.fromEntries([...TABS, MERGER].map((tab) => [tab, new Jobs(tab)]));
 
 // On narrow screens some tabs are in a menu, where their buttons have no ids.
 function tabButton(tabs, id, label) {
@@ -19,7 +24,7 @@ function tabButton(tabs, id, label) {
 }
 
 function openTab(id) {
-  tabButton("tabs", `tab_${id}`, id)?.click();
+  tabButton("tabs", `tab_${id}`, LABELS[id] ?? id)?.click();
 }
 
 // The inner tabs are there a moment after the tab around them; their labels are also those of hidden buttons.
@@ -45,6 +50,7 @@ window.webui = {
     sources.find((button) => isShown(byId(button.id.replace("_submit_", "_") + "_tab")))?.click();
   },
   follow,
+  picked: gallery.picked,
   openSource,
   restore: (tab) => jobs[tab].restore(),
   showJob: (kind, id) => {
@@ -69,10 +75,24 @@ window.webui = {
     if (refused.sd_model_checkpoint) throw new Error(refused.sd_model_checkpoint);
     byId("quicksettings_reload")?.click();
   },
-  settingsChanged: () => byId("quicksettings_reload")?.click(),
+  settingsChanged: () => {
+    byId("quicksettings_reload")?.click();
+    learn();
+  },
 };
 
+const options = { lightbox: true, zoomed: true, counters: true, title: true };
+
+async function learn() {
+  Object.assign(options, await get("internal/ui/page").catch(() => ({})));
+  view.setTitled(options.title);
+  document.documentElement.toggleAttribute("data-no-counters", !options.counters);
+}
+
+learn();
+gallery.listen(TABS, options);
+drops.listen(TABS);
 keys.listen(TABS, jobs);
 tokens.listen();
 hints.listen(TABS);
-for (const tab of TABS) jobs[tab].resume();
+for (const tab of Object.keys(jobs)) jobs[tab].resume();

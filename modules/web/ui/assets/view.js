@@ -3,6 +3,12 @@
 import { byId } from "./dom.js";
 
 const TITLE = document.title || "Stable Diffusion";
+let titled = true;
+
+export function setTitled(wanted) {
+  titled = wanted;
+  if (!wanted) document.title = TITLE;
+}
 
 function parts(tab) {
   const progress = byId(`${tab}_progress`);
@@ -45,6 +51,7 @@ export function show(tab, state) {
     text.textContent = describe(state) + (state.waiting > 0 ? ` · ${state.waiting} more waiting` : "");
   }
   if (box) box.dataset.running = state.position > 0 ? "queued" : "yes";
+  if (!titled) return;
   const left = state.eta === null ? "" : ` ETA: ${duration(state.eta)}`;
   document.title = state.steps > 0 ? `[${Math.floor(state.fraction * 100)}%${left}] ${TITLE}` : `[Waiting] ${TITLE}`;
 }

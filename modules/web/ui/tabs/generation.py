@@ -7,8 +7,10 @@ from typing import Any
 import gradio as gr
 
 from modules.web.ui.choices import NO_CHECKPOINT
+from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.results import Shown
+from modules.web.ui.tabs.gallery import tools
 from modules.web.ui.tabs.send_to import GALLERY_TARGETS, send_buttons
 from modules.web.ui.tabs.tab import QUIET, tool
 from modules.web.ui.values import ENABLE_REFINER, OVERRIDES, SUBSEED_SHOW, TXT2IMG
@@ -59,7 +61,9 @@ def _actions(controls: Controls) -> Parts:
         with gr.Row(elem_id=f"{tab}_styles_row", elem_classes=["styles-row"]):
             controls.add("styles", show_label=False, container=False)
             found["edit_styles"] = tool("✎", f"{tab}_styles_edit_button")
-    return found | {"generate": generate, "interrupt": interrupt, "skip": skip}
+        # Pictures dropped on the prompt arrive here.
+        dropped = gr.File(visible="hidden", file_types=["image"], elem_id=f"{tab}_prompt_image", type="filepath")
+    return found | {"generate": generate, "interrupt": interrupt, "skip": skip, "dropped": dropped}
 
 
 def sampling(controls: Controls) -> None:
@@ -167,7 +171,7 @@ def overrides(controls: Controls) -> None:
         )  # fmt: skip
 
 
-def results(tab: str) -> Parts:
+def results(context: UiContext, tab: str) -> Parts:
     """Build progress, gallery and the words below it."""
     gr.HTML(PROGRESS, elem_id=f"{tab}_progress", elem_classes=["progress"], apply_default_css=False)
     with gr.Column(elem_id=f"{tab}_gallery_container", elem_classes=["gallery-container"]):
@@ -177,6 +181,7 @@ def results(tab: str) -> Parts:
             height="auto", interactive=False, buttons=["download", "fullscreen"],
         )  # fmt: skip
     with gr.Row(elem_id=f"image_buttons_{tab}", elem_classes=["send-row"]):
+        keep = tools(context, tab)
         send = send_buttons(GALLERY_TARGETS[tab], tab + "_send_to_{}")
         more = (
             {}
@@ -187,7 +192,7 @@ def results(tab: str) -> Parts:
         info = gr.HTML("", elem_id=f"html_info_{tab}", elem_classes=["infotext"])
         log = gr.HTML("", elem_id=f"html_log_{tab}", elem_classes=["html-log"])
     return {
-        **more, "send": send, "send_log": log, "sent": gr.Textbox(visible="hidden", elem_id=f"{tab}_sent"),
+        **more, **keep, "send": send, "send_log": log, "sent": gr.Textbox(visible="hidden", elem_id=f"{tab}_sent"),
         "gallery": gallery, "info": info, "log": log, "shown": gr.State(Shown()), "selected": gr.State(0),
         "job": gr.Textbox(visible="hidden", elem_id=f"{tab}_job"),
         "show_request": gr.Textbox(visible="hidden", elem_id=f"{tab}_show_request"),

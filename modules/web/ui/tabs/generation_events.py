@@ -1,19 +1,24 @@
 """What happens when somebody uses the controls that txt2img and img2img have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from modules.domain.errors import WebuiError
 from modules.domain.request import Generation
 from modules.engine.job import Owner
+from modules.imaging.read_info import read_picture_info
 from modules.prompting.styles import apply_styles
+from modules.web.rest.pictures import image_limits
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.pasting import last_text, paste, seeds_of
 from modules.web.ui.results import Shown, error_line, request_of, show
+from modules.web.ui.tabs.gallery import connect_tools
 from modules.web.ui.tabs.tab import QUIET, page_owner
 from modules.web.ui.tokens import style_texts
 from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW
@@ -30,6 +35,7 @@ def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
     for name in ("interrupt", "skip", "restore"):
         parts[name].click(None, None, None, js=f'() => window.webui.{name}("{controls.tab}")', **QUIET)
     _connect_results(context, controls, parts)
+    connect_tools(context, controls.tab, parts)
     _connect_seeds(controls, parts)
     _connect_prompts(context, controls, parts)
 
@@ -143,7 +149,9 @@ def _connect_prompts(context: UiContext, controls: Controls, parts: Parts) -> No
         None, [controls["styles"]], None, js=f'(names) => window.webui.setStyles("{tab}", names)', **QUIET
     )
     parts["edit_styles"].click(None, None, None, js=f'() => window.webui.editStyles("{tab}")', **QUIET)
-    connect_paste(context, parts["paste"].click, prompts[0], Pasting.of(controls, parts))
+    pasting = Pasting.of(controls, parts)
+    connect_paste(context, parts["paste"].click, prompts[0], pasting)
+    _connect_dropped(context, parts["dropped"], pasting)
 
 
 class Pasting:
@@ -170,6 +178,28 @@ class Pasting:
         if name == OVERRIDES:
             return gr.update(value=value, choices=value, visible=bool(value))
         return gr.update(value=list(value) if isinstance(value, tuple) else value)
+
+
+def _connect_dropped(context: UiContext, dropped: Any, target: Pasting) -> None:
+    def read_dropped(path: str | None) -> list[Any]:
+        """Apply what a picture that was dropped on the prompt says about itself."""
+        try:
+            return target.updates(*_told_by(context, path, target))
+        except WebuiError as error:
+            return target.updates({}, error_line(type(error).__name__, str(error)))
+
+    dropped.upload(read_dropped, [dropped], target.outputs, **QUIET).then(
+        None, None, None, js=f'() => window.webui.countTokens("{target.tab}")', **QUIET
+    )
+
+
+def _told_by(context: UiContext, path: str | None, target: Pasting) -> tuple[Mapping[str, Any], str]:
+    limits = image_limits(context.services.settings.snapshot())
+    text = read_picture_info(Path(path).read_bytes(), limits).infotext if path is not None else None
+    if not text:
+        return {}, html.element("p", "This picture does not say how it was made.", class_="note")
+    found = paste(target.tab, text, context.services)
+    return found.values, Markup("").join(html.element("p", note, class_="note") for note in found.notes)
 
 
 def connect_paste(context: UiContext, event: Any, source: Any, target: Pasting) -> None:

@@ -46,7 +46,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             generation.overrides(controls)
             preset = generation.preset(IMG2IMG)
         with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
-            results = generation.results(IMG2IMG)
+            results = generation.results(context, IMG2IMG)
     parts = {**actions, **pictures, **mask, **sizes, **seeds, **preset, **results}
     connect(context, controls, parts)
     connect_img2img(context, controls, parts)

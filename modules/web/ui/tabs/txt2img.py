@@ -35,7 +35,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             generation.overrides(controls)
             preset = generation.preset(TXT2IMG)
         with gr.Column(elem_id=f"{TXT2IMG}_results", elem_classes=["results-column"], min_width=320):
-            results = generation.results(TXT2IMG)
+            results = generation.results(context, TXT2IMG)
     parts = {**actions, **swap, **seeds, **preset, **results}
 
     def make(owner: Owner, values: Mapping[str, Any], _more: Sequence[Any]) -> Generation:
