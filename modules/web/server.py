@@ -33,8 +33,9 @@ from modules.web.rest.script_list import script_list_router
 from modules.web.rest.sdapi import sdapi_router
 from modules.web.rest.sysinfo import sysinfo_router
 from modules.web.rest.v1 import v1_router
+from modules.web.rest.v2.openai_shape import OpenAiErrors
 from modules.web.rest.v2.routers import v2_routers
-from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath
+from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath, route_path
 from modules.web.services import Services
 from modules.web.stopping import Stopping
 
@@ -196,6 +197,7 @@ def _wrap(app: FastAPI, config: LaunchConfig) -> None:
         Admission, origins=origins, gate=Gate(config.api_auth), is_ready=lambda: app.state.services is not None,
         guarded=API_PATHS if config.gradio_auth and not config.nowebui else ("/",),
     )  # fmt: skip
+    app.add_middleware(OpenAiErrors, below=route_path)
     if config.cors_allow_origins or config.cors_allow_origins_regex:
         app.add_middleware(
             CORSMiddleware, allow_origins=config.cors_allow_origins, allow_methods=["*"], allow_headers=["*"],

@@ -126,8 +126,11 @@ def _digest(text: str) -> bytes:
 
 
 def _credentials(authorization: str | None) -> tuple[str, str]:
-    """Read a Basic header; anything else becomes credentials that nobody has."""
+    """Read a Basic header, or a Bearer token `user:password`; anything else becomes credentials that nobody has."""
     scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        name, _, password = encoded.strip().partition(":")
+        return name, password
     if scheme.lower() != "basic":
         return "", ""
     try:
