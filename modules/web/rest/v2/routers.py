@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from modules.web.rest.v2.jobs import jobs_router
 from modules.web.rest.v2.metrics import metrics_router
+from modules.web.rest.v2.openai import openai_router
 from modules.web.rest.v2.panel import panel_router
 from modules.web.rest.v2.system import system_router
 
@@ -18,5 +19,5 @@ def v2_routers(*, api: bool, metrics: bool) -> list[APIRouter]:
     return [
         panel_router(),
         *([metrics_router()] if metrics else []),
-        *([jobs_router(), system_router()] if api else []),
+        *([jobs_router(), system_router(), openai_router()] if api else []),
     ]
