@@ -292,7 +292,7 @@ def test_the_recipe_is_written_as_a1111_writes_it(house: House):
     ]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     made = house.merge(
-        "a", "b", "None", multiplier=0.25, precision=FLOAT16, discard_weights="xyz", metadata_json='{"mine": {"x": 1}}'
+        "a", "b", "None", multiplier=0.25, precision=FLOAT16, discard_weights="xyz", metadata_json='{"mine": {"x": 1}, "sd_merge_recipe": "x"}',
     )
     found = metadata(made.path)
     assert json.loads(found["sd_merge_recipe"]) == {
@@ -314,7 +314,7 @@ def test_the_recipe_is_written_as_a1111_writes_it(house: House):
 
 def test_metadata_can_be_left_out(house: House):
     house.add("a", weights(0), {"note": "a"})
-    plain = {"interp_method": NO_INTERPOLATION}
+    plain: dict[str, Any] = {"interp_method": NO_INTERPOLATION}
     assert metadata(house.merge("a", **plain, save_metadata=False).path) == {"format": "pt"}
     assert metadata(house.merge("a", **plain, add_merge_recipe=False).path) == {"format": "pt", "note": "a"}
     only_recipe = metadata(house.merge("a", **plain, copy_metadata_fields=False).path)

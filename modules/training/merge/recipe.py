@@ -88,13 +88,11 @@ def metadata_of(request: MergeRequest, models: Sequence[Ingredient], variant: st
     """
     if not request.save_metadata:
         return {"format": "pt"}
-    found: dict[str, Any] = {}
-    if request.copy_metadata_fields:
-        found = copied_metadata([one.metadata for one in models])
+    found = copied_metadata([one.metadata for one in models]) if request.copy_metadata_fields else {}
+    found |= read_metadata_json(request.metadata_json)
     if request.add_merge_recipe:
         found["sd_merge_recipe"] = recipe_of(request, models, variant)
         found["sd_merge_models"] = ancestors_of(models)
-    found |= read_metadata_json(request.metadata_json)
     return {
         **{key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()},
         "format": "pt",

@@ -52,7 +52,7 @@ def merge_model() -> type[MakeBody]:
 def _field(item: ParamPath) -> tuple[Any, Any]:
     about = item.param
     choices = about.choices if isinstance(about.choices, tuple) else None
-    more = {"json_schema_extra": {"enum": list(choices)}} if choices else {}
+    more: dict[str, Any] = {"json_schema_extra": {"enum": list(choices)}} if choices else {}
     field = Field(item.default, title=about.label, description=about.help or None, ge=about.ge, le=about.le, **more)
     return item.annotation, field
 
