@@ -119,7 +119,7 @@ def _extras(session: Session, plan: Plan, latent: Tensor, pictures: list[Tensor]
         return {}
     if pictures is None:
         pictures = [_decoded(session, plan, row)[None].clamp(-1, 1) for row in latent]
-    return seen_of(session, plan, pictures, None, latent.shape[-2:])
+    return seen_of(session, plan, pictures, None, (latent.shape[-2], latent.shape[-1]))
 
 
 def _cut(value: Tensor, hires: HiresPlan, session: Session) -> Tensor:
