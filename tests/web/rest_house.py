@@ -119,7 +119,7 @@ def services_for(
         samplers=lambda: [SamplerInfo(name=name, options={"uses_ensd": "True"}) for name in SAMPLERS],
         schedulers=lambda: [SchedulerInfo(name="karras", label="Karras", default_rho=7.0)],
         choose_sampler=choose,
-        knows_checkpoint=lambda name: name == "toy",
+        knows_checkpoint=lambda name: name in ("toy", toy.title),
         checkpoint_facts=facts,
         stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
         loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],

@@ -190,6 +190,19 @@ def test_refreshing_looks_again(tmp_path: Path) -> None:
         assert house.refreshed == ["checkpoints", "vaes"]
 
 
+def test_every_option_of_a1111_is_answered(shared_dir: Path, house: RestHouse) -> None:
+    table = (shared_dir / "spec/ui.md").read_text().split("## 14. All settings")[1]
+    keys = [line.split(" | ")[0].strip("| ") for line in table.splitlines() if re.match(r"\| \w+ \|", line)][1:]
+    assert len(keys) == 324
+    found = house.get("/options").json()
+    assert set(keys) <= set(found)
+    assert (found["font"], found["face_restoration_model"], found["sd_model_checkpoint"]) == (
+        "",
+        "CodeFormer",
+        "toy [0123456789]",
+    )
+
+
 def test_options_are_read_and_written(tmp_path: Path) -> None:
     with rest_house(tmp_path) as house:
         everything = house.get("/options").json()

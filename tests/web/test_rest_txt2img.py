@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from modules.domain.param import walk_params
 from modules.domain.plan import Note
 from modules.domain.request import Generation, HiresSpec, RefinerSpec
+from modules.settings.store import Freeze, SettingsStore
 from modules.web.rest.schema import A1111_FIELDS, params, txt2img_model
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -133,6 +135,29 @@ def test_strict_names_refuse(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["detail"]) == (400, "Sampler not found")
 
 
+def test_overrides_can_be_left_behind(tmp_path: Path) -> None:
+    with rest_house(tmp_path) as own:
+        values = {"eta_ancestral": 0.5, "jpeg_quality": 41}
+        own.txt2img(override_settings=values)
+        assert own.get("/options").json()["eta_ancestral"] == 1
+        assert own.txt2img(override_settings=values, override_settings_restore_afterwards=False).status_code == 200
+        assert own.runner.contexts[-1].settings.value("eta_ancestral") == 0.5
+        assert {key: own.get("/options").json()[key] for key in values} == values
+        refused = own.txt2img(
+            override_settings={"eta_ancestral": 0.1}, override_settings_restore_afterwards=False, steps=0
+        )
+        assert (refused.status_code, own.get("/options").json()["eta_ancestral"]) == (422, 0.5)
+
+
+def test_frozen_settings_cannot_be_overridden(tmp_path: Path) -> None:
+    with rest_house(tmp_path) as own:
+        frozen = SettingsStore(tmp_path / "frozen.json", freeze=Freeze(keys=frozenset({"eta_ancestral"})))
+        own.app.state.services = replace(own.services, settings=frozen)
+        answer = own.txt2img(override_settings={"eta_ancestral": 0.5})
+        assert (answer.status_code, "frozen" in answer.json()["detail"]) == (403, True)
+        assert own.txt2img(override_settings={"eta_ancestral": 1.0, "eta_ddim": 0.5}).status_code == 200
+
+
 @pytest.mark.parametrize("seed", [None, "", "  ", -1, "-1"])
 def test_seeds_that_mean_random(house: RestHouse, seed: Any) -> None:
     assert house.txt2img(seed=seed, subseed=seed).status_code == 200
@@ -198,10 +223,6 @@ def test_an_overridden_format_does_not_change_the_answer(house: RestHouse) -> No
     ("body", "field"),
     [
         ({"restore_faces": True}, "restore_faces"),
-        (
-            {"override_settings": {"eta_ancestral": 0.5}, "override_settings_restore_afterwards": False},
-            "override_settings_restore_afterwards",
-        ),
         ({"override_settings": {"hypertile_enable_unet": True}}, "hypertile_enable_unet"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from traceback import format_exception
 from typing import Any, cast
 
@@ -58,6 +58,13 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 A1111_NAMES: Mapping[type[Exception], str] = {OutOfMemory: "OutOfMemoryError", UnknownName: "HTTPException"}
 """Names that clients look for in `error`, where ours differ."""
 
+A1111_TEXTS: Mapping[str, Callable[[str], str]] = {
+    "Upscaler": lambda name: f"could not find upscaler named {name}",
+    "Checkpoint": lambda name: f"model {name!r} not found",
+    "Setting": repr,
+}
+"""What A1111 says in `errors` about a name that is not there, by what it names."""
+
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\":]+[\\/])+")
 
 
@@ -81,11 +88,24 @@ def render(error: Exception) -> Response:
         return field_errors([{"loc": ("body", error.field), "msg": str(error), "type": "value_error"}])
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
     name = next((shown for kind, shown in A1111_NAMES.items() if isinstance(error, kind)), type(error).__name__)
-    body = shape(name, detail=str(error))
+    body = shape(name, detail=_detail(error), errors=_a1111_text(error))
     if status >= 500 and status != 501:
         body["errors"] = without_folders(str(error))
         body["detail"] = body["errors"]
     return answer(body, status, headers)
+
+
+def _detail(error: WebuiError) -> str:
+    """Return the sentence of an error; that about a picture begins as clients of A1111 know it."""
+    if isinstance(error, InvalidImage):
+        return str(error).removeprefix(f"{error.field}: ")
+    return str(error)
+
+
+def _a1111_text(error: WebuiError) -> str:
+    if isinstance(error, UnknownName) and error.kind in A1111_TEXTS:
+        return A1111_TEXTS[error.kind](error.name[:200])
+    return str(error) if isinstance(error, InvalidImage) else ""
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]], status: int = 422) -> Response:

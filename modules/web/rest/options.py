@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends
 
+from modules.settings.known import HELD, IGNORED, UNSUPPORTED
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.rest.translate import check_checkpoint
 from modules.web.services import Services
@@ -20,8 +21,22 @@ def options_router() -> APIRouter:
 
 
 def get_options(services: Needs) -> dict[str, Any]:
-    """Return every setting under its flat name."""
-    return services.settings.snapshot().flat()
+    """Return every setting under its flat name; those of A1111's that are not here have its defaults."""
+    return {**others(services), **services.settings.snapshot().flat(), **checkpoint_in_use(services)}
+
+
+def others(services: Services) -> dict[str, Any]:
+    """Return the settings that clients of A1111 may look for, and may send back as they are."""
+    return {**UNSUPPORTED, **{key: allowed[0] for key, allowed in HELD.items()}, **dict.fromkeys(sorted(IGNORED), "")}
+
+
+def checkpoint_in_use(services: Services) -> dict[str, Any]:
+    """Return the setting of the checkpoint; the title of the first one when none is configured, as that is used."""
+    configured = services.settings.snapshot().sd.sd_model_checkpoint
+    listed = services.checkpoints()
+    if configured or not listed:
+        return {}
+    return {"sd_model_checkpoint": listed[0].title, "sd_checkpoint_hash": listed[0].sha256 or ""}
 
 
 def set_options(services: Needs, values: Annotated[dict[str, Any], Body()]) -> None:

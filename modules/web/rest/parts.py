@@ -177,7 +177,7 @@ def hires_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str]
 
     Raises:
         InvalidRequest: it has no denoising strength, or is not wanted although its picture is there.
-        UnknownName: its checkpoint is not there.
+        UnknownName: its checkpoint or its upscaler is not there.
     """
     given = asked["firstpass_image"]
     if not asked["enable_hr"]:
@@ -187,6 +187,7 @@ def hires_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str]
     if asked["denoising_strength"] is None:
         raise InvalidRequest("the hires pass needs a denoising strength", field="denoising_strength")
     _check_checkpoint(asked["hr_checkpoint_name"], "hr_checkpoint_name", knows_checkpoint)
+    _check_upscaler(asked["hr_upscaler"])
     more = {"first_image": picture(given, pictures, "firstpass_image")} if given else {}
     return build(HiresSpec, asked, more)
 
@@ -201,6 +202,13 @@ def refiner_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> Refine
         return None
     _check_checkpoint(asked["refiner_checkpoint"], "refiner_checkpoint", knows_checkpoint)
     return build(RefinerSpec, asked)
+
+
+def _check_upscaler(name: str | None) -> None:
+    from modules.web.adapters import latent_modes, upscaler_names
+
+    if name and name not in (known := [*latent_modes(), *upscaler_names()]):
+        raise UnknownName("Upscaler", name, known, field="hr_upscaler")
 
 
 def _check_checkpoint(name: str | None, field: str, knows: Callable[[str], bool]) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from modules.domain.errors import WebuiError
 from modules.domain.merge import MergeRequest
 from modules.engine.job import JobHandle
 from modules.hooks.cancel import CancelReason
@@ -59,7 +60,19 @@ def _accept(request: Request, services: Services, body: MakeBody, kind: str) -> 
     owner = owner_of(request)
     understood = understand(body, services, owner.user)
     task_id = understood.body.model_dump()["force_task_id"] or None
-    return services.desk.accept(understood.generation, owner, task_id, kind=kind, attended=True), understood
+    handle = services.desk.accept(understood.generation, owner, task_id, kind=kind, attended=True)
+    if understood.kept:
+        _keep(services, handle, understood)
+    return handle, understood
+
+
+def _keep(services: Services, handle: JobHandle, understood: Understood) -> None:
+    """Save the settings that a request wants to leave behind; a job whose wish cannot be met does not run."""
+    try:
+        services.settings.set(understood.kept, by="api")
+    except WebuiError:
+        services.desk.cancel(handle.id)
+        raise
 
 
 def _encode(services: Services, handle: JobHandle, understood: Understood) -> bytes:

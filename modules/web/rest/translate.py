@@ -29,10 +29,6 @@ IMG2IMG_SCRIPTS = frozenset({SOFT_INPAINTING})
 _Asked = Mapping[str, Any]
 UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
     ("restore_faces", "Face restoration", lambda asked: bool(asked["restore_faces"])),
-    (
-        "override_settings_restore_afterwards", "Keeping overridden settings after the request",
-        lambda asked: not asked["override_settings_restore_afterwards"] and bool(asked["override_settings"]),
-    ),
 )  # fmt: skip
 """Field, feature, and whether a request asks for it; the neutral values of the field pass."""
 
@@ -68,6 +64,8 @@ class Understood:
     """With the fields that `infotext` filled in; the answer echoes it."""
     generation: Generation
     warnings: tuple[str, ...]
+    kept: Mapping[str, Any]
+    """Overridden settings that are to hold after the request, too."""
 
 
 def understand(body: MakeBody, services: Services, user: str | None) -> Understood:
@@ -101,7 +99,13 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         "script": script_of(asked),
     }
     values.update(first_pass_size(asked) or size_of_first_image(asked, pictures))
-    return Understood(body=body, generation=build(Generation, values, more), warnings=choice.warnings)
+    generation = build(Generation, values, more)
+    return Understood(body=body, generation=generation, warnings=choice.warnings, kept=kept_overrides(asked))
+
+
+def kept_overrides(asked: _Asked) -> Mapping[str, Any]:
+    """Return the overridden settings that A1111 would not put back."""
+    return MappingProxyType({} if asked["override_settings_restore_afterwards"] else asked["override_settings"] or {})
 
 
 def first_pass_size(asked: _Asked) -> dict[str, int]:

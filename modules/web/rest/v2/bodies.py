@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from modules.domain.errors import InvalidRequest
 from modules.engine.job import Owner, Payload
 from modules.web.rest.schema import MakeBody, own_img2img_model, txt2img_model
 from modules.web.rest.translate import understand
@@ -78,6 +79,9 @@ def asked_of(body: MakeBody, services: Services, owner: Owner) -> Asked:
     """
     given = body.model_dump()
     understood = understand(body, services, owner.user)
+    if understood.kept:
+        field = "override_settings_restore_afterwards"
+        raise InvalidRequest("a job leaves no settings behind; change them with /sdapi/v1/options", field=field)
     return Asked(
         payload=understood.generation, kind=given["kind"], task_id=given["force_task_id"] or None,
         warnings=understood.warnings,
