@@ -87,6 +87,7 @@ def _free_model() -> Any:
     from modules.families.family import Components, LatentSpec, Match
     from modules.residency.device import DeviceWish, decide
     from modules.residency.model import Model
+    from modules.residency.placing import Placement
     from modules.sampling.prediction import Prediction, SigmaTable, Target, scaled_linear_alphas
     from modules.sampling.types import Conditioning
 
@@ -107,7 +108,8 @@ def _free_model() -> Any:
         latent=LatentSpec(),
         prediction=Prediction(Target.EPS, SigmaTable.from_alphas(scaled_linear_alphas())),
     )
-    return Model(components=components, policy=decide(DeviceWish(use_cpu=["all"])))
+    policy = decide(DeviceWish(use_cpu=["all"]))
+    return Model(components=components, policy=policy, placement=Placement.of(policy))
 
 
 def diffusers_loop(scheduler: str) -> Loop | str:

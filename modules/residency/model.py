@@ -3,7 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,8 +16,10 @@ from modules.families.family import Components
 from modules.nn.token_merging import blocks_of, merged_tokens
 from modules.residency.approximations import Coder
 from modules.residency.device import DevicePolicy, Offload
-from modules.residency.placing import changed, in_format, on_device, streamed
-from modules.residency.relief import climb, free_caches, sparing
+from modules.residency.placing import Placement, changed, in_format, relocate, replace_weights
+from modules.residency.relief import Rung, climb, free_caches, sparing
+from modules.residency.sizes import is_on, parts_of
+from modules.residency.streaming import streamed
 from modules.residency.tiles import decode_in_tiles
 from modules.sampling.types import Conditioning, Network
 
@@ -33,6 +35,8 @@ class Model:
 
     components: Components
     policy: DevicePolicy
+    placement: Placement
+    """Shared with every model that is made of some of the same weights."""
     decoder: Coder | None = None
     """Stands in for the VAE: latents, sampler's scale, to pictures in about -1..1."""
     encoder: Coder | None = None
@@ -74,14 +78,20 @@ class Model:
         unet = self.components.unet
         if merge_ratio and not blocks_of(unet):
             note("Token merging has no effect on this kind of model")
-        blocks = self.policy.offload is Offload.BLOCKS
-        with (
-            streamed(unet, self.device) if blocks else self._present(unet),
-            merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext(),
-        ):
-            yield sparing(self.components.family.network(self.components, tiling), note)
-        if blocks:
-            free_caches()
+        with ExitStack() as place, merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext():
+            place.enter_context(self._running(unet))
+
+            def shrink() -> None:
+                place.close()
+                self._leave_device(Offload.BLOCKS, parts_of(self.components))
+                place.enter_context(self._running(unet))
+
+            yield sparing(
+                self.components.family.network(self.components, tiling),
+                note,
+                make_room=self.placement.make_room,
+                shrink=shrink if self._can_leave and self.placement.offload is not Offload.BLOCKS else None,
+            )
 
     def decode(
         self,
@@ -104,16 +114,13 @@ class Model:
         Raises:
             NumericalFault: the result is not finite, also after the retry.
         """
-        fallback = None if self.decoder else fallback
-        with nullcontext() if self.decoder else self._present(self.components.vae):
-            picture = self._decode(x, tiling, note)
-            if not check_nan:
-                return picture.nan_to_num(nan=-1.0)
-            if not bool(torch.isfinite(picture).all()) and fallback is not None:
-                note(f"The VAE produced NaN; decoding again in {str(fallback).removeprefix('torch.')}")
-                with changed(self.components.vae, in_format(fallback)):
-                    picture = self._decode(x, tiling, note)
-        if not bool(torch.isfinite(picture).all()):
+        picture = self._decode(x, tiling, note)
+        if not check_nan:
+            return picture.nan_to_num(nan=-1.0)
+        if not self.decoder and fallback is not None and self._may_help(fallback, picture):
+            note(f"The VAE produced NaN; decoding again in {_name(fallback)}")
+            picture = self._in_format(fallback, lambda: self._decode(x, tiling, note))
+        if not _finite(picture):
             raise NumericalFault(
                 "The VAE produced NaN or infinite values. Start with --no-half-vae, or choose another VAE in the settings."
             )
@@ -141,18 +148,11 @@ class Model:
             NumericalFault: the result is not finite, also after the retry.
         """
         encoder = None if exact else self.encoder
-        run = encoder or partial(self.components.family.encode, self.components)
-        rungs = [
-            ("in one piece", lambda: run(picture, tiling)),
-            ("after freeing caches", lambda: run(picture, tiling)),
-        ]
-        with nullcontext() if encoder else self._present(self.components.vae):
-            latent = climb("encoding", rungs, note).float().to(self.device)
-            if not encoder and not bool(torch.isfinite(latent).all()) and fallback is not None:
-                note(f"The VAE produced NaN; encoding again in {str(fallback).removeprefix('torch.')}")
-                with changed(self.components.vae, in_format(fallback)):
-                    latent = climb("encoding", rungs, note).float().to(self.device)
-        if not bool(torch.isfinite(latent).all()):
+        latent = self._encode(picture, encoder, tiling, note)
+        if not encoder and fallback is not None and self._may_help(fallback, latent):
+            note(f"The VAE produced NaN; encoding again in {_name(fallback)}")
+            latent = self._in_format(fallback, lambda: self._encode(picture, None, tiling, note))
+        if not _finite(latent):
             raise NumericalFault("The VAE encoded a picture to NaN or infinite values. Start with --no-half-vae.")
         return latent
 
@@ -180,16 +180,87 @@ class Model:
             ("in one piece after freeing caches", lambda: run(x, tiling)),
             ("in tiles", lambda: decode_in_tiles(lambda part: run(part, False), x, wrap=tiling)),
         ]
-        return climb("decoding", rungs, note)[0].float().cpu()
+        return self._with_vae("decoding", rungs, note, stands_in=self.decoder is not None)[0].float().cpu()
+
+    def _encode(self, picture: Tensor, encoder: Coder | None, tiling: bool, note: Callable[[str], None]) -> Tensor:
+        run = encoder or partial(self.components.family.encode, self.components)
+        rungs = [
+            ("in one piece", lambda: run(picture, tiling)),
+            ("after freeing caches", lambda: run(picture, tiling)),
+        ]
+        return self._with_vae("encoding", rungs, note, stands_in=encoder is not None).float().to(self.device)
+
+    def _with_vae(
+        self, task: str, rungs: Sequence[Rung[Tensor]], note: Callable[[str], None], *, stands_in: bool
+    ) -> Tensor:
+        """Climb with the VAE on the device, unless something stands in for it; last, with everything else off it."""
+        vae, (name, attempt) = self.components.vae, rungs[-1]
+
+        def alone() -> Tensor:
+            self._leave_device(Offload.COMPONENTS, [part for part in parts_of(self.components) if part is not vae])
+            return attempt()
+
+        if self._can_leave and self.placement.offload is Offload.NONE:
+            rungs = [*rungs, (f"{name} and with the other networks in main memory", alone)]
+        with nullcontext() if stands_in else self._present(vae):
+            return climb(task, rungs, note, self.placement.make_room)
+
+    def _may_help(self, dtype: torch.dtype, result: Tensor) -> bool:
+        """Tell whether the VAE should be tried in another number format."""
+        return next(self.components.vae.parameters()).dtype is not dtype and not _finite(result)
+
+    def _in_format(self, dtype: torch.dtype, attempt: Callable[[], Tensor]) -> Tensor:
+        """Try with the VAE in another number format; where that helps, it stays so for the pictures to come."""
+        with torch.inference_mode(False):
+            restore, helped = replace_weights(self.components.vae.modules(), in_format(dtype)), False
+        try:
+            result = attempt()
+            helped = _finite(result)
+        finally:
+            if not helped:
+                restore()
+        return result
+
+    @property
+    def _can_leave(self) -> bool:
+        return self.device.type != "cpu"
+
+    def _leave_device(self, offload: Offload, parts: Sequence[nn.Module]) -> None:
+        """Run with most weights in main memory from now on, until the model is lent anew."""
+        to_ram = self.placement.memory.to_ram()
+        for part in parts:
+            if is_on(part, self.device):
+                relocate(part, to_ram)
+        self.placement.offload, self.placement.resident_bytes = offload, 0
+        free_caches()
+
+    @contextmanager
+    def _running(self, unet: nn.Module) -> Iterator[None]:
+        """Keep the network on the device while it runs: whole, or block by block."""
+        if self.placement.offload is not Offload.BLOCKS:
+            with self._present(unet):
+                yield
+            return
+        with streamed(unet, self.device, resident_bytes=self.placement.resident_bytes):
+            yield
+        free_caches()
 
     @contextmanager
     def _present(self, part: nn.Module) -> Iterator[None]:
         """Keep a component on the device while it is used; with offloading it leaves afterwards."""
-        if self.policy.offload is Offload.NONE:
+        if self.placement.offload is Offload.NONE:
             yield
             return
         try:
-            with changed(part, on_device(self.device)):
+            with changed(part, self.placement.memory.to_device()):
                 yield
         finally:
             free_caches()
+
+
+def _finite(result: Tensor) -> bool:
+    return bool(torch.isfinite(result).all())
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,12 +1,54 @@
-"""Weights elsewhere or in another number format for a while. The originals are kept, so nothing is lost or copied back."""
+"""Weights elsewhere or in another number format, for a while or for good."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-Change = Callable[[Tensor], Tensor]
+from modules.residency.device import DevicePolicy, Offload
+from modules.residency.memory import Change, Machine, Memory
+from modules.residency.relief import no_room
+
+Restore = Callable[[], None]
+
+
+def replace_weights(modules: Iterable[nn.Module], change: Change) -> Restore:
+    """Put stand-ins in the place of the parameters and buffers of some modules. Either all of them change or none.
+
+    Args:
+        modules: as `network.modules()` gives them; what lies inside of one is not looked at.
+        change: gives the stand-in of one tensor; may return the tensor itself.
+
+    Returns:
+        What puts the originals back. Who drops it lets go of them.
+    """
+    kept = [(module, dict(module._parameters), dict(module._buffers)) for module in modules]
+
+    def restore() -> None:
+        for module, parameters, buffers in kept:
+            module._parameters.update(parameters)
+            module._buffers.update(buffers)
+
+    stand_ins: dict[int, Tensor] = {}  # by the identity of the original: what two modules share stays shared
+
+    def once(original: Tensor) -> Tensor:
+        if id(original) not in stand_ins:
+            stand_ins[id(original)] = change(original)
+        return stand_ins[id(original)]
+
+    try:
+        for module, parameters, buffers in kept:
+            for name, parameter in parameters.items():
+                if parameter is not None:
+                    module._parameters[name] = nn.Parameter(once(parameter), requires_grad=False)
+            module._buffers.update({name: once(value) for name, value in buffers.items() if value is not None})
+    except BaseException:
+        restore()
+        raise
+    return restore
 
 
 @contextmanager
@@ -17,23 +59,11 @@ def changed(part: nn.Module, change: Change) -> Iterator[None]:
         part: a network.
         change: gives the stand-in of one tensor; may return the tensor itself.
     """
-    kept = [(module, dict(module._parameters), dict(module._buffers)) for module in part.modules()]
+    restore = replace_weights(part.modules(), change)
     try:
-        for module, parameters, buffers in kept:
-            for name, parameter in parameters.items():
-                if parameter is not None:
-                    module._parameters[name] = nn.Parameter(change(parameter.data), requires_grad=False)
-            module._buffers.update({name: change(value) for name, value in buffers.items() if value is not None})
         yield
     finally:
-        for module, parameters, buffers in kept:
-            module._parameters.update(parameters)
-            module._buffers.update(buffers)
-
-
-def on_device(device: torch.device) -> Change:
-    """Return the change that brings a tensor to a device."""
-    return lambda tensor: tensor.to(device)
+        restore()
 
 
 def in_format(dtype: torch.dtype) -> Change:
@@ -41,29 +71,29 @@ def in_format(dtype: torch.dtype) -> Change:
     return lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-@contextmanager
-def streamed(part: nn.Module, device: torch.device) -> Iterator[None]:
-    """Bring each of the outer blocks of a network to a device only while it computes."""
-    present: dict[nn.Module, ExitStack] = {}
+def relocate(part: nn.Module, change: Change) -> None:
+    """Change the weights of a network for good, whatever torch records at the moment.
 
-    def arrive(block: nn.Module, _args: object) -> None:
-        present[block] = ExitStack()
-        present[block].enter_context(changed(block, on_device(device)))
-
-    def leave(block: nn.Module, _args: object, _result: object) -> None:
-        present.pop(block).close()
-
-    with ExitStack() as until_end:
-        for block in outer_blocks(part):
-            until_end.callback(block.register_forward_pre_hook(arrive).remove)
-            until_end.callback(block.register_forward_hook(leave).remove)
-        try:
-            yield
-        finally:
-            for visit in present.values():  # of a block that failed while it was there
-                visit.close()
+    Args:
+        part: a network that nobody uses now.
+        change: as for `replace_weights`.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        replace_weights(part.modules(), change)
 
 
-def outer_blocks(part: nn.Module) -> list[nn.Module]:
-    """Return the children of a network, and for lists of blocks their entries."""
-    return [block for child in part.children() for block in (child if isinstance(child, nn.ModuleList) else (child,))]
+@dataclass(slots=True, kw_only=True, eq=False)
+class Placement:
+    """How a model runs now. Whoever lends the model decides it; running out of memory may change it on the way."""
+
+    offload: Offload
+    memory: Memory
+    resident_bytes: int = 0
+    """With BLOCKS, so much of the network may stay on the device all the time."""
+    make_room: Callable[[], bool] = no_room
+    """Lets other models leave the device; tells whether there were any."""
+
+    @classmethod
+    def of(cls, policy: DevicePolicy) -> Self:
+        """Return what the command line asks for, for a model that nobody lends."""
+        return cls(offload=policy.offload, memory=Machine(policy.device))

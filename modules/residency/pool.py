@@ -1,61 +1,72 @@
-"""Loaded models, lent out one job at a time."""
+"""Loaded models, lent out one job at a time and kept for the next one as long as there is room."""
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from modules.domain.plan import ResolvedModel
-from modules.families.family import Build, Family, Files, Match
+from modules.families.family import Components
 from modules.nn.attention.backend import Backend
 from modules.nn.ops import Ops
 from modules.residency.device import DevicePolicy, Offload
+from modules.residency.keeping import WORKING_BYTES, Keeping, fits
+from modules.residency.kept import Kept, VaeKey, WeightsKey, keys_of
+from modules.residency.loader import Identify, Loader, Recipe, estimated_bytes
+from modules.residency.memory import Machine, Memory
 from modules.residency.model import Model
-from modules.residency.relief import climb, free_caches
-from modules.residency.resident import Resident, Where
-from modules.residency.sizes import num_bytes
+from modules.residency.placing import Placement, relocate
+from modules.residency.relief import climb, free_caches, is_out_of_memory
+from modules.residency.resident import Resident
+from modules.residency.sizes import is_on, parts_of, weight_bytes
+from modules.residency.streaming import LARGE_BYTES
 
 logger = logging.getLogger(__name__)
 
-Identify = Callable[[Path, Path | None], tuple[Family, Match]]
-"""(checkpoint, sidecar yaml) -> the family that loads it; raises `UnsupportedCheckpoint` or `BrokenFile`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Key:
-    """Everything that makes one loaded model different from another."""
-
-    checkpoint: Path
-    vae: Path | None
-    stamps: tuple[tuple[int, ...], ...]
-    """Time, size and inode of each file, so that a replaced file is loaded anew."""
-    attention: str
+MAIN_MEMORY = torch.device("cpu")
+"""Names it; where a model computes is the policy's."""
+Tell = Callable[[str], None]
 
 
 class Pool:
-    """Keeps the last used model loaded and lends it.
+    """Keeps models loaded and lends them.
+
+    One job at a time works with models; it may borrow several, one inside of the other. Anybody may ask meanwhile what
+    is in memory, or have what is not in use leave it.
 
     Args:
         policy: where and in which number formats models run.
         identify: finds the family of a file.
         ops: layer classes that networks are built from.
         models: folder of models, where some families look for what a checkpoint lacks.
+        keeping: how many models stay; asked anew each time.
+        memory: what the machine has to offer; None looks at this one.
     """
 
-    def __init__(self, policy: DevicePolicy, identify: Identify, ops: Ops, models: Path | None = None) -> None:
-        self._policy, self._identify, self._ops, self._models = policy, identify, ops, models
-        self._lock = threading.RLock()
-        self._key: _Key | None = None
-        self._model: Model | None = None
-        self._resolved: ResolvedModel | None = None
-        self._since = datetime.now(UTC)
-        self._leases = 0
+    def __init__(
+        self,
+        policy: DevicePolicy,
+        identify: Identify,
+        ops: Ops,
+        models: Path | None = None,
+        *,
+        keeping: Callable[[], Keeping] = Keeping,
+        memory: Memory | None = None,
+    ) -> None:
+        self._policy, self._loader = policy, Loader(policy, identify, ops, models)
+        self._keeping, self._memory = keeping, memory or Machine(policy.device)
+        self._turn = threading.RLock()
+        """Held by the job that works with models."""
+        self._books = threading.RLock()
+        """Held while the list of models changes, or one moves that nobody uses."""
+        self._kept: list[Kept] = []
+        """The last used first."""
+        self._vae_formats: dict[VaeKey, torch.dtype] = {}
+        """Of VAEs that gave no numbers in the usual one."""
 
     @property
     def policy(self) -> DevicePolicy:
@@ -64,107 +75,280 @@ class Pool:
 
     @property
     def loaded(self) -> ResolvedModel | None:
-        """The files of the model that is in memory, if any."""
-        return self._resolved
+        """The files of the model that was used last, if it is in memory."""
+        with self._books:
+            return self._kept[0].recipe.wanted if self._kept else None
 
     def present(self) -> tuple[Resident, ...]:
-        """Return the models in memory, the last used first. Never waits for a job."""
-        model, wanted = self._model, self._resolved
-        if model is None or wanted is None:
-            return ()
-        home = Where.DEVICE if model.policy.offload is Offload.NONE else Where.RAM
-        return (
-            Resident(
-                name=wanted.name, checkpoint=wanted.checkpoint, vae=wanted.vae, where=home, since=self._since,
-                num_bytes=num_bytes(model.components), in_use=self._leases > 0,
-            ),
-        )  # fmt: skip
+        """Return the models in memory, the last used first. Does not wait for jobs."""
+        with self._books:
+            return tuple(kept.told(self._policy.device) for kept in self._kept)
 
     @contextmanager
-    def lease(self, wanted: ResolvedModel, attention: Backend) -> Iterator[Model]:
-        """Lend the model made of the wanted files, loading it if it is not the one in memory.
+    def lease(self, wanted: ResolvedModel, attention: Backend, note: Tell = logger.info) -> Iterator[Model]:
+        """Lend the model made of the wanted files, loading what of it is not in memory.
 
-        The model in memory stays usable when loading another one fails, unless memory does not hold both.
+        A model that is lent never leaves memory. The others stay usable when loading one fails.
+
+        Args:
+            wanted: the files.
+            attention: implementation that the networks are built with.
+            note: told when the model runs slower because memory is small.
 
         Raises:
             ModelError: a file cannot be used; names it and says why.
             OutOfMemory: the model does not fit.
         """
-        with self._lock:
-            key = _key(wanted, attention)
-            model = self._model
-            if model is None or self._key != key:
-                model = self._load_somehow(wanted, attention)
-                self._model, self._key, self._resolved = model, key, wanted
-                self._since = datetime.now(UTC)
-                free_caches()
-            self._leases += 1
+        with self._turn:
+            key, vae = keys_of(wanted, attention)
+            kept = self._take(key) or self._load(wanted, attention, key, vae)
             try:
+                model = self._with_vae(kept, wanted, vae)
+                self._place(kept, model, note)
+                self.settle()
                 yield model
             finally:
-                self._leases -= 1
+                self._give_back(kept, vae)
 
     def unload(self) -> None:
-        """Forget the model in memory."""
-        with self._lock:
-            self._model = self._key = self._resolved = None
-            free_caches()
+        """Have the models leave the device: for main memory where that is another one and has room, or altogether.
 
-    def _load_somehow(self, wanted: ResolvedModel, attention: Backend) -> Model:
-        """Load beside the model in memory, or in its place when there is no room for two."""
+        A model in use leaves when its job ends.
+        """
+        with self._books:
+            for kept in tuple(self._kept):
+                kept.leaving = kept.leases > 0
+                if not kept.leaving:
+                    self._off_device(kept)
+        free_caches()
 
-        def alone() -> Model:
-            self.unload()
-            return self._load(wanted, attention)
+    def reload(self) -> bool:
+        """Bring the model that was used last back to the device, unless a job is at work, which does so itself.
+
+        Returns:
+            Whether there was one to bring.
+        """
+        if not self._turn.acquire(blocking=False):
+            return True
+        try:
+            with self._books:
+                last = self._kept[0].recipe if self._kept else None
+            if last is not None:
+                with self.lease(last.wanted, last.attention):
+                    pass
+            return last is not None
+        finally:
+            self._turn.release()
+
+    def make_room(self) -> bool:
+        """Have every model that nobody uses leave the device.
+
+        Returns:
+            Whether there was any.
+        """
+        with self._books:
+            idle = self._idle(on_device=True)
+            for kept in idle:
+                logger.info("%s leaves the device to make room", kept.name)
+                self._off_device(kept)
+        free_caches()
+        return bool(idle)
+
+    def settle(self) -> None:
+        """Let go of what the settings do not keep, or what takes more than its share of memory."""
+        with self._books:
+            keeping = self._keeping()
+            if not keeping.automatic or self._surplus_on_device(keeping) or self._surplus_in_ram(keeping):
+                self._drop_vaes(keeping.vaes)
+            for kept in self._surplus_on_device(keeping):
+                self._off_device(kept)
+            self._forget(self._surplus_in_ram(keeping))
+
+    # What follows is called by the job that has the turn, or with the books in hand.
+
+    def _take(self, key: WeightsKey) -> Kept | None:
+        with self._books:
+            kept = next((one for one in self._kept if one.key == key), None)
+            if kept is not None:
+                self._kept.remove(kept)
+                self._enter(kept)
+            return kept
+
+    def _enter(self, kept: Kept) -> None:
+        kept.leases += 1
+        self._kept.insert(0, kept)
+
+    def _give_back(self, kept: Kept, vae: VaeKey) -> None:
+        with self._books:
+            dtype = kept.vae_dtype(vae)
+            if dtype not in (None, kept.recipe.policy.vae_dtype):
+                self._vae_formats[vae] = dtype
+            kept.leases -= 1
+            if kept.leaving and not kept.leases:
+                kept.leaving = False
+                self._off_device(kept)
+
+    def _load(self, wanted: ResolvedModel, attention: Backend, key: WeightsKey, vae: VaeKey) -> Kept:
+        """Load beside the models in memory, or in their place when there is no room."""
+        recipe = self._loader.recognise(wanted, attention)
+        dtype = self._vae_formats.get(vae, recipe.policy.vae_dtype)
+        with self._books:  # with other attention, or of a file that was replaced
+            self._forget([kept for kept in self._idle() if kept.key.checkpoint == wanted.checkpoint])
+        home = self._make_way(recipe)
+
+        def alone() -> Components:
+            with self._books:
+                self._forget(self._idle())
+            return self._loader.load(recipe, MAIN_MEMORY, dtype)
 
         rungs = [
-            ("beside the last one", lambda: self._load(wanted, attention)),
-            ("after unloading the last one", alone),
+            ("beside the others", lambda: self._loader.load(recipe, home, dtype)),
+            ("in main memory, after unloading all others", alone),
         ]
-        return climb(f"loading {wanted.checkpoint.name}", rungs, logger.info)
+        components = climb(f"loading {wanted.checkpoint.name}", rungs, logger.info, self.make_room)
+        if self._has_card and not is_on(components.unet, self._policy.device):
+            to_ram = self._memory.to_ram()
+            for part in parts_of(components):
+                relocate(part, to_ram)
+        placement = Placement(offload=recipe.policy.offload, memory=self._memory, make_room=self.make_room)
+        model = Model(components=components, policy=recipe.policy, placement=placement)
+        kept = Kept(key=key, recipe=recipe, placement=placement, models={vae: model})
+        with self._books:
+            self._enter(kept)
+        return kept
 
-    def _load(self, wanted: ResolvedModel, attention: Backend) -> Model:
-        start = time.monotonic()
-        config = sidecar(wanted.checkpoint)
-        family, match = self._identify(wanted.checkpoint, config)
-        policy = self._policy.for_family(match.family)
-        home = policy.device if policy.offload is Offload.NONE else torch.device("cpu")
-        build = Build(
-            ops=self._ops,
-            attend=attention,
-            device=home,
-            dtype=policy.dtype,
-            text_dtype=policy.text_dtype,
-            vae_dtype=policy.vae_dtype,
-        )
-        files = Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config, models=self._models)
-        components = family.load(files, match, build)
-        if policy.channels_last:
-            for part in (components.unet, components.vae):
-                part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] -- missing overload
-        logger.info("%s: %s loaded in %.1f s", wanted.checkpoint.name, family.label, time.monotonic() - start)
-        return Model(components=components, policy=policy)
+    def _with_vae(self, kept: Kept, wanted: ResolvedModel, vae: VaeKey) -> Model:
+        """Return the model with the wanted VAE, of which only that is loaded when all else is there."""
+        recipe = replace(kept.recipe, wanted=wanted)
+        model = kept.models.get(vae)
+        if model is None:
+            any_model = next(iter(kept.models.values()))
+            home = next(any_model.components.vae.parameters()).device
+            dtype = self._vae_formats.get(vae, recipe.policy.vae_dtype)
+            rungs = [("beside the others", lambda: self._loader.load_vae(recipe, home, dtype))]
+            network = climb("loading a VAE", rungs, logger.info, self.make_room)
+            model = replace(any_model, components=replace(any_model.components, vae=network))
+        kept.use(vae, model, recipe)
+        return model
+
+    def _place(self, kept: Kept, model: Model, note: Tell) -> None:
+        """Bring a model to where it can run: to the device, whole if it fits, otherwise part by part."""
+        device, placement = self._policy.device, kept.placement
+        placement.offload, placement.resident_bytes = model.policy.offload, 0
+        away = [part for part in parts_of(model.components) if not is_on(part, device)]
+        if not away or placement.offload is not Offload.NONE:
+            return
+
+        def whole() -> None:
+            to_device = self._memory.to_device()
+            for part in away:
+                relocate(part, to_device)
+
+        def in_parts() -> None:
+            to_ram, free = self._memory.to_ram(), self._memory.free_device()
+            for part in parts_of(model.components):
+                if is_on(part, device):
+                    free += weight_bytes(part)
+                    relocate(part, to_ram)
+            largest = max(weight_bytes(part) for part in parts_of(model.components))
+            placement.offload = Offload.COMPONENTS if fits(largest, free) else Offload.BLOCKS
+            placement.resident_bytes = max(0, free - WORKING_BYTES - 2 * LARGE_BYTES)
+            note(_slower(kept.name, placement.offload))
+
+        rungs = [("as a whole", whole)] if self._make_way_on_device(weight_bytes(*away)) else []
+        rungs.append(("part by part", in_parts))
+        climb(f"bringing {kept.name} to the device", rungs, logger.info, self.make_room)
+
+    def _make_way(self, recipe: Recipe) -> torch.device:
+        """Let idle models leave until there is room for another one, and return where it is to be loaded."""
+        needed, keeping = estimated_bytes(recipe), self._keeping()
+        whole = self._has_card and recipe.policy.offload is Offload.NONE
+        if whole and self._make_way_on_device(needed):
+            return self._policy.device
+        with self._books:
+            self._forget(self._surplus_in_ram(keeping, needed))
+        return MAIN_MEMORY
+
+    def _make_way_on_device(self, needed: int) -> bool:
+        with self._books:
+            for kept in reversed(self._idle(on_device=True)):
+                if fits(needed, self._memory.free_device()):
+                    return True
+                self._off_device(kept)
+            return fits(needed, self._memory.free_device())
+
+    def _surplus_on_device(self, keeping: Keeping) -> list[Kept]:
+        """Return the idle models for which there is no place beside those that were used later."""
+        if not self._has_card:
+            return []
+        there = [kept for kept in self._kept if kept.is_on(self._policy.device)]
+        return _beyond(there, keeping, keeping.on_device, self._memory.free_device)
+
+    def _surplus_in_ram(self, keeping: Keeping, coming: int = 0) -> list[Kept]:
+        """The same for main memory, which may have to take another model of some bytes."""
+        there = [kept for kept in self._kept if not (self._has_card and kept.is_on(self._policy.device))]
+        at_least = keeping.models - (len(self._kept) - len(there))
+        return _beyond(there, keeping, at_least, self._memory.free_ram, coming)
+
+    def _off_device(self, kept: Kept) -> None:
+        """Move an idle model to main memory, or forget it where that is no other place or has no room."""
+        if not kept.is_on(self._policy.device):
+            return
+        room = self._memory.free_ram() - kept.num_bytes
+        stays = self._has_card and self._keeping().num_staying([kept.num_bytes], room, at_least=0) > 0
+        try:
+            to_ram = self._memory.to_ram()
+            for part in kept.parts if stays else ():
+                relocate(part, to_ram)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            stays = False
+        if not stays:
+            self._forget([kept])
+        free_caches()
+
+    def _drop_vaes(self, most: int) -> None:
+        """Keep so many VAEs beside those that models were used with last."""
+        for kept in self._kept:
+            most -= kept.drop_vaes(1 + most)
+
+    def _forget(self, leaving: Iterable[Kept]) -> None:
+        gone = list(leaving)
+        self._kept = [kept for kept in self._kept if kept not in gone]
+        if gone:
+            logger.info("leaving memory: %s", ", ".join(kept.name for kept in gone))
+            free_caches()
+
+    def _idle(self, *, on_device: bool = False) -> list[Kept]:
+        idle = [kept for kept in self._kept if not kept.leases]
+        return [kept for kept in idle if kept.is_on(self._policy.device)] if on_device else idle
+
+    @property
+    def _has_card(self) -> bool:
+        """Whether the device has memory of its own."""
+        return self._policy.device.type != "cpu"
 
 
-def sidecar(checkpoint: Path) -> Path | None:
-    """Return the yaml beside a checkpoint, if there is one."""
-    path = checkpoint.with_suffix(".yaml")
-    return path if path.is_file() else None
+def _beyond(
+    there: Sequence[Kept], keeping: Keeping, at_least: int, free: Callable[[], int], coming: int = 0
+) -> list[Kept]:
+    """Return the idle ones of some models, the last used first, that do not stay in one kind of memory.
+
+    Args:
+        there: what it holds.
+        keeping: what the settings say.
+        at_least: so many stay in any case, one that is coming included.
+        free: tells how many bytes are free.
+        coming: bytes of a model that is going to be there.
+    """
+    sizes = [*([coming] if coming else []), *(kept.num_bytes for kept in there)]
+    if len(sizes) <= at_least:
+        return []
+    staying = keeping.num_staying(sizes, free() - coming, at_least=at_least) - bool(coming)
+    return [kept for kept in there[max(0, staying) :] if not kept.leases]
 
 
-def _key(wanted: ResolvedModel, attention: Backend) -> _Key:
-    files = [wanted.checkpoint, *([wanted.vae] if wanted.vae else [])]
-    config = sidecar(wanted.checkpoint)
-    if config:
-        files.append(config)
-    stamps = tuple(_stamp(path) for path in files)
-    return _Key(checkpoint=wanted.checkpoint, vae=wanted.vae, stamps=stamps, attention=attention.name)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Describe a file so that a change shows; a missing one is left to the loader, which says so."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def _slower(name: str, offload: Offload) -> str:
+    how = "its parts take turns there" if offload is Offload.COMPONENTS else "its network gets there block by block"
+    return f"{name} is larger than the free memory of the graphics card, so it runs slower: {how}"

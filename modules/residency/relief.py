@@ -25,31 +25,42 @@ def free_caches() -> None:
         torch.cuda.empty_cache()
 
 
-def climb(task: str, rungs: Sequence[Rung[T]], note: Callable[[str], None]) -> T:
+def no_room() -> bool:
+    """Say that nothing else can leave memory."""
+    return False
+
+
+def climb(
+    task: str, rungs: Sequence[Rung[T]], note: Callable[[str], None], make_room: Callable[[], bool] = no_room
+) -> T:
     """Try each rung in order until one does not run out of memory.
 
     Args:
         task: what is being done, for messages ("decoding").
         rungs: attempts, cheapest in quality and speed first.
         note: told which rung served, unless it was the first.
+        make_room: lets models leave memory that nobody uses now, and tells whether there were any; after each time the
+            same rung is tried again.
 
     Raises:
         OutOfMemory: every rung ran out of memory.
     """
-    for number, (name, attempt) in enumerate(rungs):
-        if number:
-            free_caches()
+    number = 0
+    while number < len(rungs):
+        name, attempt = rungs[number]
         try:
             result = attempt()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             logger.warning("out of memory while %s (%s): %s", task, name, (str(error).splitlines() or [""])[0])
-            continue
-        if number:
-            note(f"Not enough memory for {task} at once: {name} instead")
-        return result
-    free_caches()
+        else:
+            if number:
+                note(f"Not enough memory for {task} at once: {name} instead")
+            return result
+        if not make_room():  # outside of the handler: the exception holds what the attempt had made
+            number += 1
+        free_caches()
     raise OutOfMemory(f"Out of memory while {task}. Try a smaller size or batch, or start with --medvram.")
 
 
@@ -63,28 +74,46 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def sparing(network: Network, note: Callable[[str], None]) -> Network:
+def sparing(
+    network: Network,
+    note: Callable[[str], None],
+    *,
+    make_room: Callable[[], bool] = no_room,
+    shrink: Callable[[], None] | None = None,
+) -> Network:
     """Let a network that runs out of memory see the rows of a batch one after another, from then on.
 
     Args:
         network: any.
         note: told once when that happens.
+        make_room: as for `climb`.
+        shrink: takes most of the network's weights off the device, if that can be done; the last resort.
     """
-    apart = False
+    apart = small = False
 
     def one_by_one(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         rows = [slice(row, row + 1) for row in range(x.shape[0])]
         return torch.cat([network(x[row], t[row], _part(conditioning, row)) for row in rows])
 
+    def shrunk(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        nonlocal small
+        if shrink is not None and not small:
+            shrink()
+            small = True
+        return one_by_one(x, t, conditioning)
+
     def told(text: str) -> None:
         nonlocal apart
+        if not apart or small:
+            note(text)
         apart = True
-        note(text)
 
     def run(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         whole = ("the whole batch", lambda: network(x, t, conditioning))
         split = ("one picture after another", lambda: one_by_one(x, t, conditioning))
-        return climb("sampling", [split] if apart else [whole, split], told)
+        least = ("with the weights brought block by block", lambda: shrunk(x, t, conditioning))
+        rungs = [split] if apart else [whole, split]
+        return climb("sampling", [*rungs, least] if shrink and not small else rungs, told, make_room)
 
     return run
 

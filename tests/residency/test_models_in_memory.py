@@ -24,8 +24,9 @@ from modules.nn.ops import PLAIN_OPS
 from modules.pipeline.precision import vae_fallback
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.model import COND_CACHE_ENTRIES, Model
-from modules.residency.placing import outer_blocks
+from modules.residency.placing import Placement
 from modules.residency.pool import Pool
+from modules.residency.streaming import outer_blocks
 from modules.sampling.types import Conditioning
 from modules.settings.snapshot import Snapshot
 
@@ -80,6 +81,10 @@ class Counting:
         self._shelf.loads.append(files.checkpoint.name)
         return self._shelf.load(files, match, build)
 
+    def load_vae(self, files: Files, match: Match, build: Build) -> nn.Module:
+        self._shelf.loads.append(f"VAE of {(files.vae or files.checkpoint).name}")
+        return TOY.load_vae(files, match, build)
+
 
 def test_the_same_files_give_the_same_model(path: Path) -> None:
     shelf = Shelf()
@@ -92,10 +97,12 @@ def test_another_attention_or_vae_or_yaml_is_another_model(path: Path, tmp_path:
     shelf, other = Shelf(), make_toy_checkpoint(tmp_path / "other.safetensors", 1)
     first = shelf.lease(path)
     assert shelf.lease(path, attention=SDPA) is not first
-    assert shelf.lease(path, vae=other, attention=SDPA) is not first
+    second = shelf.lease(path, vae=other, attention=SDPA)
+    assert second is not first
     path.with_suffix(".yaml").write_text("model: {params: {parameterization: v}}", encoding="utf-8")
     model = shelf.lease(path, vae=other, attention=SDPA)
-    assert (len(shelf.loads), model.components.match.prediction) == (4, "v")
+    assert model.components.match.prediction == "v"
+    assert shelf.loads == ["toy.safetensors", "toy.safetensors", "VAE of other.safetensors", "toy.safetensors"]
 
 
 def test_a_replaced_file_is_loaded_anew(path: Path, tmp_path: Path) -> None:
@@ -199,7 +206,8 @@ def watched(path: Path, offload: Offload) -> tuple[Model, Watching]:
     watching = Watching()
     components = TOY.load(Files(checkpoint=path), match, build)
     components.family = watching  # pyright: ignore[reportAttributeAccessIssue]
-    return Model(components=components, policy=policy(offload, "meta")), watching
+    wished = policy(offload, "meta")
+    return Model(components=components, policy=wished, placement=Placement.of(wished)), watching
 
 
 def weights(model: Model) -> dict[str, Tensor]:
@@ -273,51 +281,72 @@ def test_a_failure_on_the_way_leaves_nothing_behind(path: Path, offload: Offload
         assert network(*on_meta()).shape == (1, 4, 8, 8)
 
 
+class Spoiled:
+    """The toy family, whose VAE gives NaN in every number format but one."""
+
+    def __init__(self, good: torch.dtype | None) -> None:
+        self._good = good
+
+    def encode(self, components: Components, picture: Tensor, tiling: bool) -> Tensor:
+        good = next(components.vae.parameters()).dtype is self._good
+        return TOY.encode(components, picture, tiling) if good else torch.full((1, 4, 1, 1), torch.nan)
+
+    def decode(self, components: Components, x: Tensor, tiling: bool) -> Tensor:
+        good = next(components.vae.parameters()).dtype is self._good
+        return TOY.decode(components, x, tiling) if good else torch.full((1, 3, 8, 8), torch.nan)
+
+
 def spoiled(path: Path, good: torch.dtype | None) -> Model:
-    """Load a model whose VAE gives NaN in every number format but one."""
     model = Shelf(vae=HALF).lease(path)
-    decode, encode = TOY.decode, TOY.encode
-
-    class Spoiled:
-        def encode(self, components: Components, picture: Tensor, tiling: bool) -> Tensor:
-            found = next(components.vae.parameters()).dtype
-            latent = encode(components, picture, tiling) if found is good else torch.zeros(1, 4, 1, 1)
-            return latent if found is good else latent * float("nan")
-
-        def decode(self, components: Components, x: Tensor, tiling: bool) -> Tensor:
-            found = next(components.vae.parameters()).dtype
-            picture = decode(components, x, tiling) if found is good or good is None else torch.zeros(1, 3, 8, 8)
-            return picture if found is good else picture * float("nan")
-
-    model.components.family = Spoiled()  # pyright: ignore[reportAttributeAccessIssue]
+    model.components.family = Spoiled(good)  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
 @pytest.mark.parametrize("fallback", [torch.float32, torch.bfloat16])
-def test_a_vae_that_gives_nan_is_tried_in_another_format_and_put_back(path: Path, fallback: torch.dtype) -> None:
+def test_a_vae_that_gives_nan_goes_on_in_another_format(path: Path, fallback: torch.dtype) -> None:
     model, told = spoiled(path, fallback), list[str]()
     before = weights(model)
     with torch.inference_mode():
-        picture = model.decode(torch.randn(1, 4, 2, 2), tiling=False, fallback=fallback, note=told.append)
+        for _ in range(3):
+            picture = model.decode(torch.randn(1, 4, 2, 2), tiling=False, fallback=fallback, note=told.append)
     assert torch.isfinite(picture).all()
     assert (picture.dtype, picture.shape) == (FULL, (3, 16, 16))
-    assert len(told) == 1
-    assert str(fallback).removeprefix("torch.") in told[0]
+    assert told == [f"The VAE produced NaN; decoding again in {str(fallback).removeprefix('torch.')}"]
+    assert {tensor.dtype for tensor in model.components.vae.state_dict().values()} == {fallback}
+    others = {name: tensor for name, tensor in before.items() if not name.startswith("vae.")}
+    assert same_tensors(others, weights(model))
+
+
+def test_a_vae_that_gives_numbers_is_left_alone(path: Path) -> None:
+    model = Shelf(vae=HALF).lease(path)
+    before = weights(model)
+    with torch.inference_mode():
+        model.decode(torch.randn(1, 4, 2, 2), tiling=False, fallback=FULL, note=pytest.fail)
+        model.encode(torch.zeros(1, 3, 16, 16), tiling=False, fallback=FULL, note=pytest.fail)
     assert same_tensors(before, weights(model))
-    assert next(model.components.vae.parameters()).dtype is HALF
+
+
+def test_the_format_that_helped_a_vae_is_known_after_the_model_has_left(path: Path) -> None:
+    shelf = Shelf(vae=HALF)
+    with shelf.pool.lease(wanted(path), PLAIN) as model, torch.inference_mode():
+        model.components.family = Spoiled(FULL)  # pyright: ignore[reportAttributeAccessIssue]
+        model.decode(torch.randn(1, 4, 2, 2), tiling=False, fallback=FULL, note=silent)
+    shelf.pool.unload()
+    assert shelf.pool.loaded is None
+    assert next(shelf.lease(path).components.vae.parameters()).dtype is FULL
 
 
 @pytest.mark.parametrize("fallback", [torch.float32, torch.bfloat16])
 def test_encoding_is_tried_in_another_format_too(path: Path, fallback: torch.dtype) -> None:
     model, told = spoiled(path, fallback), list[str]()
-    before, picture = weights(model), torch.rand(1, 3, 16, 16) * 2 - 1
-    with torch.inference_mode():
-        latent = model.encode(picture, tiling=False, fallback=fallback, note=told.append)
-    assert torch.isfinite(latent).all()
-    assert told == [f"The VAE produced NaN; encoding again in {str(fallback).removeprefix('torch.')}"]
-    assert same_tensors(before, weights(model))
+    picture = torch.rand(1, 3, 16, 16) * 2 - 1
     with pytest.raises(NumericalFault, match="--no-half-vae"):
         model.encode(picture, tiling=False, fallback=None, note=silent)
+    with torch.inference_mode():
+        for _ in range(2):
+            latent = model.encode(picture, tiling=False, fallback=fallback, note=told.append)
+    assert torch.isfinite(latent).all()
+    assert told == [f"The VAE produced NaN; encoding again in {str(fallback).removeprefix('torch.')}"]
 
 
 @pytest.mark.parametrize(
