@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from modules.pipeline.plan import Shelf
     from modules.pipeline.services import Workshop
     from modules.residency.device import DevicePolicy
+    from modules.residency.pool import Pool
     from modules.settings.snapshot import Snapshot
     from modules.training.merge.merger import Pantry
 
@@ -268,11 +269,9 @@ class House:
         from modules.families.sidecar import read_sidecar
         from modules.imaging.save import Output
         from modules.library.header import read_header
-        from modules.nn.ops import PLAIN_OPS
         from modules.pipeline.services import Workshop
         from modules.residency.approximations import Approximations
         from modules.residency.device import decide
-        from modules.residency.pool import Pool
 
         config, layout = self.config, self.layout
         policy = decide(_wish(config))
@@ -283,7 +282,7 @@ class House:
 
         return Workshop(
             shelf=self._shelf,
-            pool=Pool(policy, find_family, PLAIN_OPS, layout.models),
+            pool=self._open_pool(policy, find_family),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
             attention=_attention(config, policy),
             output=Output(self._folders()),
@@ -291,6 +290,19 @@ class House:
             last_prompt=self._last_prompt(),
             check_nan=not config.disable_nan_check,
         )
+
+    def _open_pool(self, policy: "DevicePolicy", find_family: Any) -> "Pool":
+        """Make what keeps models; it hears of changes of the settings at once."""
+        from modules.nn.ops import PLAIN_OPS
+        from modules.residency.keeping import KEYS, Keeping
+        from modules.residency.pool import Pool
+
+        def keeping() -> Keeping:
+            return Keeping.chosen(self.settings.snapshot())
+
+        pool = Pool(policy, find_family, PLAIN_OPS, self.layout.models, keeping=keeping)
+        self.settings.on_change(lambda changed: pool.settle() if changed & KEYS else None)
+        return pool
 
     def _warm_up(self, shop: "Workshop") -> None:
         """Load the configured checkpoint, so that the first job finds it in memory."""

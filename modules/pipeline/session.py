@@ -72,7 +72,8 @@ class Session:
         self._let_go()
         self.ctx.emit(Stage(job_id=self.ctx.job_id, text="loading model"))
         with self.clock("load"):
-            self._model = self._coded(self._leases.enter_context(self._pool.lease(wanted, self._attention)))
+            lent = self._pool.lease(wanted, self._attention, self.ctx.note)
+            self._model = self._coded(self._leases.enter_context(lent))
         self._wanted = wanted
 
     def _coded(self, model: Model) -> Model:

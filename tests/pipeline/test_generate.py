@@ -25,6 +25,7 @@ from modules.domain.request import (
     Size,
 )
 from modules.domain.result import Outcome
+from modules.families.toy.family import Toy
 from modules.hooks.cancel import CancelReason, CancelToken
 from modules.hooks.dispatch import Handler, Hooks
 from modules.hooks.points import AfterDecode, AfterStep, BeforeConditioning, WrapDenoise
@@ -299,7 +300,7 @@ def test_decoding_without_memory_goes_to_tiles_and_then_gives_up(
 ) -> None:
     big = request(size=Size(width=512, height=448))
     whole = studio.make(big)
-    family = type(next(iter([studio.shop.pool._model])).components.family)  # pyright: ignore
+    family = Toy
     decode = family.decode
 
     def limited(self: object, model: object, x: torch.Tensor, tiling: bool) -> torch.Tensor:
