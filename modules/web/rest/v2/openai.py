@@ -89,7 +89,10 @@ def openai_router() -> APIRouter:
         if found is None:
             raise HTTPException(404, "This address has expired or never was")
         kind = TYPES.get(found.format, "application/octet-stream")
-        headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={name}.{found.format}"}
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Content-Disposition": f"attachment; filename={name}.{found.format}",
+        }
         return Response(found.data, media_type=kind, headers={**headers, "Cache-Control": "private, max-age=3600"})
 
     router.add_api_route("/images/generations", generations, methods=["POST"], summary="Make pictures")

@@ -37,9 +37,9 @@ class ImagesRequest(BaseModel):
     )  # fmt: skip
 
     prompt: Annotated[str, Field(min_length=1, description="What the picture shows.")]
-    model: Annotated[str | None, Field(description="A checkpoint, or one of OpenAI's names for the configured one.")] = (
-        None
-    )
+    model: Annotated[
+        str | None, Field(description="A checkpoint, or one of OpenAI's names for the configured one.")
+    ] = None
     n: Annotated[int | None, Field(ge=1, le=10, description="How many pictures.")] = 1
     size: Annotated[str | None, Field(description="`512x768`, or `auto` for the model's own size.")] = "auto"
     response_format: Literal["url", "b64_json"] | None = None

@@ -51,7 +51,7 @@ def _is_error(start: Message) -> bool:
 
 
 async def _send_error(start: Message, body: bytes, send: Send) -> None:
-    status = _STATUS.get(start["status"], start["status"])
+    status: int = _STATUS.get(start["status"]) or start["status"]
     raw = json.dumps(error_shape(status, json.loads(body)), ensure_ascii=False).encode("utf-8", "replace")
     start = {**start, "status": status}
     MutableHeaders(scope=start)["Content-Length"] = str(len(raw))
