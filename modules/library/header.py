@@ -126,7 +126,8 @@ def read_safetensors_header(path: Path) -> Header:
 def _header_length(path: Path, prefix: bytes, size: int) -> int:
     if len(prefix) < 8:
         raise BrokenFile(path, f"is only {len(prefix)} bytes long, not a safetensors file; download it again")
-    if prefix.startswith(b"PK\x03\x04") or prefix[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    pickled = prefix[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and any(prefix[2:])  # not a length
+    if prefix.startswith(b"PK\x03\x04") or pickled:
         raise BrokenFile(path, "is a pickled file with a .safetensors name; rename it to .ckpt if you trust it")
     (length,) = struct.unpack("<Q", prefix)
     if prefix.lstrip()[:1] == b"<":

@@ -238,3 +238,10 @@ def test_reading_headers_needs_no_torch(tmp_path: Path) -> None:
     code = "import sys, pathlib; from modules.library.header import read_header; read_header(pathlib.Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code, str(path)], cwd=root, timeout=60, check=False).returncode == 0
+
+
+def test_a_length_that_looks_like_the_start_of_a_pickle_is_a_length(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    entry = b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(struct.pack("<Q", 0x580) + entry.ljust(0x580) + bytes(4))
+    assert read_header(path).tensors["x"].shape == (1,)
