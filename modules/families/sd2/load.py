@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from modules.families.sd1.network import UNet
 from modules.families.sd1.vae import VAE
 from modules.families.sd2.unclip import STATISTICS, ImageEye, is_openai, read_statistics, visual_names
 from modules.library.tensors import Tensors, open_tensors
+from modules.nn.attention.select import with_wide_scores
 from modules.nn.midas import midas_config
 
 PREFIXES = ("cond_stage_model.", "conditioner.embedders.0.")
@@ -75,7 +76,8 @@ def load_networks(
         fill_part(text, "text encoder", stored, checkpoint, made, made.text_dtype)
         eye = load_eye(checkpoint, files, made, variant)
         told = _told(checkpoint, eye) if variant == "unclip" else None
-        unet = load_unet(checkpoint, facts, made, context_dim=sizes.width, vector_dim=told)
+        wide = replace(made, attend=with_wide_scores(made.attend))  # the scores of 2.1 leave the range of float16
+        unet = load_unet(checkpoint, facts, wide, context_dim=sizes.width, vector_dim=told)
         source = stack.enter_context(open_vae(files.vae, allow_unsafe=files.allow_unsafe)) if files.vae else checkpoint
         return Networks(
             text=text,

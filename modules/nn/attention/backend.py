@@ -32,6 +32,8 @@ class Backend:
     name: str
     attend: Attend
     objections: Callable[[AttentionSpec], list[str]] = no_objection
+    wide_scores: bool = False
+    """Whether scores are summed and weighed in float32 also for inputs in half precision, as fused kernels do."""
 
     def reasons_against(self, spec: AttentionSpec) -> list[str]:
         """Say why calls of this kind cannot be served; empty when they can."""

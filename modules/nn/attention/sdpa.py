@@ -24,5 +24,5 @@ def attend_no_mem(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return scaled_dot_product_attention(q, k, v)
 
 
-SDPA = Backend(name="sdpa", attend=attend)
-SDPA_NO_MEM = Backend(name="sdpa-no-mem", attend=attend_no_mem)
+SDPA = Backend(name="sdpa", attend=attend, wide_scores=True)
+SDPA_NO_MEM = Backend(name="sdpa-no-mem", attend=attend_no_mem, wide_scores=True)

@@ -2,8 +2,11 @@
 
 import logging
 
+import torch
+from torch import Tensor
+
 from modules.domain.errors import UnknownName
-from modules.nn.attention.backend import AttentionSpec, Backend
+from modules.nn.attention.backend import Attend, AttentionSpec, Backend
 from modules.nn.attention.plain import PLAIN
 from modules.nn.attention.sdpa import SDPA, SDPA_NO_MEM
 from modules.nn.attention.split import DEFAULT_BUDGET, split
@@ -81,4 +84,20 @@ def in_float32(backend: Backend) -> Backend:
         name=f"{backend.name} in float32",
         attend=lambda q, k, v: backend(q.float(), k.float(), v.float()).to(q.dtype),
         objections=backend.objections,
+        wide_scores=True,
     )
+
+
+def with_wide_scores(attend: Attend) -> Attend:
+    """Return attention for networks whose scores leave the range of float16, which would end in NaN.
+
+    What keeps its scores in float32 by itself stays as it is, except on Apple's GPUs, where nothing promises that.
+    """
+    wide = isinstance(attend, Backend) and attend.wide_scores
+
+    def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if q.dtype is not torch.float16 or (wide and q.device.type != "mps"):
+            return attend(q, k, v)
+        return attend(q.float(), k.float(), v.float()).to(q.dtype)
+
+    return run

@@ -37,4 +37,4 @@ def reasons_against(spec: AttentionSpec) -> list[str]:
     return []
 
 
-XFORMERS = Backend(name="xformers", attend=attend, objections=reasons_against)
+XFORMERS = Backend(name="xformers", attend=attend, objections=reasons_against, wide_scores=True)
