@@ -129,6 +129,8 @@ class House:
             checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
             stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
             loaded=self._loaded,
+            unload_models=self._unload,
+            reload_model=self._reload,
             styles=self.style_book.styles,
             shelves=_shelves(self.layout),
             start_profile=self.profile.dump,
@@ -214,6 +216,17 @@ class House:
         if not self._workshop.done() or self._workshop.exception() is not None:
             return []
         return adapters.loaded_models(self._workshop.result().pool.present())
+
+    def _unload(self) -> None:
+        """Have the models leave the device; there is none before the libraries for them are imported."""
+        if self._workshop.done() and self._workshop.exception() is None:
+            self._workshop.result().pool.unload()
+
+    def _reload(self) -> None:
+        """Bring back the model that was used last, or load the configured one."""
+        shop = self._workshop.result()
+        if not shop.pool.reload():
+            self._warm_up(shop)
 
     def _shelf(self) -> "Shelf":
         from modules.pipeline.plan import Shelf

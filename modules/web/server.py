@@ -19,6 +19,7 @@ from modules.cli import RESTART, LaunchConfig
 from modules.domain.errors import WebuiError
 from modules.domain.version import VERSION
 from modules.web.rest.absent import absent_router
+from modules.web.rest.checkpoint import checkpoint_router
 from modules.web.rest.control import control_router
 from modules.web.rest.errors import render
 from modules.web.rest.extras import extras_router
@@ -64,6 +65,7 @@ def create_app(config: LaunchConfig) -> FastAPI:
             listings_router(),
             script_list_router(),
             networks_router(),
+            checkpoint_router(),
             options_router(),
             pictures_router(),
             extras_router(),

@@ -140,6 +140,10 @@ class Services:
     """Other files that lie where checkpoints belong, with what is wrong with them."""
     loaded: Callable[[], Sequence[LoadedModel]]
     """The models that are in memory now; never waits for a job."""
+    unload_models: Callable[[], None]
+    """Has the models leave the graphics card, or memory where there is none; one in use leaves when its job ends."""
+    reload_model: Callable[[], None]
+    """Brings back the one that was used last."""
     styles: Callable[[], Sequence[StyleTexts]]
     shelves: Shelves
     """Folders of networks and extensions."""

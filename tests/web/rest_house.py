@@ -127,6 +127,8 @@ def services_for(
         shelves=shelves_in(folder),
         start_profile=StartProfile().dump,
         fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
+        unload_models=lambda: refreshed.append("unloaded"),
+        reload_model=lambda: refreshed.append("reloaded"),
         memory=lambda: {"ram": {"free": 1, "used": 1, "total": 2}, "cuda": {"error": "unavailable"}},
     )
     return services, runner

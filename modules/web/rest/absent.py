@@ -13,8 +13,6 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("POST", "/sdapi/v1/create/hypernetwork", "Hypernetworks"),
     ("POST", "/sdapi/v1/train/embedding", "Textual inversion training"),
     ("POST", "/sdapi/v1/train/hypernetwork", "Hypernetworks"),
-    ("POST", "/sdapi/v1/unload-checkpoint", "Unloading the checkpoint by hand"),
-    ("POST", "/sdapi/v1/reload-checkpoint", "Reloading the checkpoint by hand"),
     ("GET", "/sd_extra_networks/thumb", "Extra network cards"),
     ("GET", "/sd_extra_networks/cover-images", "Extra network cards"),
     ("GET", "/sd_extra_networks/metadata", "Extra network cards"),
