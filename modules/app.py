@@ -358,7 +358,8 @@ def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snaps
 
     def chosen(settings: "Snapshot") -> "Backend":
         wanted = settings.optimizations.cross_attention_optimization
-        return named(_flagged_attention(config) if wanted == "Automatic" else wanted, settings.sd.upcast_attn)
+        upcast = settings.sd.upcast_attn or config.force_upcast_attention
+        return named(_flagged_attention(config) if wanted == "Automatic" else wanted, upcast)
 
     return chosen
 

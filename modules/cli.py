@@ -59,6 +59,7 @@ class LaunchConfig:
 
     xformers: bool
     force_enable_xformers: bool
+    force_upcast_attention: bool
     opt_sdp_attention: bool
     opt_sdp_no_mem_attention: bool
     opt_split_attention: bool

@@ -114,7 +114,7 @@ def _depth_beside(files: Files, made: Build) -> DepthEye | None:
     path = next((folder / name for name in DEPTH_FILES if (folder / name).is_file()), None) if folder else None
     if path is None:
         return None
-    with open_tensors(path) as file:
+    with open_tensors(path, allow_unsafe=files.allow_unsafe) as file:
         return load_depth(file, made, prefix="")
 
 
