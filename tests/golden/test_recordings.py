@@ -30,6 +30,9 @@ GROUPS = ("01_samplers", "02_schedulers", "03_prompts", "04_emphasis", "05_clip_
 """Groups whose features are there."""
 SINGLE = (
     "15_scripts/poor_mans_outpainting",
+    "17_errors/bad_sampler",
+    "17_errors/bad_sampler_index",
+    "17_errors/bad_scheduler",
     "19_models/inpaint_model_img2img",
     "19_models/inpaint_model_mask_weight_0.5",
     "19_models/inpaint_model_txt2img",
