@@ -1,22 +1,25 @@
 """A job as version 2 shows it, whether it is in memory or only in the ledger."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from modules.domain.events import Noted
+from modules.domain.request import Generation
 from modules.domain.result import Produced
-from modules.engine.job import JobHandle
+from modules.engine.job import JobHandle, Payload
 from modules.engine.ledger import Entry
 from modules.web.rest.errors import without_folders
 from modules.web.rest.requests import owner_of
 from modules.web.services import Services
 
 PREFIX = "/api/v2"
+MAX_TITLE = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ def job_json(known: Known, services: Services, where: str) -> dict[str, Any]:
 def _of_handle(handle: JobHandle, services: Services, base: str) -> dict[str, Any]:
     job, error = handle.job, handle.error
     return {
-        "id": job.id, "task_id": job.task_id, "kind": job.kind, "state": handle.state.value,
+        "id": job.id, "task_id": job.task_id, "kind": job.kind, "title": title_of(job.payload), "state": handle.state.value,
         "place": services.desk.position(handle), "source": job.owner.source, "user": job.owner.user,
         "accepted_at": job.accepted_at, "started_at": handle.started_at, "ended_at": handle.ended_at,
         "progress": progress_json(handle),
@@ -86,7 +89,7 @@ def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
     kind, _, message = entry.error.partition(": ")
     failed = {"type": kind, "message": without_folders(message)} if message else None
     return {
-        "id": entry.id, "task_id": entry.task_id, "kind": entry.kind, "state": entry.state.value, "place": None,
+        "id": entry.id, "task_id": entry.task_id, "kind": entry.kind, "title": _title(entry.payload.get("prompt")), "state": entry.state.value, "place": None,
         "source": entry.owner.source, "user": entry.owner.user, "accepted_at": entry.accepted_at,
         "started_at": entry.started_at, "ended_at": entry.ended_at, "progress": None,
         "error": failed or ({"type": "", "message": without_folders(entry.error)} if entry.error else None),
@@ -96,6 +99,17 @@ def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
             for number, path in enumerate(entry.files)
         ],
     }  # fmt: skip
+
+
+def title_of(payload: Payload) -> str:
+    """Say in a few words what a job is about: how its prompt begins."""
+    return _title(payload.prompt) if isinstance(payload, Generation) else ""
+
+
+def _title(prompt: Any) -> str:
+    """Read the prompt of a request, or of its JSON form: one text or a list of them."""
+    first = next(iter(cast("Sequence[Any]", prompt)), "") if isinstance(prompt, list | tuple) else prompt
+    return first[:MAX_TITLE] if isinstance(first, str) else ""
 
 
 def progress_json(handle: JobHandle) -> dict[str, Any]:

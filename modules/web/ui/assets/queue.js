@@ -1,100 +1,98 @@
-// The Queue tab: who waits, who runs, and the pictures of the last quarter of an hour.
+// The Queue tab: who runs, who waits in which order, and what earlier jobs made. Every window sees the same list.
 
 import { get, post } from "./api.js";
 import { el, isShown } from "./dom.js";
+import { Rows } from "./queue_rows.js";
 
 const PERIOD_MS = 1500;
-const MOST_PICTURES = 6;
-const pictures = new Map();
+const LEFT_OVER = "not run";
 
 export async function mount(element) {
-  const now = el("div", { class: "queue-now" });
-  const ended = el("div", { class: "queue-ended" });
-  element.replaceChildren(
-    el("div", { class: "queue-panel" }, el("h3", {}, "Waiting and running"), now, el("h3", {}, "Recent"), ended),
-  );
-  let last = "";
+  const panel = new Panel();
+  element.replaceChildren(panel.element);
   for (;;) {
-    if (isShown(element) && !document.hidden) {
-      try {
-        const { jobs } = await get("internal/jobs");
-        const text = JSON.stringify(jobs);
-        if (text !== last) {
-          last = text;
-          draw(now, ended, jobs);
-        }
-      } catch (error) {
-        last = "";
-        now.replaceChildren(el("p", { class: "error" }, `The queue cannot be seen: ${error.message}`));
-      }
+    if (isShown(element) && !document.hidden) await panel.refresh();
+    await Promise.race([panel.woken(), new Promise((done) => setTimeout(done, PERIOD_MS))]);
+  }
+}
+
+class Panel {
+  constructor() {
+    this.summary = el("span", { class: "queue-summary" });
+    this.hold = el("button", { type: "button", class: "queue-hold", onclick: () => this.act(() => this.toggle()) });
+    this.problem = el("p", { class: "error", hidden: true, role: "alert" });
+    this.now = el("div", { class: "queue-now" });
+    this.left = el("div", { class: "queue-left" });
+    this.leftHead = el(
+      "h3", { hidden: true }, "Not run ",
+      el("button", { type: "button", onclick: () => this.act(() => this.runLeft()) }, "Run all"),
+    );
+    this.ended = el("div", { class: "queue-ended" });
+    this.rows = new Rows((call) => this.act(call));
+    this.paused = false;
+    this.leftJobs = [];
+    this.element = el(
+      "div", { class: "queue-panel" },
+      el("link", { rel: "stylesheet", href: "internal/ui/assets/queue.css" }),
+      el("div", { class: "queue-bar" }, this.summary, this.hold), this.problem,
+      el("h3", {}, "Waiting and running"), this.now, this.leftHead, this.left, el("h3", {}, "Recent"), this.ended,
+    );
+  }
+
+  woken() {
+    return new Promise((wake) => (this.wake = wake));
+  }
+
+  // Do something to the queue and show at once what came of it.
+  async act(call) {
+    this.say("");
+    try {
+      await call();
+    } catch (error) {
+      this.say(error.message);
     }
-    await new Promise((done) => setTimeout(done, PERIOD_MS));
+    this.wake?.();
   }
-}
 
-function draw(now, ended, jobs) {
-  const live = jobs.filter((job) => job.state === "running" || job.state === "queued");
-  const old = jobs.filter((job) => !live.includes(job)).reverse();
-  now.replaceChildren(...(live.length > 0 ? live.map(line) : [el("p", { class: "note" }, "Nothing is running.")]));
-  ended.replaceChildren(...(old.length > 0 ? old.map(line) : [el("p", { class: "note" }, "Nothing yet.")]));
-}
+  say(text) {
+    this.problem.textContent = text;
+    this.problem.hidden = !text;
+  }
 
-function line(job) {
-  const state =
-    job.state === "queued" ? `waiting, place ${job.position}`
-    : job.state === "running" ? `running, ${Math.floor(job.fraction * 100)}% ${job.stage}`
-    : job.state;
-  const row = el(
-    "div", { class: `queue-line state-${job.state.replace(" ", "-")}` },
-    el("span", { class: "queue-state" }, state),
-    el("span", { class: "queue-kind" }, `${job.kind} (${job.source}${job.user ? `, ${job.user}` : ""})`),
-    el("time", {}, clock(job.ended_at ?? job.started_at ?? job.accepted_at)),
-  );
-  if (job.id === null) return row;
-  if (job.state === "running" || job.state === "queued") {
-    const button = el("button", { type: "button", class: "queue-cancel" }, job.state === "running" ? "Interrupt" : "Cancel");
-    button.addEventListener("click", () => {
-      button.disabled = true;
-      post(`internal/jobs/${job.id}/cancel`).catch(() => (button.disabled = false));
-    });
-    row.append(button);
-  } else {
-    const shelf = el("div", { class: "queue-pictures" });
-    row.append(shelf);
-    fill(shelf, job);
+  toggle() {
+    return post(`internal/queue/${this.paused ? "resume" : "pause"}`);
   }
-  return row;
-}
 
-async function fill(shelf, job) {
-  if (!pictures.has(job.id)) pictures.set(job.id, last(job.id));
-  const end = await pictures.get(job.id);
-  if (end === null) return;
-  if (end.type === "failed") {
-    shelf.append(el("span", { class: "error" }, end.message));
-    return;
+  async runLeft() {
+    for (const job of [...this.leftJobs].reverse()) await this.rows.again(job, true);
   }
-  for (const image of end.images.slice(0, MOST_PICTURES)) {
-    shelf.append(el("img", { src: image.url, loading: "lazy", alt: image.file ?? "picture", title: image.infotext }));
-  }
-  if (end.images.length > MOST_PICTURES) shelf.append(el("span", {}, `and ${end.images.length - MOST_PICTURES} more`));
-  if (end.images.length > 0) {
-    shelf.append(el("button", { type: "button", onclick: () => window.webui.showJob(job.kind, job.id) }, "Show"));
-  }
-}
 
-// The stream of an ended job holds everything at once and ends by itself.
-async function last(id) {
-  try {
-    const response = await fetch(`internal/jobs/${id}/events`);
-    if (!response.ok) return null;
-    const lines = (await response.text()).split("\n").filter((one) => one.startsWith("data: "));
-    return JSON.parse(lines.at(-1).slice("data: ".length));
-  } catch {
-    return null;
+  async refresh() {
+    try {
+      this.draw(await get("internal/queue"));
+      if (this.lost) this.say("");
+      this.lost = false;
+    } catch (error) {
+      this.lost = true;
+      this.say(`The queue cannot be seen: ${error.message}`);
+    }
   }
-}
 
-function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString();
+  draw({ jobs, earlier, paused }) {
+    const live = jobs.filter((job) => job.state === "running" || job.state === "queued");
+    const waiting = live.filter((job) => job.state === "queued").length;
+    const known = jobs.filter((job) => !live.includes(job)).reverse();
+    this.leftJobs = earlier.filter((job) => job.state === LEFT_OVER);
+    this.paused = paused;
+    this.summary.textContent = `${waiting} waiting, ${live.length - waiting} running${paused ? ", paused" : ""}`;
+    this.hold.textContent = paused ? "Resume" : "Pause";
+    this.hold.title = paused ? "Start waiting jobs again" : "Start no further job; the one that runs goes on";
+    this.leftHead.hidden = this.leftJobs.length === 0;
+    this.rows.fill(this.now, live, { empty: "Nothing is running.", waiting });
+    this.rows.fill(this.left, this.leftJobs, { empty: "" });
+    this.rows.fill(
+      this.ended, [...known, ...earlier.filter((job) => job.state !== LEFT_OVER)], { empty: "Nothing yet." },
+    );
+    this.rows.sweep();
+  }
 }
