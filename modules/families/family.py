@@ -14,6 +14,7 @@ from modules.families.eye import Eye
 from modules.library.header import Header
 from modules.nn.attention.backend import Attend
 from modules.nn.ops import Ops
+from modules.nn.patches.key_map import KeyMap
 from modules.sampling.prediction import Prediction
 from modules.sampling.types import Conditioning
 
@@ -140,6 +141,10 @@ class Family(Protocol):
 
     def network(self, model: Components, tiling: bool) -> Callable[[Tensor, Tensor, Conditioning], Tensor]:
         """Return the denoising network as a plain function (x [B,C,h,w], t [B], conditioning) -> raw output."""
+        ...
+
+    def key_map(self, model: Components) -> KeyMap:
+        """Return the layers of a model under the names that trainers of patches (LoRA and kin) know."""
         ...
 
     def decode(self, model: Components, x: Tensor, tiling: bool) -> Tensor:

@@ -11,10 +11,12 @@ from modules.domain.plan import TextOptions
 from modules.families.chunked import Placement, encode_texts
 from modules.families.facts import prediction_name, trained_prediction, training_facts
 from modules.families.family import Build, Components, Files, Match
+from modules.families.key_map import clip_layers, key_map, unet_layers
 from modules.families.latent import LatentDiffusion, place
 from modules.families.recognise import STABLE_DIFFUSION_1, lineage
 from modules.families.sd1.defaults import LATENT
 from modules.library.header import Header
+from modules.nn.patches.key_map import KeyMap
 from modules.sampling.types import Conditioning
 
 VARIANTS = {4: "base", 9: "inpainting", 8: "pix2pix"}
@@ -69,6 +71,10 @@ class StableDiffusion1(LatentDiffusion):
 
         device = place(model.text)[0]
         return Conditioning(tokens=encode_texts(encode, model.tokenizer, texts, options, device=device))
+
+    def key_map(self, model: Components) -> KeyMap:
+        """Return the layers of a model under the names that trainers of patches know."""
+        return key_map(model, unet=unet_layers(model.unet), te1=clip_layers(model.text))
 
 
 SD1 = StableDiffusion1()

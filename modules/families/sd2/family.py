@@ -11,6 +11,7 @@ from modules.domain.plan import TextOptions
 from modules.families.chunked import Placement, encode_texts
 from modules.families.facts import IMAGE_SIZE, stated_prediction, trained_prediction, training_facts
 from modules.families.family import Build, Components, Files, Match
+from modules.families.key_map import key_map, openclip_layers, unet_layers
 from modules.families.latent import LatentDiffusion, place
 from modules.families.openclip import PAD, OpenClip
 from modules.families.recognise import STABLE_DIFFUSION_2, STABLE_DIFFUSION_2_DEPTH, STABLE_UNCLIP, lineage
@@ -18,6 +19,7 @@ from modules.families.sd1.defaults import LATENT
 from modules.families.sd1.network import UNet
 from modules.families.sd2.unclip import EMBEDDING
 from modules.library.header import Header
+from modules.nn.patches.key_map import KeyMap
 from modules.sampling.types import Conditioning
 
 VARIANTS = {
@@ -109,6 +111,10 @@ class StableDiffusion2(LatentDiffusion):
             return run(x, t, replace(conditioning, extras={**conditioning.extras, "y": y}))
 
         return told
+
+    def key_map(self, model: Components) -> KeyMap:
+        """Return the layers of a model under the names that trainers of patches know."""
+        return key_map(model, unet=unet_layers(model.unet), te1=openclip_layers(model.text))
 
 
 SD2 = StableDiffusion2()

@@ -12,12 +12,14 @@ from modules.domain.plan import TextOptions
 from modules.families.chunked import Placement, encode_texts
 from modules.families.facts import prediction_name, trained_prediction, training_facts
 from modules.families.family import Build, Components, Files, Match
+from modules.families.key_map import clip_layers, key_map, openclip_layers, unet_layers
 from modules.families.latent import LatentDiffusion, place
 from modules.families.openclip import PAD
 from modules.families.recognise import STABLE_DIFFUSION_XL, STABLE_DIFFUSION_XL_REFINER, lineage
 from modules.families.sdxl.defaults import IMAGE_SIZE, LATENT, SMALL_LAYER, UNET_HEAD_CHANNELS
 from modules.families.sdxl.text import TextEncoders, embedded_numbers, told_numbers
 from modules.library.header import Header
+from modules.nn.patches.key_map import KeyMap
 from modules.sampling.types import Conditioning
 
 VARIANTS = {
@@ -102,6 +104,13 @@ class StableDiffusionXL(LatentDiffusion):
         numbers = embedded_numbers(told_numbers(options, refiner=model.match.variant == "refiner"), device)
         y = torch.cat([pooled, numbers.expand(len(texts), -1)], dim=1)
         return Conditioning(tokens=tokens, pooled=pooled, extras={"y": y})
+
+    def key_map(self, model: Components) -> KeyMap:
+        """Return the layers of a model under the names that trainers of patches know."""
+        text, alone = model.text, cast(TextEncoders, model.text).small is None
+        small = {} if alone else clip_layers(text, "embedders.0.")
+        large = openclip_layers(text, "embedders.0." if alone else "embedders.1.")
+        return key_map(model, unet=unet_layers(model.unet), te1=small, te2=large)
 
 
 SDXL = StableDiffusionXL()

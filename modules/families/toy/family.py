@@ -13,6 +13,7 @@ from modules.domain.plan import TextOptions
 from modules.families.chunked import Placement, chunks_of, encode_texts
 from modules.families.facts import prediction_name, trained_prediction, training_facts
 from modules.families.family import Build, Components, Files, LatentSpec, Match
+from modules.families.key_map import key_map, plain_layers
 from modules.families.loading import build as build_network
 from modules.families.loading import fill
 from modules.families.toy.checkpoint import ARCHITECTURE, PREFIXES
@@ -21,6 +22,7 @@ from modules.families.toy.tokenizer import ToyTokenizer
 from modules.library.header import Header
 from modules.library.tensors import Tensors, open_tensors
 from modules.nn.chunks import count
+from modules.nn.patches.key_map import KeyMap
 from modules.nn.tiling import circular_padding, convolutions
 from modules.sampling.types import Conditioning
 
@@ -99,6 +101,10 @@ class Toy:
                 return unet(x.to(dtype), t, conditioning.tokens.to(x.device, dtype)).to(x.dtype)
 
         return run
+
+    def key_map(self, model: Components) -> KeyMap:
+        """Return the layers of a model by their own names."""
+        return key_map(model, unet=plain_layers("unet", model.unet), te1=plain_layers("text", model.text))
 
     def decode(self, model: Components, x: Tensor, tiling: bool) -> Tensor:
         """Decode latents [B, 4, h, w] to pictures [B, 3, 8 h, 8 w] between -1 and 1."""
