@@ -185,6 +185,7 @@ class House:
             style_book=self.style_book,
             presets=PresetBook(self.layout.presets_file),
             keeper=Keeper(self._folders()),
+            uploads=self.layout.cache / "uploads",
             hides_folders=config.hide_ui_dir_config,
         )
         app.state.interface.load(context)

@@ -329,6 +329,8 @@ class FolderSpec:
     png_info_props: tuple[str, ...] = param(("Prompt",), label="Parameters to take from png info",
                                             elem_id="_batch_png_info_props")  # fmt: skip
     """Out of `PNG_INFO_PROPS`."""
+    scale: float | None = param(None, label="Scale", ge=0.01, le=64)
+    """Makes each result so many times as large as its picture; None gives all of them the size of the request."""
 
 
 PNG_INFO_PROPS = ("Prompt", "Negative prompt", "Seed", "CFG scale", "Sampler", "Steps", "Model hash")

@@ -24,6 +24,9 @@ class Argument:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] | None = None
+    """One of them by its place, or several by name where the default is several."""
+    elem_id: str = ""
+    """What A1111's element id ends with; empty for an argument without a control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,22 +103,22 @@ READERS: Mapping[str, Callable[[Sequence[Any]], Script]] = MappingProxyType({
 })  # fmt: skip
 """Title in small letters -> reader of all arguments. All of them work on pictures."""
 
-_PIXELS = Argument(label="Pixels to expand", default=128, minimum=8, maximum=256, step=8)
-_DIRECTION = Argument(label="Outpainting direction", default=SIDES, choices=SIDES)
+_PIXELS = Argument(label="Pixels to expand", elem_id="pixels", default=128, minimum=8, maximum=256, step=8)
+_DIRECTION = Argument(label="Outpainting direction", elem_id="direction", default=SIDES, choices=SIDES)
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = MappingProxyType({
     "poor man's outpainting": (
         _PIXELS,
-        Argument(label="Mask blur", default=4, minimum=0, maximum=64, step=1),
-        Argument(label="Masked content", default="fill", choices=FILLS),
+        Argument(label="Mask blur", elem_id="mask_blur", default=4, minimum=0, maximum=64, step=1),
+        Argument(label="Masked content", elem_id="inpainting_fill", default="fill", choices=FILLS),
         _DIRECTION,
     ),
     "outpainting mk2": (
         Argument(label=""),
         _PIXELS,
-        Argument(label="Mask blur", default=8, minimum=0, maximum=64, step=1),
+        Argument(label="Mask blur", elem_id="mask_blur", default=8, minimum=0, maximum=64, step=1),
         _DIRECTION,
-        Argument(label="Fall-off exponent (lower=higher detail)", default=1.0, minimum=0.0, maximum=4.0, step=0.01),
-        Argument(label="Color variation", default=0.05, minimum=0.0, maximum=1.0, step=0.01),
+        Argument(label="Fall-off exponent (lower=higher detail)", elem_id="noise_q", default=1.0, minimum=0.0, maximum=4.0, step=0.01),
+        Argument(label="Color variation", elem_id="color_variation", default=0.05, minimum=0.0, maximum=1.0, step=0.01),
     ),
 })  # fmt: skip
 """Title in small letters -> its arguments in order. The first of Outpainting mk2 is a text that only people read."""

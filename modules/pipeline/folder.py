@@ -7,14 +7,14 @@ from typing import Any
 
 from modules.domain.errors import InvalidImage, InvalidRequest, LimitExceeded, WebuiError
 from modules.domain.limits import check
-from modules.domain.request import PNG_INFO_PROPS, FolderSpec, Generation, ImageRef, MaskSpec, OutputSpec
+from modules.domain.request import PNG_INFO_PROPS, FolderSpec, Generation, ImageRef, MaskSpec, OutputSpec, Size
 from modules.domain.result import FileReport, Outcome, Produced
 from modules.files import atomic
 from modules.files.paths import safe_child, safe_name
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.imaging.infotext_parse import parse_infotext
-from modules.imaging.open import ImageLimits
+from modules.imaging.open import ImageLimits, open_image
 from modules.imaging.read_info import read_picture_info
 from modules.pipeline.parts import init_of, part_of
 from modules.pipeline.plan import draw_seed, make_plan
@@ -193,6 +193,9 @@ def _request_for(
     asked = replace(base, init=replace(base.init or init_of(base), images=(ImageRef.of(data),)))
     if mask:
         asked = replace(asked, mask=replace(asked.mask or MaskSpec(), image=ImageRef.of(_read(mask, limits))))
+    if spec.scale is not None:
+        asked = _scaled(asked, data, spec.scale, limits)
+        check(asked, limits_of(ctx.settings))
     if not spec.use_png_info:
         return asked
     other = places.infos.get(file.stem)
@@ -202,6 +205,12 @@ def _request_for(
     informed = _informed(shop, asked, parse_infotext(text), spec.png_info_props)
     check(informed, limits_of(ctx.settings))
     return informed
+
+
+def _scaled(asked: Generation, data: bytes, scale: float, limits: ImageLimits) -> Generation:
+    """Give a request the size of a picture times a factor, whole pixels."""
+    width, height = open_image(data, limits).size
+    return replace(asked, size=Size(width=int(width * scale), height=int(height * scale)))
 
 
 def _informed(shop: Workshop, asked: Generation, parsed: Mapping[str, Any], props: Sequence[str]) -> Generation:

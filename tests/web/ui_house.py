@@ -29,6 +29,7 @@ def ui_context(house: RestHouse, folder: Path, *, remote: bool = False) -> UiCon
         services=house.services,
         counter=TokenCounter(WordTokenizer),
         temp=folder / "temp",
+        uploads=folder / "cache" / "uploads",
         style_book=StyleBook([folder / "styles.csv"]),
         presets=PresetBook(folder / "model-presets.json"),
         keeper=Keeper(OutputFolders(data=folder)),

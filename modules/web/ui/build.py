@@ -82,6 +82,7 @@ def build(context: UiContext) -> gr.Blocks:
         connect_galleries(context, made)
         quick.refresh(page.load)
         _refresh_lists(context, page, made)
+        modelmerger.connect_lists(context, page.load, made[modelmerger.TAB.id])
         connect_following(context, page, quick, {tab: made[tab] for tab in (txt2img.TAB.id, img2img.TAB.id)})
     page.queue(default_concurrency_limit=None, max_size=256)
     return page

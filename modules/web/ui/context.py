@@ -17,6 +17,8 @@ class UiContext:
 
     services: Services
     counter: TokenCounter
+    uploads: Path
+    """Folder, inside the data folder, for pictures that runs of many start from."""
     temp: Path
     """Folder for uploads; private, and removed when the program ends."""
     style_book: StyleBook

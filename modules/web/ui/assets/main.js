@@ -1,5 +1,6 @@
 // What the page's own scripts offer to gradio's events, and what they do by themselves.
 
+import * as aspect from "./aspect.js";
 import { get, post } from "./api.js";
 import { byId, isShown, sleep, waitFor } from "./dom.js";
 import * as drops from "./drops.js";
@@ -92,6 +93,7 @@ async function learn() {
 learn();
 gallery.listen(TABS, options);
 drops.listen(TABS);
+aspect.listen();
 keys.listen(TABS, jobs);
 tokens.listen();
 hints.listen(TABS);

@@ -1,6 +1,6 @@
 """What txt2img and img2img have in common: prompts, buttons, sampler, seeds, results. Each builds a part of a tab."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,20 @@ PREVIEW = '<img alt="Live preview" hidden>'
 REFINER_SWITCH = 0.8
 
 Parts = Mapping[str, Any]
+
+
+def in_order(blocks: Mapping[str, Callable[[], Parts | None]], first: Sequence[str]) -> Parts:
+    """Build groups of controls, those that the owner names first.
+
+    Args:
+        blocks: builders by name, in their usual order.
+        first: names; others than those of `blocks` are left out.
+
+    Returns:
+        What all of them return.
+    """
+    names = dict.fromkeys([*(name for name in first if name in blocks), *blocks])
+    return {name: part for block in names for name, part in (blocks[block]() or {}).items()}
 
 
 def top(controls: Controls) -> Parts:

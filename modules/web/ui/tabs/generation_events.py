@@ -99,7 +99,10 @@ def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> No
         index = picked.index if isinstance(picked.index, int) else 0
         return index, infotext_of(shown, index)
 
-    parts["gallery"].select(select, [parts["shown"]], [parts["selected"], parts["info"]], **QUIET)
+    # Whoever steps through pictures quickly wants the last one, and answers must not overtake each other.
+    parts["gallery"].select(
+        select, [parts["shown"]], [parts["selected"], parts["info"]], trigger_mode="always_last", **QUIET
+    )
 
 
 def infotext_of(shown: Shown, index: int) -> str:
@@ -149,26 +152,39 @@ def _connect_prompts(context: UiContext, controls: Controls, parts: Parts) -> No
         None, [controls["styles"]], None, js=f'(names) => window.webui.setStyles("{tab}", names)', **QUIET
     )
     parts["edit_styles"].click(None, None, None, js=f'() => window.webui.editStyles("{tab}")', **QUIET)
-    pasting = Pasting.of(controls, parts)
+    pasting = Pasting.of(tab, controls.made, parts)
     connect_paste(context, parts["paste"].click, prompts[0], pasting)
     _connect_dropped(context, parts["dropped"], pasting)
 
 
 class Pasting:
-    """Where a parameters text goes: the controls of a generation tab."""
+    """Where a parameters text goes: the controls of a generation tab.
 
-    def __init__(self, tab: str, controls: Mapping[str, Any], log: Any) -> None:
-        self.tab, self.names = tab, list(controls)
-        self.outputs = [*controls.values(), log]
+    Args:
+        tab: id of the tab.
+        controls: its controls by name.
+        log: says what cannot be done.
+        revealed: hidden rows, and the names of their controls; a value for one of these shows the row.
+    """
+
+    def __init__(
+        self, tab: str, controls: Mapping[str, Any], log: Any, revealed: Sequence[tuple[Any, Sequence[str]]] = ()
+    ) -> None:
+        self.tab, self.names, self._revealed = tab, list(controls), revealed
+        self.outputs = [*controls.values(), *(row for row, _ in revealed), log]
 
     @classmethod
-    def of(cls, controls: Controls, parts: Parts) -> "Pasting":
-        """Take them from a tab that is being built."""
-        return cls(controls.tab, controls.made, parts["log"])
+    def of(cls, tab: str, controls: Mapping[str, Any], parts: Parts) -> "Pasting":
+        """Take them from a tab."""
+        return cls(tab, controls, parts["log"], parts.get("revealed", ()))
 
     def updates(self, values: Mapping[str, Any], log: str) -> list[Any]:
         """Return what the event answers: only what changes."""
-        return [self._update(name, values) for name in self.names] + [log]
+        rows = [
+            gr.update(visible=True) if any(name in values for name in names) else gr.skip()
+            for _, names in self._revealed
+        ]
+        return [*(self._update(name, values) for name in self.names), *rows, log]
 
     @staticmethod
     def _update(name: str, values: Mapping[str, Any]) -> Any:

@@ -22,39 +22,43 @@ from modules.web.ui.tabs.send_to import limits_of, picture_shown
 from modules.web.ui.tabs.tab import QUIET
 from modules.web.ui.values import ENABLE_HIRES, TXT2IMG, generation_of, typed_value
 
+MODEL_ROW = ("hr_checkpoint_name", "hr_sampler_name", "hr_scheduler")
+PROMPT_ROW = ("hr_prompt", "hr_negative_prompt")
 SIZES = ("width", "height", "hr_scale", "hr_resize_x", "hr_resize_y")
 
 
-def hires(controls: Controls) -> gr.HTML | None:
+def hires(context: UiContext, controls: Controls) -> Parts:
     """Build the accordion.
 
     Returns:
-        What says from which size to which a picture goes.
+        `hires_note`, which says from which size to which a picture goes, and `revealed`: rows that are hidden until
+        somebody uses them, with the names of their controls.
     """
+    ui = context.services.settings.snapshot().ui
     with switched(controls, ENABLE_HIRES, "Hires. fix", f"{TXT2IMG}_hr", "txtimg_hr_finalres") as note:
         with gr.Row(elem_id="txt2img_hires_fix_row1"):
             controls.add("hr_upscaler", min_width=140)
             controls.add("hr_second_pass_steps", min_width=140)
             controls.add("denoising_strength", min_width=140)
+            controls.add("hr_cfg", min_width=140)
         with gr.Row(elem_id="txt2img_hires_fix_row2"):
             controls.add("hr_scale", min_width=140)
             controls.add("hr_resize_x", min_width=140)
             controls.add("hr_resize_y", min_width=140)
-        with gr.Row(elem_id="txt2img_hires_fix_row3"):
+        with gr.Row(elem_id="txt2img_hires_fix_row3", visible=ui.hires_fix_show_sampler) as models:
             controls.add("hr_checkpoint_name", min_width=140)
             controls.add("hr_sampler_name", min_width=140)
             controls.add("hr_scheduler", min_width=140)
-            controls.add("hr_cfg", min_width=140)
-        with gr.Row(elem_id="txt2img_hires_fix_row4"):
+        with gr.Row(elem_id="txt2img_hires_fix_row4", visible=ui.hires_fix_show_prompts) as prompts:
             for name, words in (
                 ("hr_prompt", "Prompt of the hires pass.\nLeave empty to use the same prompt as in the first pass."),
                 ("hr_negative_prompt", "Negative prompt of the hires pass.\nLeave empty to use the first one."),
             ):
                 controls.add(name, lines=3, max_lines=12, placeholder=words)
-    return note
+    return {"hires_note": note, "revealed": ((models, MODEL_ROW), (prompts, PROMPT_ROW))}
 
 
-def connect_hires(context: UiContext, controls: Controls, parts: Parts, note: gr.HTML | None) -> None:
+def connect_hires(context: UiContext, controls: Controls, parts: Parts) -> None:
     """Keep the note about sizes true, and let a finished picture be enlarged."""
     connect_generate(
         context, controls, parts, partial(_enlarged, context), event=parts["upscale"].click,
@@ -73,7 +77,7 @@ def connect_hires(context: UiContext, controls: Controls, parts: Parts, note: gr
         [control.change for control in asked],
         describe,
         asked,
-        [note],
+        [parts["hires_note"]],
         preprocess=False,
         trigger_mode="always_last",
         **QUIET,

@@ -1,6 +1,6 @@
 """Pictures from pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -11,8 +11,9 @@ from modules.web.ui.choices import lists_of
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.tabs import generation
-from modules.web.ui.tabs.generation_events import connect
+from modules.web.ui.tabs.generation_events import Parts, connect
 from modules.web.ui.tabs.img2img_events import connect_img2img
+from modules.web.ui.tabs.scripts import script_controls
 from modules.web.ui.tabs.sources import MASK_ALPHA, SOURCES
 from modules.web.ui.tabs.tab import Made, Tab
 from modules.web.ui.values import ENABLE_EXTEND, ENABLE_SOFT, IMG2IMG, MASK_BLUR
@@ -25,6 +26,7 @@ IMAGE_CFG_SCALE = 1.5
 def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
     """Build the tab."""
     controls = Controls(IMG2IMG, lists_of(context.services))
+    order = context.services.settings.snapshot().ui.ui_reorder_list
     actions = generation.top(controls)
     with gr.Row(elem_classes=["workspace"]):
         with gr.Column(elem_id=f"{IMG2IMG}_settings", elem_classes=["settings-column"], min_width=320):
@@ -32,25 +34,35 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             _extend(controls)
             mask = _mask(controls)
             controls.add("resize_mode", elem_id="resize_mode")
-            generation.sampling(controls)
-            generation.refiner(controls)
-            sizes = _sizes(controls)
-            with gr.Row():
-                controls.add("cfg_scale")
-                controls.add("denoising_strength")
-            controls.add(
-                "image_cfg_scale", value=IMAGE_CFG_SCALE,
-                info="How closely the result keeps to the picture; only editing checkpoints (instruct-pix2pix) use it.",
-            )  # fmt: skip
-            seeds = generation.seeds(controls)
-            generation.overrides(controls)
-            preset = generation.preset(IMG2IMG)
+            blocks = generation.in_order(_blocks(controls), order)
         with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
             results = generation.results(context, IMG2IMG)
-    parts = {**actions, **pictures, **mask, **sizes, **seeds, **preset, **results}
+    parts = {**actions, **pictures, **mask, **blocks, **results}
     connect(context, controls, parts)
     connect_img2img(context, controls, parts)
     return Made(controls=dict(controls.made), parts=parts)
+
+
+def _blocks(controls: Controls) -> Mapping[str, Callable[[], Parts | None]]:
+    def cfg() -> None:
+        with gr.Row():
+            controls.add("cfg_scale")
+            controls.add("denoising_strength")
+        controls.add(
+            "image_cfg_scale", value=IMAGE_CFG_SCALE, visible=False,
+            info="How closely the result keeps to the picture.",
+        )  # fmt: skip
+
+    return {
+        "sampler": lambda: generation.sampling(controls),
+        "accordions": lambda: generation.refiner(controls),
+        "dimensions": lambda: _sizes(controls),
+        "cfg": cfg,
+        "seed": lambda: generation.seeds(controls),
+        "override_settings": lambda: generation.overrides(controls),
+        "scripts": lambda: script_controls(IMG2IMG),
+        "preset": lambda: generation.preset(IMG2IMG),
+    }
 
 
 def _pictures() -> dict[str, Any]:
@@ -128,7 +140,7 @@ def _sizes(controls: Controls) -> dict[str, Any]:
         generation.batch(controls)
     return {
         **tools, "resize_to": resize_to, "resize_by": resize_by, "scale": scale, "scale_note": note,
-        "by_scale": gr.State(False), "source": gr.State(SOURCES[0].id), "source_sizes": gr.State({}),
+        "by_scale": gr.State(False), "source": gr.Textbox(SOURCES[0].id, visible="hidden", elem_id=f"{IMG2IMG}_source"), "source_sizes": gr.State({}),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest, WebuiError
-from modules.domain.request import Generation
+from modules.domain.request import FolderSpec, Generation
 from modules.engine.job import Owner
 from modules.imaging.open import ImageLimits
 from modules.web.rest.pictures import image_limits
@@ -16,13 +16,16 @@ from modules.web.ui import drawings, html
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.drawings import Drawing
-from modules.web.ui.sending import sent_file
+from modules.web.ui.sending import sent_file, uploaded_folder
 from modules.web.ui.tabs.generation_events import Parts, connect_generate
+from modules.web.ui.tabs.scripts import script_of
 from modules.web.ui.tabs.sources import SOURCES, Source, folder_of
 from modules.web.ui.tabs.tab import QUIET
 from modules.web.ui.values import ENABLE_EXTEND, IMG2IMG, GivenPictures, generation_of
 
 MOST_SCALE = 64
+TRANSPARENT = "inpaint_sketch"
+"""The inner tab whose mask can be weakened."""
 Sizes = Mapping[str, tuple[int, int]]
 
 
@@ -40,7 +43,7 @@ def connect_img2img(context: UiContext, controls: Controls, parts: Parts) -> Non
         event, held = _holding(parts, source, parts[f"submit_{source.id}"].click)
         connect_generate(
             context, controls, parts, partial(_make, context, source, parts), event=event,
-            more=[held, *parts[source.id][1:], parts["by_scale"], parts["scale"]],
+            more=[held, *parts[source.id][1:], parts["by_scale"], parts["scale"], *parts["script_inputs"]],
         )  # fmt: skip
     # Only the inner tab in front sends its pictures, which may be many megabytes.
     parts["generate"].click(None, None, None, js=f'() => window.webui.submit("{controls.tab}")', **QUIET)
@@ -80,19 +83,39 @@ def _make(
     context: UiContext, source: Source, parts: Parts, owner: Owner, values: Mapping[str, Any], sent: Sequence[Any]
 ) -> Generation:
     """Make the request of an inner tab; its size comes from the picture where a scale decides it."""
-    first, *raw, by_scale, scale = sent
-    if source.read is None:
-        if by_scale:
-            raise InvalidRequest("pictures of a folder all get one size; choose Resize to", field="scale")
-        many = GivenPictures(images=(), folder=folder_of([first, *raw]))
-        return generation_of(IMG2IMG, values, context.services, owner.user, many)
+    own, asked = sent[: -len(parts["script_inputs"])], sent[-len(parts["script_inputs"]) :]
+    script = script_of(IMG2IMG, asked)
+    first, *raw, by_scale, scale = own
     limits = limits_of(context)
-    given = [_drawing(context, parts, source, first), *(Drawing(background=drawings.file_of(one)) for one in raw)]
-    found = source.read(given, values, limits)
-    if by_scale:
-        size = drawings.size_of(found.images[0].data or b"", limits)
-        found = replace(found, size=scaled(size, scale))
-    return generation_of(IMG2IMG, values, context.services, owner.user, found)
+    if source.read is None:
+        folder = _folder(context, first, raw)
+        if by_scale:
+            folder = replace(folder, scale=factor(scale))
+        found = GivenPictures(images=(), folder=folder)
+    else:
+        given = [_drawing(context, parts, source, first), *(Drawing(background=drawings.file_of(one)) for one in raw)]
+        found = source.read(given, values, limits)
+        if by_scale:
+            size = drawings.size_of(found.images[0].data or b"", limits)
+            found = replace(found, size=scaled(size, scale))
+    return replace(generation_of(IMG2IMG, values, context.services, owner.user, found), script=script)
+
+
+def _folder(context: UiContext, files: Any, raw: Sequence[Any]) -> FolderSpec:
+    """Return the folders that are named, or one with the pictures that were given instead."""
+    spec = folder_of(raw, named=not files)
+    return replace(spec, input=str(uploaded_folder(files, context.temp, context.uploads))) if files else spec
+
+
+def factor(scale: Any) -> float:
+    """Return a factor of sizes.
+
+    Raises:
+        InvalidRequest: it cannot be used.
+    """
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= MOST_SCALE:
+        raise InvalidRequest(f"expected a factor up to {MOST_SCALE}", field="scale")
+    return float(scale)
 
 
 def scaled(size: tuple[int, int], scale: Any) -> tuple[int, int]:
@@ -101,9 +124,8 @@ def scaled(size: tuple[int, int], scale: Any) -> tuple[int, int]:
     Raises:
         InvalidRequest: the factor cannot be used.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= MOST_SCALE:
-        raise InvalidRequest(f"expected a factor up to {MOST_SCALE}", field="scale")
-    return int(size[0] * scale), int(size[1] * scale)
+    by = factor(scale)
+    return int(size[0] * by), int(size[1] * by)
 
 
 def _connect_sources(context: UiContext, parts: Parts) -> None:
@@ -121,22 +143,21 @@ def _connect_sources(context: UiContext, parts: Parts) -> None:
 
 
 def _connect_mask(controls: Controls, parts: Parts) -> None:
-    """Show the controls of masks where the inner tab in front has a mask or the canvas is extended."""
-    masked = {source.id for source in SOURCES if source.masked}
+    """Show the controls of masks where the inner tab in front has a mask or the canvas is extended.
+
+    In the browser alone: answers of the server to quick changes of the tab could overtake each other.
+    """
+    masked = [source.id for source in SOURCES if source.masked]
+    shown = f"{{ __type__: 'update', visible: extended || {masked}.includes(source) }}"
     extend = controls[ENABLE_EXTEND]
-
-    def show(source: str, extended: bool) -> Any:
-        return gr.update(visible=extended or source in masked)
-
     for source in SOURCES:
-
-        def front(extended: bool, source: str = source.id) -> tuple[Any, ...]:
-            return source, show(source, extended), gr.update(visible=source == "inpaint_sketch")
-
-        outputs = [parts["source"], parts["mask_box"], parts["mask_alpha"]]
-        parts[f"tab_{source.id}"].select(front, [extend], outputs, **QUIET)
+        alpha = f"{{ __type__: 'update', visible: source === '{TRANSPARENT}' }}"
+        parts[f"tab_{source.id}"].select(
+            None, [extend], [parts["source"], parts["mask_box"], parts["mask_alpha"]],
+            js=f"(extended) => {{ const source = '{source.id}'; return [source, {shown}, {alpha}]; }}", **QUIET,
+        )  # fmt: skip
     extend.change(  # pyright: ignore[reportAttributeAccessIssue]
-        show, [parts["source"], extend], [parts["mask_box"]], **QUIET
+        None, [parts["source"], extend], [parts["mask_box"]], js=f"(source, extended) => ({shown})", **QUIET
     )
 
 

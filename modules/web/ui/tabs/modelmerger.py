@@ -28,13 +28,12 @@ from modules.library.header import read_safetensors_header
 from modules.library.sidecars import shown_metadata
 from modules.training.merge.recipe import copied_metadata
 from modules.web.rest.merge import FIELDS, KIND, merge_model, request_of
-from modules.web.services import Services
-from modules.web.ui import html
-from modules.web.ui import results as shown_results
+from modules.web.services import CheckpointInfo, Services
+from modules.web.ui import html, results
 from modules.web.ui.choices import checkpoint_lists, checkpoint_named
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import parameter_control
-from modules.web.ui.results import error_line, time_taken
+from modules.web.ui.results import error_line, log_of, time_taken
 from modules.web.ui.tabs.generation import PROGRESS
 from modules.web.ui.tabs.tab import QUIET, Made, Tab, page_owner, tool
 
@@ -138,6 +137,25 @@ def _titles(services: Services) -> list[str]:
     return [NO_MODEL, *(one.title for one in services.checkpoints())]
 
 
+def offered(chosen: Sequence[str | None], services: Services) -> list[Any]:
+    """Offer the checkpoints of this moment; what was chosen stays, under the title that it has now."""
+    found = [_named(title, services) for title in chosen]
+    return [gr.update(choices=_titles(services), value=one.title if one else None) for one in found]
+
+
+def _named(title: str | None, services: Services) -> CheckpointInfo | None:
+    """Find a checkpoint by a title that the page got before its hash was known."""
+    known, name = services.checkpoints(), (title or "").partition(" [")[0]
+    exact = checkpoint_named(title, known) if title else None
+    return exact or next((one for one in known if one.title.partition(" [")[0] == name), None)
+
+
+def connect_lists(context: UiContext, event: Any, made: Made) -> None:
+    """Offer the checkpoints of this moment when something happens, such as `page.load`."""
+    models = [made.controls[field] for field in FIELDS]
+    event(lambda *chosen: offered(chosen, context.services), models, models, preprocess=False, **QUIET)
+
+
 def _vaes(services: Services) -> list[str]:
     return [NO_MODEL, *(one.model_name for one in services.vaes())]
 
@@ -151,10 +169,10 @@ def _connect_choices(context: UiContext, controls: dict[str, Component], parts: 
     services, models = context.services, [controls[field] for field in FIELDS]
     refresh_vae: Any = controls.pop("refresh_vae")
 
-    def look_again() -> list[Any]:
+    def look_again(*chosen: str | None) -> list[Any]:
         """Look for checkpoints on disk."""
         services.refresh_checkpoints()
-        return [gr.update(choices=_titles(services)) for _ in models]
+        return offered(chosen, services)
 
     def look_for_vaes() -> Any:
         """Look for VAE files on disk."""
@@ -162,7 +180,7 @@ def _connect_choices(context: UiContext, controls: dict[str, Component], parts: 
         return gr.update(choices=_vaes(services))
 
     for letter in "ABC":
-        parts[f"refresh_{letter}"].click(look_again, None, models, **QUIET)
+        parts[f"refresh_{letter}"].click(look_again, models, models, preprocess=False, **QUIET)
     refresh_vae.click(look_for_vaes, None, [controls["bake_in_vae"]], **QUIET)
     method: Any = controls["interp_method"]
     method.change(describe, [method], [parts["description"]], **QUIET)
@@ -174,7 +192,7 @@ def _connect_choices(context: UiContext, controls: dict[str, Component], parts: 
         except WebuiError as error:
             return gr.skip(), error_line(type(error).__name__, str(error))
 
-    parts["read_metadata"].click(read, models, [controls["metadata_json"], parts["log"]], **QUIET)
+    parts["read_metadata"].click(read, models, [controls["metadata_json"], parts["log"]], preprocess=False, **QUIET)
 
 
 def metadata_of(titles: Sequence[str | None], services: Services) -> dict[str, Any]:
@@ -183,7 +201,7 @@ def metadata_of(titles: Sequence[str | None], services: Services) -> dict[str, A
     Raises:
         BrokenFile: a file cannot be read.
     """
-    chosen = [checkpoint_named(title, services.checkpoints()) for title in titles if title]
+    chosen = [_named(title, services) for title in titles]
     paths = [Path(one.filename) for one in chosen if one is not None]
     headers = [read_safetensors_header(path) for path in paths if path.suffix == ".safetensors"]
     return shown_metadata(copied_metadata([header.metadata for header in headers]))
@@ -233,10 +251,10 @@ def _connect_results(
         if name in tab.controls
     ]
 
-    def show_job(request: gr.Request, asked: str) -> tuple[Any, ...]:
+    def show_job(request: gr.Request, asked: str, *chosen: str | None) -> tuple[Any, ...]:
         """Say how a merge ended."""
         try:
-            handle = services.desk.find(shown_results.request_of(asked)["job"])
+            handle = services.desk.find(results.request_of(asked)["job"])
             if handle is None or handle.job.owner.user != page_owner(request).user:
                 result, log = Markup(""), error_line("Gone", "this job is no longer remembered; its file remains")
             else:
@@ -245,21 +263,21 @@ def _connect_results(
             result, log = Markup(""), error_line(type(error).__name__, str(error))
         lists = checkpoint_lists(services)
         return (
-            result, log, *(gr.update(choices=_titles(services)) for _ in models),
+            result, log, *offered(chosen, services),
             *(gr.update(choices=lists[name]) for name, _ in selectors),
         )  # fmt: skip
 
     parts["show"].click(
-        show_job, [parts["show_request"]],
-        [parts["result"], parts["log"], *models, *(control for _, control in selectors)],
-        trigger_mode="multiple", js=f'() => window.webui.wanted("{KIND}")', **QUIET,
+        show_job, [parts["show_request"], *models],
+        [parts["result"], parts["log"], *models, *(control for _, control in selectors)], preprocess=False,
+        trigger_mode="multiple", js=f'(_, ...chosen) => [window.webui.wanted("{KIND}"), ...chosen]', **QUIET,
     ).then(None, None, None, js="() => window.webui.settingsChanged()", **QUIET)  # fmt: skip
 
 
 def told(handle: JobHandle) -> tuple[Markup, Markup]:
     """Return what a merge left and how it ended."""
     if handle.state in (JobState.FAILED, JobState.NOT_RUN):
-        return Markup(""), shown_results.log_of(handle)
+        return Markup(""), log_of(handle)
     merged = handle.result_as(Merged)
     taken = html.element("p", time_taken((handle.ended_at or 0) - (handle.started_at or 0)), class_="performance")
     if merged.path is None:

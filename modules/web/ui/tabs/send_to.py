@@ -91,7 +91,7 @@ def connect_sending(
         here: the tab of the button; says what goes wrong.
     """
     there = made[target.tab]
-    pasting = Pasting(target.tab, there.controls, there.parts["log"])
+    pasting = Pasting.of(target.tab, there.controls, there.parts)
     pictures = [there.parts[target.source][0], there.parts["source_sizes"]] if target.source else []
 
     def send(request: gr.Request, *values: Any) -> list[Any]:

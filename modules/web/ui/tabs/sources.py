@@ -73,8 +73,12 @@ def _colour_brush() -> gr.Brush:
 
 
 def _folders() -> tuple[Any, ...]:
+    files = gr.File(
+        label="Pictures", file_count="multiple", file_types=["image"], type="filepath", height=160,
+        elem_id=f"{IMG2IMG}_batch_upload",
+    )  # fmt: skip
     gr.HTML(
-        "<p class='note'>Every picture of a folder is made anew. Folders lie in the data folder or below "
+        "<p class='note'>Every picture given above, or else every picture of a folder, is made anew. Folders lie in the data folder or below "
         "--gradio-allowed-path; started again, a run goes on with the pictures that have no results yet.</p>",
         apply_default_css=False,
     )
@@ -84,22 +88,23 @@ def _folders() -> tuple[Any, ...]:
         told = parameter_control(item["use_png_info"], IMG2IMG, {})
         other = parameter_control(item["png_info"], IMG2IMG, {})
         props = parameter_control(item["png_info_props"], IMG2IMG, {"png_info_props": PNG_INFO_PROPS})
-    return *folders, told, other, props
+    return files, *folders, told, other, props
 
 
-def folder_of(raw: Sequence[Any]) -> FolderSpec:
+def folder_of(raw: Sequence[Any], *, named: bool = True) -> FolderSpec:
     """Read the folders of the batch tab.
 
     Args:
         raw: values of its components.
+        named: whether the folder of the pictures has to be there.
 
     Raises:
         InvalidRequest: one that cannot be used; names the field.
     """
-    items = list(walk_params(FolderSpec))
+    items = [item for item in walk_params(FolderSpec) if item.path[-1] != "scale"]
     given = {item.path[-1]: coerce(item, value) for item, value in zip(items, raw, strict=True) if value is not None}
-    if not given.get("input"):
-        raise InvalidRequest("name the folder of the pictures", field="input")
+    if named and not given.get("input"):
+        raise InvalidRequest("give some pictures, or name their folder", field="input")
     return FolderSpec(**given)
 
 
