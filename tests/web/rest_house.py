@@ -56,7 +56,7 @@ def facts(name: str) -> CheckpointFacts:
         return CheckpointFacts(name=name, family="sdxl", label="Stable Diffusion XL", native_size=1024)
     return CheckpointFacts(
         name="toy.safetensors", filename="toy", family="toy", label="Toy", native_size=128, size_bytes=2048,
-        variant="pix2pix" if "pix2pix" in name else "base",
+        variant=next((one for one in ("pix2pix", "depth", "unclip") if one in name), "base"),
     )  # fmt: skip
 
 

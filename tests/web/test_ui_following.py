@@ -17,6 +17,7 @@ from modules.sampling.catalogue import SAMPLERS
 from modules.sampling.schedules import SCHEDULES
 from modules.web import adapters
 from modules.web.services import CheckpointFacts
+from modules.web.ui.following import OF_VARIANT
 from modules.web.ui.models import describe
 from modules.web.ui.presets import PresetBook
 from modules.web.ui.suggestions import DISTILLED, suggest
@@ -122,21 +123,28 @@ def functions(house: RestHouse, folder: Path) -> dict[str, Callable[..., Any]]:
 
 def test_the_page_is_told_what_suits_a_checkpoint(house: RestHouse, tmp_path: Path):
     tell = functions(house, tmp_path)["tell"]
-    told, picture_scale, *notes = tell()
+    told, *shown, first, second = tell()
     about = json.loads(told)
     assert about["title"] == "toy.safetensors"
     assert about["suggested"] == {"width": 128, "height": 128}
     assert about["defaults"]["txt2img"]["steps"] == 20
-    assert picture_scale["visible"] is False
-    assert notes == ["", ""]
-    told, picture_scale, *_ = tell("a pix2pix one")
-    assert picture_scale["visible"] is True
+    assert not any(one["visible"] for one in shown)
+    assert (first, second) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("pix2pix", "image_cfg_scale"), ("depth", "depth_map"), ("unclip", "noise")]
+)
+def test_controls_of_a_kind_of_checkpoint_come_with_it(name: str, shown: str, house: RestHouse, tmp_path: Path):
+    _, *updates, _first, _second = functions(house, tmp_path)["tell"](f"a {name} one")
+    visible = dict(zip(OF_VARIANT.values(), (one["visible"] for one in updates), strict=True))
+    assert {control for control, seen in visible.items() if seen} == {shown}
 
 
 def test_what_is_saved_comes_back_unless_the_owner_says_otherwise(house: RestHouse, tmp_path: Path):
     events, book = functions(house, tmp_path), PresetBook(tmp_path / "model-presets.json")
     book.save("toy.safetensors", "img2img", VALUES)
-    told, _, txt2img, img2img = events["tell"]()
+    told, *_, txt2img, img2img = events["tell"]()
     assert json.loads(told)["presets"] == {"img2img": VALUES}
     assert (txt2img, "toy.safetensors" in img2img) == ("", True)
     house.services.settings.set({"model_presets": False, "model_defaults": False})

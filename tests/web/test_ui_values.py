@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
-from modules.domain.request import ExtendSpec, FolderSpec, Generation, ImageRef
+from modules.domain.request import ExtendSpec, FolderSpec, Generation, ImageRef, LookSpec
 from modules.imaging.open import ImageLimits
 from modules.web.ui import drawings
 from modules.web.ui.drawings import Drawing
@@ -194,6 +194,17 @@ def test_a_scale_for_the_picture_is_passed_on_and_pasted(house: RestHouse):
     assert made.init.image_cfg_scale == 1.25
     text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Image CFG scale: 1.75"
     assert paste("img2img", text, house.services).values["image_cfg_scale"] == 1.75
+
+
+def test_what_models_that_look_are_given_is_passed_on_and_pasted(house: RestHouse):
+    made = img2img(house, GivenPictures(images=(PICTURE,), depth=PICTURE), noise=30)
+    assert made.init is not None
+    assert made.init.look == LookSpec(depth=PICTURE, noise=30)
+    plain = img2img(house, GivenPictures(images=(PICTURE,)), noise=0).init
+    assert plain is not None
+    assert plain.look is None
+    text = "a\nSteps: 5, Sampler: Euler, Seed: 5, Image noise level: 120"
+    assert paste("img2img", text, house.services).values["noise"] == 120
 
 
 def test_a_mask_brings_its_controls(house: RestHouse):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -15,9 +16,11 @@ from modules.web.ui.context import UiContext
 from modules.web.ui.quick import CHECKPOINT, Quick, current
 from modules.web.ui.suggestions import NAMES, suggest
 from modules.web.ui.tabs.tab import QUIET, Made
-from modules.web.ui.values import IMG2IMG
+from modules.web.ui.values import DEPTH_MAP, IMG2IMG
 
 Tabs = Mapping[str, Made]
+OF_VARIANT: Mapping[str, str] = MappingProxyType({"pix2pix": "image_cfg_scale", "unclip": "noise", "depth": DEPTH_MAP})
+"""Variants of models -> the control of img2img that only they use."""
 
 
 def connect_following(context: UiContext, page: gr.Blocks, quick: Quick, tabs: Tabs) -> None:
@@ -34,18 +37,18 @@ def connect_following(context: UiContext, page: gr.Blocks, quick: Quick, tabs: T
     """
     told = gr.Textbox(visible="hidden", elem_id="checkpoint_facts")
     defaults = {tab: {name: made.controls[name].value for name in NAMES} for tab, made in tabs.items()}
-    picture_scale = tabs[IMG2IMG].controls["image_cfg_scale"]
+    own = {variant: tabs[IMG2IMG].controls[name] for variant, name in OF_VARIANT.items()}
     notes = [made.parts["preset_note"] for made in tabs.values()]
 
     def tell(title: str | None = None) -> list[Any]:
         """Tell what suits the checkpoint in use, or one that was just chosen."""
         name = str(current(CHECKPOINT, context) if title is None else title)
         facts = context.services.checkpoint_facts(name)
-        shown = gr.update(visible=facts.variant == "pix2pix")
+        shown = [gr.update(visible=facts.variant == variant) for variant in own]
         presets = _presets(context, facts, tabs)
-        return [describe(context, facts, presets, defaults), shown, *(_note(facts, tab in presets) for tab in tabs)]
+        return [describe(context, facts, presets, defaults), *shown, *(_note(facts, tab in presets) for tab in tabs)]
 
-    outputs = [told, picture_scale, *notes]
+    outputs = [told, *own.values(), *notes]
     events = [page.load(tell, None, outputs, **QUIET), quick.reload.click(tell, None, outputs, **QUIET)]
     if CHECKPOINT in quick.controls:
         selector = quick.controls[CHECKPOINT]

@@ -15,6 +15,7 @@ from modules.domain.request import (
     HiresSpec,
     ImageRef,
     InitSpec,
+    LookSpec,
     MaskSpec,
     RefinerSpec,
     SoftSpec,
@@ -30,7 +31,7 @@ from modules.web.services import Services
 TXT2IMG, IMG2IMG = "txt2img", "img2img"
 PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType({
     TXT2IMG: (Generation, HiresSpec, RefinerSpec),
-    IMG2IMG: (Generation, InitSpec, MaskSpec, SoftSpec, ExtendSpec, RefinerSpec),
+    IMG2IMG: (Generation, InitSpec, LookSpec, MaskSpec, SoftSpec, ExtendSpec, RefinerSpec),
 })  # fmt: skip
 """Of which dataclasses the controls of a tab are."""
 PROMPTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
@@ -39,6 +40,8 @@ ENABLE_SOFT, ENABLE_EXTEND = "enable_soft_inpainting", "enable_extend"
 OVERRIDES = "override_settings"
 MASK_BLUR = "mask_blur"
 """One control for both directions."""
+DEPTH_MAP = "depth_map"
+"""The picture that depth models may be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class GivenPictures:
 
     images: tuple[ImageRef, ...]
     mask: ImageRef | None = None
+    depth: ImageRef | None = None
+    """How near each place of the first one is."""
     size: tuple[int, int] | None = None
     """Width and height of the result where the controls do not say it; pixels."""
     folder: FolderSpec | None = None
@@ -129,7 +134,10 @@ def started_from(pictures: GivenPictures, typed: Mapping[str, Any], values: Mapp
     Raises:
         InvalidRequest: a blur that cannot be used, or no side on which room is to be added.
     """
-    parts: dict[str, Any] = {"init": build(InitSpec, typed, {"images": pictures.images}), "folder": pictures.folder}
+    looks = pictures.depth is not None or bool(typed.get("noise"))
+    look = build(LookSpec, typed, {"depth": pictures.depth}) if looks else None
+    init = build(InitSpec, typed, {"images": pictures.images, "look": look})
+    parts: dict[str, Any] = {"init": init, "folder": pictures.folder}
     extend = _extend(typed) if values.get(ENABLE_EXTEND) else None
     if pictures.mask is not None or extend is not None or (pictures.folder is not None and pictures.folder.masks):
         blur = values.get(MASK_BLUR)

@@ -16,9 +16,10 @@ from modules.web.ui.tabs.img2img_events import connect_img2img
 from modules.web.ui.tabs.scripts import script_controls
 from modules.web.ui.tabs.sources import MASK_ALPHA, SOURCES
 from modules.web.ui.tabs.tab import Made, Tab
-from modules.web.ui.values import ENABLE_EXTEND, ENABLE_SOFT, IMG2IMG, MASK_BLUR
+from modules.web.ui.values import DEPTH_MAP, ENABLE_EXTEND, ENABLE_SOFT, IMG2IMG, MASK_BLUR
 
 MOST_BLUR = 64
+DEPTH_HEIGHT = 240
 IMAGE_CFG_SCALE = 1.5
 """At first, as in A1111."""
 
@@ -52,6 +53,12 @@ def _blocks(controls: Controls) -> Mapping[str, Callable[[], Parts | None]]:
             "image_cfg_scale", value=IMAGE_CFG_SCALE, visible=False,
             info="How closely the result keeps to the picture.",
         )  # fmt: skip
+        controls.add("noise", visible=False, info="How much noise hides the picture that the model looks at.")
+        depth = gr.Image(
+            label="Depth map: white is nearest; empty estimates it", type="filepath", format="png", image_mode=None,
+            sources=["upload", "clipboard"], visible=False, height=DEPTH_HEIGHT, elem_id=f"{IMG2IMG}_depth_map",
+        )  # fmt: skip
+        controls.keep(DEPTH_MAP, depth)
 
     return {
         "sampler": lambda: generation.sampling(controls),

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest, WebuiError
-from modules.domain.request import FolderSpec, Generation
+from modules.domain.request import FolderSpec, Generation, ImageRef
 from modules.engine.job import Owner
 from modules.imaging.open import ImageLimits
 from modules.web.rest.pictures import image_limits
@@ -21,7 +21,7 @@ from modules.web.ui.tabs.generation_events import Parts, connect_generate
 from modules.web.ui.tabs.scripts import script_of
 from modules.web.ui.tabs.sources import SOURCES, Source, folder_of
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import ENABLE_EXTEND, IMG2IMG, GivenPictures, generation_of
+from modules.web.ui.values import DEPTH_MAP, ENABLE_EXTEND, IMG2IMG, GivenPictures, generation_of
 
 MOST_SCALE = 64
 TRANSPARENT = "inpaint_sketch"
@@ -94,11 +94,16 @@ def _make(
         found = GivenPictures(images=(), folder=folder)
     else:
         given = [_drawing(context, parts, source, first), *(Drawing(background=drawings.file_of(one)) for one in raw)]
-        found = source.read(given, values, limits)
+        found = replace(source.read(given, values, limits), depth=_depth(values))
         if by_scale:
             size = drawings.size_of(found.images[0].data or b"", limits)
             found = replace(found, size=scaled(size, scale))
     return replace(generation_of(IMG2IMG, values, context.services, owner.user, found), script=script)
+
+
+def _depth(values: Mapping[str, Any]) -> ImageRef | None:
+    given = drawings.file_of(values.get(DEPTH_MAP))
+    return None if given is None else ImageRef.of(given)
 
 
 def _folder(context: UiContext, files: Any, raw: Sequence[Any]) -> FolderSpec:
