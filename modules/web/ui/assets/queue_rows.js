@@ -53,7 +53,10 @@ export class Rows {
     );
     if (job.id === null) return row;
     row.append(el("span", { class: "queue-buttons" }, ...this.buttons(job, waiting)));
-    if (job.error) row.append(el("p", { class: "queue-error error" }, job.error.message || job.error.type));
+    if (job.error) {
+      const kind = job.state === "not run" ? "queue-error note" : "queue-error error";
+      row.append(el("p", { class: kind }, job.error.message || job.error.type));
+    }
     if (job.files?.length > 0) row.append(this.pictures(job));
     return row;
   }
