@@ -5,14 +5,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.cli import ROOT, LaunchConfig
-from modules.domain.errors import ModelError
-from modules.domain.merge import MergeRequest
+from modules.domain.errors import InvalidRequest, ModelError, StorageFault
+from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Unfinished
 from modules.domain.version import INFOTEXT_VERSION, VERSION
@@ -100,6 +100,7 @@ class House:
         self.catalog: Catalog[Any] = Catalog(_sources(config, self.layout), self.hashes, _classify)
         self.catalog.refresh()
         self._vaes: dict[str, Path] = {}
+        self._modules: dict[str, Path] = {}
         self.refresh_vaes()
         mark("list models")
         self.style_book = StyleBook(config.styles_file)
@@ -122,6 +123,7 @@ class House:
             refresh_checkpoints=self._refresh_checkpoints,
             vaes=lambda: adapters.vae_infos(self._vaes),
             refresh_vaes=self.refresh_vaes,
+            modules=lambda: adapters.vae_infos(self._modules),
             samplers=adapters.sampler_infos,
             schedulers=adapters.scheduler_infos,
             choose_sampler=adapters.choose_sampler,
@@ -148,9 +150,7 @@ class House:
     def run(self, request: Payload, ctx: JobContext) -> Result | Unfinished:
         """Carry out a job."""
         if isinstance(request, MergeRequest):
-            from modules.training.merge.merger import merge
-
-            return merge(self._pantry(), request, ctx)
+            return self._merge(request, ctx)
         from modules.pipeline.carry_out import carry_on
 
         return carry_on(self._workshop.result(), request, ctx)
@@ -200,9 +200,10 @@ class House:
             webbrowser.open(address)
 
     def refresh_vaes(self) -> None:
-        """Look for VAE files again."""
+        """Look for VAE files and text encoders again."""
         folders = [self.layout.checkpoints, *_given(self.config.ckpt_dir)]
         self._vaes = list_vaes(folders, [self.layout.vae, *_given(self.config.vae_dir)])
+        self._modules = self._vaes | list_vaes([], [self.layout.text_encoders])
 
     def _may_download(self) -> bool:
         """Tell whether requests may name addresses of pictures; for other machines only when somebody here said so."""
@@ -237,9 +238,21 @@ class House:
             hashes=None if self.config.no_hashing else self.hashes,
             vaes=self._vaes,
             forced_vae=self.config.vae_path,
+            modules=self._modules,
             styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
         )
+
+    def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
+        from modules.training.merge.merger import merge
+
+        before = self.catalog.default()
+        merged = merge(self._pantry(), request, ctx)
+        if before is not None and self.catalog.default() != before and not self.settings.snapshot().sd.sd_model_checkpoint:
+            # Nothing is configured, so the first of the list is in use; the new one shall not take its place.
+            with suppress(InvalidRequest, StorageFault):
+                self.settings.set({"sd_model_checkpoint": before.title})
+        return merged
 
     def _pantry(self) -> "Pantry":
         from modules.training.merge.merger import Pantry
@@ -279,10 +292,7 @@ class House:
             mark("load the checkpoint")
 
     def _make_workshop(self) -> "Workshop":
-        from modules.families import identify
-        from modules.families.sidecar import read_sidecar
         from modules.imaging.save import Output
-        from modules.library.header import read_header
         from modules.pipeline.services import Workshop
         from modules.residency.approximations import Approximations
         from modules.residency.device import decide
@@ -291,12 +301,9 @@ class House:
         policy = decide(_wish(config))
         unsafe = config.disable_safe_unpickle
 
-        def find_family(checkpoint: Path, sidecar: Path | None) -> Any:
-            return identify(read_header(checkpoint, allow_unsafe=unsafe), read_sidecar(sidecar))
-
         return Workshop(
             shelf=self._shelf,
-            pool=self._open_pool(policy, find_family),
+            pool=self._open_pool(policy),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
             attention=_attention(config, policy),
             output=Output(self._folders()),
@@ -305,8 +312,9 @@ class House:
             check_nan=not config.disable_nan_check,
         )
 
-    def _open_pool(self, policy: "DevicePolicy", find_family: Any) -> "Pool":
+    def _open_pool(self, policy: "DevicePolicy") -> "Pool":
         """Make what keeps models; it hears of changes of the settings at once."""
+        from modules.families import identify_files
         from modules.nn.ops import PLAIN_OPS
         from modules.residency.keeping import KEYS, Keeping
         from modules.residency.pool import Pool
@@ -314,7 +322,10 @@ class House:
         def keeping() -> Keeping:
             return Keeping.chosen(self.settings.snapshot())
 
-        pool = Pool(policy, find_family, PLAIN_OPS, self.layout.models, keeping=keeping)
+        pool = Pool(
+            policy, identify_files, PLAIN_OPS, self.layout.models, keeping=keeping,
+            allow_unsafe=self.config.disable_safe_unpickle,
+        )  # fmt: skip
         self.settings.on_change(lambda changed: pool.settle() if changed & KEYS else None)
         return pool
 

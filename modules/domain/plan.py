@@ -28,6 +28,14 @@ class ResolvedModel:
     """First ten hex digits of the file's SHA-256, None while it is not known."""
     vae: Path | None = None
     vae_hash: str | None = field(default=None, compare=False)
+    modules: tuple[Path, ...] = ()
+    """Further files, whose text encoders or VAE take the place of the checkpoint's."""
+    prediction: str | None = None
+    """eps, v, x0 or "v + zero SNR" where somebody said so; None leaves it to the files."""
+    fp8: str = ""
+    """Value of the setting by which the weights of the denoising network are kept in 8 bits; empty when they are not."""
+    keep_half: bool = False
+    """With `fp8`, remember in main memory what was rounded."""
 
     @property
     def title(self) -> str:

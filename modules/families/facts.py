@@ -1,9 +1,12 @@
 """What a checkpoint's yaml, metadata and marker tensors say about training, for families of latent diffusion."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from modules.domain.errors import BrokenFile
+from modules.families.family import Match
 from modules.families.sidecar import count, number, section
 from modules.library.header import Header
 from modules.sampling.prediction import (
@@ -80,6 +83,21 @@ def training_facts(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise BrokenFile(header.path, f"the yaml beside it is wrong: {error}") from error
     return {name: value for name, value in facts.items() if value is not None}
+
+
+STATED_PREDICTIONS = ("eps", "v", "v + zero SNR", "x0")
+"""What somebody can say that a checkpoint predicts."""
+
+
+def foretold(match: Match, prediction: str) -> Match:
+    """Return a match with one of `STATED_PREDICTIONS` in place of what the files say."""
+    name, _, zero = prediction.partition(" + ")
+    config = {
+        key: value for key, value in match.config.items() if key not in ("prediction_by_weights", "zero_terminal_snr")
+    }
+    if zero:
+        config["zero_terminal_snr"] = True
+    return replace(match, prediction=name, config=MappingProxyType(config))
 
 
 def native_size(facts: Mapping[str, Any]) -> int:

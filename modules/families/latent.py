@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from modules.domain.plan import TextOptions
 from modules.families.chunked import chunks_of
 from modules.families.family import Build, Components, Files, Match
+from modules.families.opening import open_checkpoint, open_vae
 from modules.families.sd1.network import UNet
 from modules.families.sd1.vae import VAE
-from modules.library.tensors import open_tensors
 from modules.nn.chunks import count
 from modules.nn.eight_bit import FORMATS
 from modules.nn.tiling import circular_padding, convolutions
@@ -31,7 +31,8 @@ class LatentDiffusion(ABC):
         """Build and fill the VAE alone, from its own file or the checkpoint's."""
         from modules.families.sd1.load import load_vae
 
-        with open_tensors(files.vae or files.checkpoint) as file:
+        opened = open_vae(files.vae, allow_unsafe=files.allow_unsafe) if files.vae else open_checkpoint(files)
+        with opened as file:
             return load_vae(file, match.config, build)
 
     @abstractmethod

@@ -80,6 +80,8 @@ def _files(plan: Plan, options: Infotext) -> dict[str, Any]:
     return {
         "Model hash": model.short_hash if options.add_model_hash_to_info else None,
         "Model": model.name if options.add_model_name_to_info else None,
+        "FP8 weight": model.fp8 or None,
+        "Cache FP16 weight for LoRA": model.keep_half if model.fp8 else None,
         "VAE hash": model.vae_hash if external and options.add_vae_hash_to_info else None,
         "VAE": model.vae.name if model.vae is not None and options.add_vae_name_to_info else None,
     }

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable
 
-from modules.domain.plan import CodingOptions, ImageOptions, ImagePlan, SamplerOptions, ScheduleOptions, TextOptions
+from modules.domain.plan import (
+    CodingOptions,
+    ImageOptions,
+    ImagePlan,
+    ResolvedModel,
+    SamplerOptions,
+    ScheduleOptions,
+    TextOptions,
+)
 from modules.domain.request import Generation
 from modules.prompting.schedule import timeline
 from modules.sampling.catalogue import Resolved, Sampler
@@ -73,6 +81,14 @@ def of_image(request: Generation, options: ImageOptions) -> Facts:
         if request.init and options.noise_multiplier != 1
         else Facts()
     )
+
+
+def of_model(model: ResolvedModel) -> Facts:
+    """Tell what was put beside the checkpoint and what somebody said of it."""
+    found = Facts({f"Module {number}": path.stem for number, path in enumerate(model.modules, start=1)})
+    if model.prediction:
+        found["Prediction type"] = model.prediction
+    return found
 
 
 def of_coding(options: CodingOptions, *, encodes: bool) -> Facts:

@@ -2,17 +2,21 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modules.domain.errors import InvalidRequest, UnsupportedCheckpoint
+from modules.domain.errors import InvalidRequest, ModelError, UnsupportedCheckpoint
 from modules.domain.plan import ImagePlan, Note, Plan, ResolvedModel, TextOptions
 from modules.domain.request import MAX_SEED, Generation, HiresSpec
+from modules.families import identify_files
+from modules.families.family import Files
 from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import Cancelled, HashCache
 from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
+from modules.pipeline.files import chosen_modules, stated_prediction, wants_fp8
 from modules.pipeline.hires import is_latent
 from modules.pipeline.options import (
     coding_options,
@@ -48,6 +52,8 @@ class Shelf:
     """None with `--no-hashing`."""
     vaes: Mapping[str, Path]
     forced_vae: Path | None = None
+    modules: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """VAEs and text encoders that may be put beside a checkpoint, by file name."""
     styles: Sequence[Style] = ()
     wildcards: Callable[[], Wildcards] | None = None
     """Looks for wildcard files; asked only when a prompt may use one."""
@@ -62,13 +68,28 @@ class Shelf:
         """Find the files that go with a checkpoint, and say what had to be replaced. Hashes may still be missing."""
         chosen = self.choose_vae(vae, entry.path, settings)
         missing = f"VAE {chosen.missing!r} not found, the checkpoint's own is used" if chosen.missing else None
+        modules = chosen_modules(settings.vae.forge_additional_modules, self.modules)
+        fp8 = wants_fp8(settings.optimizations.fp8_storage, lambda: self._is_sdxl(entry, modules))
         model = ResolvedModel(
             checkpoint=entry.path,
             name=entry.base,
             short_hash=entry.short_hash or None,
             vae=chosen.path,
+            modules=modules,
+            prediction=stated_prediction(entry.path, settings.sd.sd_prediction_type),
+            fp8=fp8,
+            keep_half=bool(fp8) and settings.optimizations.cache_fp16_weight,
         )
         return model, [Note(text=missing)] if missing else []
+
+    def _is_sdxl(self, entry: CheckpointEntry, modules: tuple[Path, ...]) -> bool:
+        if not modules:
+            match = self.catalog.inspect(entry).match
+            return match is not None and match.family == "sdxl"
+        with suppress(ModelError):  # whoever loads it says what is wrong
+            files = Files(checkpoint=entry.path, modules=modules, config=entry.config)
+            return identify_files(files)[1].family == "sdxl"
+        return False
 
     def hashed(self, model: ResolvedModel, cancelled: Cancelled = lambda: False) -> ResolvedModel:
         """Hash the files of a model, seconds per gigabyte for new ones; unchanged while hashing is off.
@@ -114,6 +135,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         **facts.of_schedule(chosen, schedule),
         **facts.of_prompts(images, text, chosen.sampler.calls(main.steps)),
         **facts.of_image(request, image),
+        **facts.of_model(model),
         **facts.of_coding(coding, encodes=bool(request.init or (hires and not is_latent(hires.upscaler)))),
     }
     return Plan(

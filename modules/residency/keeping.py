@@ -48,15 +48,17 @@ class Keeping:
             automatic=sd.sd_checkpoints_automatic,
         )
 
-    def num_staying(self, sizes: Sequence[int], free: int, *, at_least: int) -> int:
+    def num_staying(self, sizes: Sequence[int], free: int, *, at_least: int, working_bytes: int = 0) -> int:
         """Return how many models stay in one kind of memory.
 
         Args:
             sizes: bytes of those that are there or are to be there, the last used first.
             free: bytes that are free beside those that are there.
             at_least: so many stay in any case.
+            working_bytes: are not for models.
         """
-        budget = SHARE * (free + sum(sizes)) if self.automatic else 0
+        everything = free + sum(sizes)
+        budget = min(SHARE * everything, everything - working_bytes) if self.automatic else 0
         total = 0
         for count, size in enumerate(sizes):
             total += size

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from modules.domain.plan import ResolvedModel
+from modules.library.folders import stamp
+from modules.library.sidecars import config_path
 from modules.nn.attention.backend import Backend
-from modules.residency.loader import Recipe, sidecar
+from modules.residency.loader import Recipe
 from modules.residency.model import Model
 from modules.residency.placing import Placement
 from modules.residency.resident import Resident, Where
@@ -26,6 +28,8 @@ class WeightsKey:
     checkpoint: Path
     stamps: Stamps
     attention: str
+    made: tuple[object, ...] = ()
+    """What else of the request changes how the files are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +42,13 @@ class VaeKey:
 
 def keys_of(wanted: ResolvedModel, attention: Backend) -> tuple[WeightsKey, VaeKey]:
     """Return what the weights and the VAE of the wanted files are known by."""
-    files = [wanted.checkpoint, *filter(None, [sidecar(wanted.checkpoint)])]
-    stamps, source = tuple(_stamp(path) for path in files), wanted.vae or wanted.checkpoint
+    files = [wanted.checkpoint, *wanted.modules, *filter(None, [config_path(wanted.checkpoint)])]
+    stamps, source = tuple(stamp(path) for path in files), wanted.vae or wanted.checkpoint
+    made = (wanted.modules, wanted.prediction, wanted.fp8, wanted.keep_half)
     return (
-        WeightsKey(checkpoint=wanted.checkpoint, stamps=stamps, attention=attention.name),
-        VaeKey(file=source, stamps=(_stamp(source),)),
+        WeightsKey(checkpoint=wanted.checkpoint, stamps=stamps, attention=attention.name, made=made),
+        VaeKey(file=source, stamps=(stamp(source), *(() if wanted.vae else map(stamp, wanted.modules)))),
     )
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Describe a file so that a change shows; a missing one is left to the loader, which says so."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -12,16 +12,18 @@ from torch import nn
 
 from modules.domain.errors import WebuiError
 from modules.domain.plan import ResolvedModel
+from modules.families.facts import foretold
 from modules.families.family import Build, Components, Family, Files, Match
-from modules.library.header import read_header
+from modules.library.folders import read_model_header
+from modules.library.sidecars import config_path
 from modules.nn.attention.backend import Backend
 from modules.nn.ops import Ops
 from modules.residency.device import DevicePolicy
 
 logger = logging.getLogger(__name__)
 
-Identify = Callable[[Path, Path | None], tuple[Family, Match]]
-"""(checkpoint, sidecar yaml) -> the family that loads it; raises `UnsupportedCheckpoint` or `BrokenFile`."""
+Identify = Callable[[Files], tuple[Family, Match]]
+"""The files of a model -> the family that loads it; raises `UnsupportedCheckpoint` or `BrokenFile`."""
 
 EXTRA_WEIGHTS = ("model_ema.",)
 """Begin the names of tensors that nobody loads."""
@@ -47,10 +49,14 @@ class Loader:
         identify: finds the family of a file.
         ops: layer classes that networks are built from.
         models: folder of models, where some families look for what a checkpoint lacks.
+        allow_unsafe: let pickled files run the code they ask for.
     """
 
-    def __init__(self, policy: DevicePolicy, identify: Identify, ops: Ops, models: Path | None) -> None:
+    def __init__(
+        self, policy: DevicePolicy, identify: Identify, ops: Ops, models: Path | None, *, allow_unsafe: bool = False
+    ) -> None:
         self._policy, self._identify, self._ops, self._models = policy, identify, ops, models
+        self._allow_unsafe = allow_unsafe
 
     def recognise(self, wanted: ResolvedModel, attention: Backend) -> Recipe:
         """Look into the files.
@@ -58,7 +64,9 @@ class Loader:
         Raises:
             ModelError: the checkpoint cannot be used; names it and says why.
         """
-        family, match = self._identify(wanted.checkpoint, sidecar(wanted.checkpoint))
+        family, match = self._identify(self._files(wanted))
+        if wanted.prediction:
+            match = foretold(match, wanted.prediction)
         policy = self._policy.for_family(match.family)
         return Recipe(wanted=wanted, attention=attention, family=family, match=match, policy=policy)
 
@@ -89,8 +97,10 @@ class Loader:
         return vae
 
     def _files(self, wanted: ResolvedModel) -> Files:
-        config = sidecar(wanted.checkpoint)
-        return Files(checkpoint=wanted.checkpoint, vae=wanted.vae, config=config, models=self._models)
+        return Files(
+            checkpoint=wanted.checkpoint, vae=wanted.vae, config=config_path(wanted.checkpoint), models=self._models,
+            modules=wanted.modules, allow_unsafe=self._allow_unsafe,
+        )  # fmt: skip
 
     def _build(self, recipe: Recipe, home: torch.device, vae_dtype: torch.dtype) -> Build:
         policy = recipe.policy
@@ -101,24 +111,22 @@ class Loader:
             dtype=policy.dtype,
             text_dtype=policy.text_dtype,
             vae_dtype=vae_dtype,
+            fp8=bool(recipe.wanted.fp8),
+            keep_half=recipe.wanted.keep_half,
         )
-
-
-def sidecar(checkpoint: Path) -> Path | None:
-    """Return the yaml beside a checkpoint, if there is one."""
-    path = checkpoint.with_suffix(".yaml")
-    return path if path.is_file() else None
 
 
 def estimated_bytes(recipe: Recipe) -> int:
     """Tell about how much memory a model is going to take, from what its files hold."""
     wanted, itemsize = recipe.wanted, recipe.policy.dtype.itemsize
-    return _stored_numbers(wanted.checkpoint) * itemsize + (_stored_numbers(wanted.vae) * itemsize if wanted.vae else 0)
+    beside = [*wanted.modules, *([wanted.vae] if wanted.vae else [])]
+    small = itemsize // 2 if wanted.fp8 else itemsize
+    return _stored_numbers(wanted.checkpoint) * small + sum(_stored_numbers(path) * itemsize for path in beside)
 
 
 def _stored_numbers(path: Path) -> int:
     try:
-        tensors = read_header(path).tensors
+        tensors = read_model_header(path).tensors
     except WebuiError:  # whoever loads it says what is wrong; most files hold numbers of two bytes
         return path.stat().st_size // 2 if path.is_file() else 0
     return sum(prod(info.shape) for name, info in tensors.items() if not name.startswith(EXTRA_WEIGHTS))

@@ -45,6 +45,7 @@ class Pool:
         models: folder of models, where some families look for what a checkpoint lacks.
         keeping: how many models stay; asked anew each time.
         memory: what the machine has to offer; None looks at this one.
+        allow_unsafe: let pickled files run the code they ask for.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class Pool:
         *,
         keeping: Callable[[], Keeping] = Keeping,
         memory: Memory | None = None,
+        allow_unsafe: bool = False,
     ) -> None:
-        self._policy, self._loader = policy, Loader(policy, identify, ops, models)
+        self._policy, self._loader = policy, Loader(policy, identify, ops, models, allow_unsafe=allow_unsafe)
         self._keeping, self._memory = keeping, memory or Machine(policy.device)
         self._turn = threading.RLock()
         """Held by the job that works with models."""
@@ -158,11 +160,11 @@ class Pool:
         """Let go of what the settings do not keep, or what takes more than its share of memory."""
         with self._books:
             keeping = self._keeping()
-            if not keeping.automatic or self._surplus_on_device(keeping) or self._surplus_in_ram(keeping):
+            if not keeping.automatic or self._surplus_on_device(keeping):
                 self._drop_vaes(keeping.vaes)
             for kept in self._surplus_on_device(keeping):
                 self._off_device(kept)
-            self._forget(self._surplus_in_ram(keeping))
+            self._trim_ram(keeping)
 
     # What follows is called by the job that has the turn, or with the books in hand.
 
@@ -266,7 +268,7 @@ class Pool:
         if whole and self._make_way_on_device(needed):
             return self._policy.device
         with self._books:
-            self._forget(self._surplus_in_ram(keeping, needed))
+            self._trim_ram(keeping, coming=needed)
         return MAIN_MEMORY
 
     def _make_way_on_device(self, needed: int) -> bool:
@@ -282,20 +284,26 @@ class Pool:
         if not self._has_card:
             return []
         there = [kept for kept in self._kept if kept.is_on(self._policy.device)]
-        return _beyond(there, keeping, keeping.on_device, self._memory.free_device)
+        return _beyond(there, keeping, keeping.on_device, self._memory.free_device, working_bytes=WORKING_BYTES)
 
-    def _surplus_in_ram(self, keeping: Keeping, coming: int = 0) -> list[Kept]:
+    def _trim_ram(self, keeping: Keeping, *, coming: int = 0) -> None:
+        if self._surplus_in_ram(keeping, coming):
+            self._drop_vaes(keeping.vaes)
+            self._forget(self._surplus_in_ram(keeping, coming))
+
+    def _surplus_in_ram(self, keeping: Keeping, coming: int) -> list[Kept]:
         """The same for main memory, which may have to take another model of some bytes."""
         there = [kept for kept in self._kept if not (self._has_card and kept.is_on(self._policy.device))]
         at_least = keeping.models - (len(self._kept) - len(there))
-        return _beyond(there, keeping, at_least, self._memory.free_ram, coming)
+        return _beyond(there, keeping, at_least, self._memory.free_ram, coming=coming)
 
     def _off_device(self, kept: Kept) -> None:
         """Move an idle model to main memory, or forget it where that is no other place or has no room."""
         if not kept.is_on(self._policy.device):
             return
-        room = self._memory.free_ram() - kept.num_bytes
-        stays = self._has_card and self._keeping().num_staying([kept.num_bytes], room, at_least=0) > 0
+        keeping, beside = self._keeping(), self._memory.free_ram() - kept.num_bytes
+        at_least = 0 if keeping.automatic else 1  # whose numbers count, wherever the models are
+        stays = self._has_card and keeping.num_staying([kept.num_bytes], beside, at_least=at_least) > 0
         try:
             to_ram = self._memory.to_ram()
             for part in kept.parts if stays else ():
@@ -331,7 +339,13 @@ class Pool:
 
 
 def _beyond(
-    there: Sequence[Kept], keeping: Keeping, at_least: int, free: Callable[[], int], coming: int = 0
+    there: Sequence[Kept],
+    keeping: Keeping,
+    at_least: int,
+    free: Callable[[], int],
+    *,
+    coming: int = 0,
+    working_bytes: int = 0,
 ) -> list[Kept]:
     """Return the idle ones of some models, the last used first, that do not stay in one kind of memory.
 
@@ -341,11 +355,13 @@ def _beyond(
         at_least: so many stay in any case, one that is coming included.
         free: tells how many bytes are free.
         coming: bytes of a model that is going to be there.
+        working_bytes: are not for models.
     """
     sizes = [*([coming] if coming else []), *(kept.num_bytes for kept in there)]
     if len(sizes) <= at_least:
         return []
-    staying = keeping.num_staying(sizes, free() - coming, at_least=at_least) - bool(coming)
+    most = keeping.num_staying(sizes, free() - coming, at_least=at_least, working_bytes=working_bytes)
+    staying = most - bool(coming)
     return [kept for kept in there[max(0, staying) :] if not kept.leases]
 
 

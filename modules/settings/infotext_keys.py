@@ -1,12 +1,15 @@
 """Which settings a pasted parameters text asks for."""
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from modules.domain.errors import InvalidRequest
 from modules.settings.coerce import coerce
 from modules.settings.snapshot import Snapshot, declarations
 
+_MODULE = re.compile(r"Module [0-9]+")
 _ALSO_READ = {"Beta schedule alpha": "beta_dist_alpha", "Beta schedule beta": "beta_dist_beta"}
 """Keys that pictures carry although A1111 reads them under another spelling only."""
 
@@ -38,4 +41,7 @@ def settings_in_infotext(parsed: Mapping[str, Any], current: Snapshot) -> dict[s
             continue
         if typed != current.value(name):
             found[name] = typed
+    modules = tuple(str(value) for key, value in parsed.items() if _MODULE.fullmatch(key))
+    if modules and modules != tuple(PurePath(name).stem for name in current.vae.forge_additional_modules):
+        found["forge_additional_modules"] = list(modules)
     return found

@@ -79,8 +79,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "img2img_sketch_default_brush_color": "#ffffff",
         "img2img_inpaint_mask_brush_color": "#ffffff",
         "img2img_inpaint_sketch_default_brush_color": "#ffffff",
-        "fp8_storage": "Disable",
-        "cache_fp16_weight": False,
         "lora_functional": False,
         "interrogate_keep_models_in_memory": False,
         "interrogate_return_ranks": False,

@@ -264,6 +264,11 @@ class Sd:
         False, label="Enable quantization in K samplers",
         help="Move each noise level to the nearest one the model was trained on.",
     )  # fmt: skip
+    sd_prediction_type: str = param(
+        "Automatic", label="Prediction type", infotext="Prediction type",
+        choices=("Automatic", "eps", "v", "v + zero SNR"),
+        help='What checkpoints predict; Automatic asks the file and the "prediction_type" in its .json.',
+    )  # fmt: skip
     emphasis: str = param(
         "Original", label="Emphasis mode", infotext="Emphasis", choices=("None", "Ignore", "Original", "No norm"),
         help="How (brackets) and :weights in a prompt act.",
@@ -332,6 +337,10 @@ class Vae:
     sd_vae_checkpoint_cache: int = param(
         0, label="VAE checkpoints to cache in RAM", ge=0, le=10, slider=(0, 10), step=1,
         help="So many VAEs stay in memory beside the one in use.",
+    )  # fmt: skip
+    forge_additional_modules: tuple[str, ...] = param(
+        (), label="VAE / Text Encoder", choices="modules",
+        help="Files from models/text_encoder and models/VAE that take the place of a checkpoint's own parts.",
     )  # fmt: skip
     sd_vae_overrides_per_model_preferences: bool = param(
         True, label="Selected VAE overrides per-model preferences",
@@ -443,6 +452,14 @@ class Optimizations:
     batch_cond_uncond: bool = param(
         True, label="Batch cond/uncond", help="Send prompt and negative prompt through the model together."
     )
+    fp8_storage: str = param(
+        "Disable", label="FP8 weight", infotext="FP8 weight", choices=("Disable", "Enable for SDXL", "Enable"),
+        help="Keep the weights of the UNet in 8 bits: half the memory, slightly other pictures.",
+    )  # fmt: skip
+    cache_fp16_weight: bool = param(
+        False, label="Cache FP16 weight for LoRA", infotext="Cache FP16 weight for LoRA",
+        help="With FP8 weights, keep a copy of 16 bits in main memory, to which networks are added.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

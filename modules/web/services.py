@@ -128,6 +128,7 @@ class Services:
     refresh_checkpoints: Callable[[], None]
     vaes: Callable[[], Sequence[VaeInfo]]
     refresh_vaes: Callable[[], None]
+    """Looks for VAE files and text encoders again."""
     samplers: Callable[[], Sequence[SamplerInfo]]
     schedulers: Callable[[], Sequence[SchedulerInfo]]
     choose_sampler: Callable[[str, str], SamplerChoice]
@@ -153,3 +154,5 @@ class Services:
     """Downloads a picture that a request names by its address, or refuses to."""
     memory: Callable[[], Mapping[str, Any]]
     """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""
+    modules: Callable[[], Sequence[VaeInfo]] = tuple
+    """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""

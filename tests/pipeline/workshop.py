@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 from modules.domain.events import Event
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
-from modules.families import identify
-from modules.families.sidecar import read_sidecar
+from modules.families import identify_files
 from modules.families.toy.checkpoint import make_toy_checkpoint
 from modules.hooks.cancel import CancelToken
 from modules.hooks.context import JobContext
@@ -17,7 +16,6 @@ from modules.imaging.folders import OutputFolders
 from modules.imaging.save import Output
 from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
-from modules.library.header import read_header
 from modules.nn.attention.plain import PLAIN
 from modules.nn.ops import PLAIN_OPS
 from modules.pipeline.carry_out import carry_out
@@ -75,7 +73,7 @@ def open_studio(data: Path) -> Studio:
         approximations=Approximations([data / "VAE-approx", data / "VAE-taesd"], policy),
         pool=Pool(
             policy,
-            lambda path, config: identify(read_header(path), read_sidecar(config)),
+            identify_files,
             PLAIN_OPS,
         ),
         attention=lambda settings: PLAIN,

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from modules.domain.errors import BrokenFile, NumericalFault, OutOfMemory
 from modules.domain.plan import ResolvedModel, TextOptions
-from modules.families import identify
+from modules.families import identify, identify_files
 from modules.families.family import Build, Components, Files, Match
-from modules.families.sidecar import read_sidecar
 from modules.families.toy.checkpoint import make_toy_checkpoint
 from modules.families.toy.family import TOY
 from modules.library.header import read_header
@@ -60,8 +59,8 @@ class Shelf:
         self.pool = Pool(policy(**more), self.find, PLAIN_OPS)  # pyright: ignore[reportArgumentType]
         self.load: Callable[[Files, Match, Build], Components] = TOY.load
 
-    def find(self, checkpoint: Path, config: Path | None) -> tuple[object, Match]:
-        _, match = identify(read_header(checkpoint), read_sidecar(config))
+    def find(self, files: Files) -> tuple[object, Match]:
+        _, match = identify_files(files)
         return Counting(self), match
 
     def lease(self, path: Path, vae: Path | None = None, attention: object = PLAIN) -> Model:

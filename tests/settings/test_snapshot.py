@@ -17,7 +17,7 @@ def test_sections_and_snapshot_agree():
     }
 
 
-OF_OUR_OWN = {"model_defaults", "model_presets", "cfg_rescale"}
+OF_OUR_OWN = {"model_defaults", "model_presets", "cfg_rescale", "sd_prediction_type", "forge_additional_modules"}
 
 
 def test_keys_are_unique_and_explained():
@@ -95,7 +95,7 @@ def test_values_take_the_declared_type(key, value, stored):
         ("sd_vae", None, InvalidRequest),
         ("no_such_setting", 1, UnknownName),
         ("__class__", 1, UnknownName),
-        ("fp8_storage", "Enable", UnsupportedFeature),
+        ("sd_unet", "x", UnsupportedFeature),
         ("disable_all_extensions", "some", InvalidRequest),
     ],
 )

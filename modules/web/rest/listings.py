@@ -16,6 +16,7 @@ def listings_router() -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
     for path, call in (
         ("/samplers", samplers), ("/schedulers", schedulers), ("/sd-models", sd_models), ("/sd-vae", sd_vae),
+        ("/sd-modules", sd_modules),
         ("/prompt-styles", prompt_styles), ("/cmd-flags", cmd_flags), ("/memory", memory), ("/upscalers", upscalers),
         ("/latent-upscale-modes", latent_upscale_modes),
     ):  # fmt: skip
@@ -63,6 +64,11 @@ def sd_models(services: Needs) -> list[dict[str, Any]]:
 def sd_vae(services: Needs) -> list[dict[str, Any]]:
     """List the VAE files."""
     return [asdict(one) for one in services.vaes()]
+
+
+def sd_modules(services: Needs) -> list[dict[str, Any]]:
+    """List the files of VAEs and text encoders, as Forge does."""
+    return [asdict(one) for one in services.modules()]
 
 
 def prompt_styles(services: Needs) -> list[dict[str, Any]]:

@@ -79,6 +79,7 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
     return {
         "checkpoints": lambda: [one.title for one in services.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.model_name for one in services.vaes())],
+        "modules": lambda: [one.model_name for one in services.modules()],
         "samplers": lambda: [one.name for one in services.samplers()],
         "settings": partial(list, declarations()),
         "tabs": lambda: list(LABELS),
