@@ -254,6 +254,18 @@ class House:
                 self.settings.set({"sd_model_checkpoint": before.title})
         return merged
 
+    def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
+        from modules.training.merge.merger import merge
+
+        before = self.catalog.default()
+        merged = merge(self._pantry(), request, ctx)
+        first, configured = self.catalog.default(), self.settings.snapshot().sd.sd_model_checkpoint
+        if before is not None and first is not None and first.path != before.path and not configured:
+            # Nothing is configured, so the first of the list is in use; the new one shall not take its place.
+            with suppress(InvalidRequest, StorageFault):
+                self.settings.set({"sd_model_checkpoint": before.title})
+        return merged
+
     def _pantry(self) -> "Pantry":
         from modules.training.merge.merger import Pantry
 
