@@ -151,9 +151,10 @@ def _named(title: str | None, services: Services) -> CheckpointInfo | None:
 
 
 def connect_lists(context: UiContext, event: Any, made: Made) -> None:
-    """Offer the checkpoints of this moment when something happens, such as `page.load`."""
+    """Offer the checkpoints of this moment when the page is loaded: `page.load` is the event."""
     models = [made.controls[field] for field in FIELDS]
-    event(lambda *chosen: offered(chosen, context.services), models, models, preprocess=False, **QUIET)
+    # No values: somebody may have chosen a model before the answer comes.
+    event(lambda: [gr.update(choices=_titles(context.services)) for _ in models], None, models, **QUIET)
 
 
 def _vaes(services: Services) -> list[str]:
