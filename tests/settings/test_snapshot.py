@@ -17,7 +17,10 @@ def test_sections_and_snapshot_agree():
     }
 
 
-OF_OUR_OWN = {"model_defaults", "model_presets", "cfg_rescale", "sd_prediction_type", "forge_additional_modules"}
+OF_OUR_OWN = {
+    "model_defaults", "model_presets", "cfg_rescale", "sd_prediction_type", "forge_additional_modules",
+    "sd_checkpoints_automatic",
+}  # fmt: skip
 
 
 def test_keys_are_unique_and_explained():
