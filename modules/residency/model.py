@@ -17,7 +17,7 @@ from modules.nn.token_merging import blocks_of, merged_tokens
 from modules.residency.approximations import Coder
 from modules.residency.device import DevicePolicy, Offload
 from modules.residency.placing import Placement, changed, in_format, relocate, replace_weights
-from modules.residency.relief import Rung, climb, free_caches, sparing
+from modules.residency.relief import Rung, climb, free_caches, free_device_cache, sparing
 from modules.residency.sizes import is_on, parts_of
 from modules.residency.streaming import streamed
 from modules.residency.tiles import decode_in_tiles
@@ -243,7 +243,7 @@ class Model:
             return
         with streamed(unet, self.device, resident_bytes=self.placement.resident_bytes):
             yield
-        free_caches()
+        free_device_cache()
 
     @contextmanager
     def _present(self, part: nn.Module) -> Iterator[None]:
@@ -255,7 +255,7 @@ class Model:
             with changed(part, self.placement.memory.to_device()):
                 yield
         finally:
-            free_caches()
+            free_device_cache()
 
 
 def _finite(result: Tensor) -> bool:

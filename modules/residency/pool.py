@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from modules.residency.loader import Identify, Loader, Recipe, estimated_bytes
 from modules.residency.memory import Machine, Memory
 from modules.residency.model import Model
 from modules.residency.placing import Placement, relocate
-from modules.residency.relief import climb, free_caches, is_out_of_memory
+from modules.residency.relief import climb, free_caches, free_device_cache, is_out_of_memory
 from modules.residency.resident import Resident
 from modules.residency.sizes import is_on, parts_of, weight_bytes
 from modules.residency.streaming import LARGE_BYTES
@@ -122,7 +123,6 @@ class Pool:
                 kept.leaving = kept.leases > 0
                 if not kept.leaving:
                     self._off_device(kept)
-        free_caches()
 
     def reload(self) -> bool:
         """Bring the model that was used last back to the device, unless a job is at work, which does so itself.
@@ -153,7 +153,6 @@ class Pool:
             for kept in idle:
                 logger.info("%s leaves the device to make room", kept.name)
                 self._off_device(kept)
-        free_caches()
         return bool(idle)
 
     def settle(self) -> None:
@@ -308,13 +307,13 @@ class Pool:
             to_ram = self._memory.to_ram()
             for part in kept.parts if stays else ():
                 relocate(part, to_ram)
+            free_device_cache()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             stays = False
         if not stays:
             self._forget([kept])
-        free_caches()
 
     def _drop_vaes(self, most: int) -> None:
         """Keep so many VAEs beside those that models were used with last."""
@@ -322,11 +321,15 @@ class Pool:
             most -= kept.drop_vaes(1 + most)
 
     def _forget(self, leaving: Iterable[Kept]) -> None:
-        gone = list(leaving)
+        gone = set(leaving)
         self._kept = [kept for kept in self._kept if kept not in gone]
-        if gone:
-            logger.info("leaving memory: %s", ", ".join(kept.name for kept in gone))
-            free_caches()
+        networks = [weakref.ref(part) for kept in gone for part in kept.parts]
+        while gone:
+            logger.info("%s leaves memory", gone.pop().name)
+        if any(network() is not None for network in networks):
+            free_caches()  # takes a while, so only when something holds them in a circle
+        elif networks:
+            free_device_cache()
 
     def _idle(self, *, on_device: bool = False) -> list[Kept]:
         idle = [kept for kept in self._kept if not kept.leases]

@@ -21,6 +21,11 @@ Rung = tuple[str, Callable[[], T]]
 def free_caches() -> None:
     """Give memory back that nobody refers to any more."""
     gc.collect()
+    free_device_cache()
+
+
+def free_device_cache() -> None:
+    """Give memory of the device back that torch holds ready for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
