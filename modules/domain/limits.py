@@ -19,7 +19,7 @@ MAX_OVERRIDES = 1000
 
 COUNTS = frozenset({
     "width", "height", "steps", "batch_size", "n_iter", "seed_resize_from_w", "seed_resize_from_h",
-    "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "hr_scale", "inpaint_full_res_padding",
+    "hr_second_pass_steps", "hr_resize_x", "hr_resize_y", "hr_scale",
     "left", "right", "top", "bottom",
 })  # fmt: skip
 """Parameters whose upper bound guards the machine; going over it exceeds a limit, it is not a wrong value."""

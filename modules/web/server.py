@@ -36,7 +36,17 @@ from modules.web.rest.sysinfo import sysinfo_router
 from modules.web.rest.v1 import v1_router
 from modules.web.rest.v2.openai_shape import OpenAiErrors
 from modules.web.rest.v2.routers import v2_routers
-from modules.web.rest.wire import API_PATHS, MAX_HEADER_BYTES, Admission, Body, Clock, Squeeze, Subpath, route_path
+from modules.web.rest.wire import (
+    API_PATHS,
+    MAX_HEADER_BYTES,
+    Admission,
+    Body,
+    Clock,
+    OneRange,
+    Squeeze,
+    Subpath,
+    route_path,
+)
 from modules.web.services import Services
 from modules.web.stopping import Stopping
 
@@ -194,6 +204,7 @@ def _wrap(app: FastAPI, config: LaunchConfig) -> None:
         only_loopback=not config.is_remote, server_name=config.server_name, allowed=config.cors_allow_origins,
         pattern=config.cors_allow_origins_regex,
     )  # fmt: skip
+    app.add_middleware(OneRange)
     app.add_middleware(Body, max_bytes=lambda: _max_body(app))
     app.add_middleware(
         Admission, origins=origins, gate=Gate(config.api_auth), is_ready=lambda: app.state.services is not None,

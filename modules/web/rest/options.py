@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Depends
 
 from modules.settings.known import HELD, IGNORED, UNSUPPORTED
 from modules.web.rest.requests import StrictRoute, services_of
-from modules.web.rest.translate import check_checkpoint
+from modules.web.rest.translate import check_names
 from modules.web.services import Services
 
 Needs = Annotated[Services, Depends(services_of)]
@@ -42,5 +42,5 @@ def checkpoint_in_use(services: Services) -> dict[str, Any]:
 def set_options(services: Needs, values: Annotated[dict[str, Any], Body()]) -> None:
     """Change settings and save them; either all are applied or none. Null leaves a setting as it is."""
     given = {key: value for key, value in values.items() if value is not None}
-    check_checkpoint(given, services.knows_checkpoint)
+    check_names(given, services, field="")
     services.settings.set(given, by="api")

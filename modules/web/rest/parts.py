@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from modules.domain.errors import InvalidRequest, UnknownName
+from modules.domain.errors import InvalidRequest, LimitExceeded, UnknownName
 from modules.domain.param import walk_params
 from modules.domain.request import (
     PNG_INFO_PROPS,
@@ -25,6 +25,9 @@ from modules.web.rest.pictures import Pictures
 
 NOTHING = (None, "", "None", "Use same checkpoint")
 """What stands for no checkpoint in A1111's choices."""
+
+MAX_PICTURES = 64
+"""A batch is not larger, so more init images cannot be used."""
 
 SOFT_INPAINTING = "soft inpainting"
 """Title of A1111's script whose arguments are another way to ask for soft inpainting."""
@@ -63,9 +66,12 @@ def init_images(given: Sequence[str] | None, pictures: Pictures) -> tuple[ImageR
     Raises:
         HTTPException: there is none, or an address instead of one.
         InvalidImage: something that is not a picture.
+        LimitExceeded: too many.
     """
     if not given:
         raise HTTPException(404, "Init image not found")
+    if len(given) > MAX_PICTURES:
+        raise LimitExceeded("init_images", f"{len(given)} pictures", MAX_PICTURES)
     return tuple(picture(text, pictures, "init_images") for text in given)
 
 

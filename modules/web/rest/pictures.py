@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from modules.imaging.infotext_parse import parse_infotext
+from modules.imaging.infotext_parse import MAX_CHARS, parse_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.errors import answer
 from modules.web.rest.requests import StrictRoute, services_of
@@ -58,14 +58,14 @@ class Pictures:
 
 
 def png_info(services: Needs, body: PngInfoRequest) -> Response:
-    """Read the parameters text of a picture, and what it says."""
+    """Read the parameters text of a picture, and what it says; a text that is too long is shown but not read."""
     from modules.imaging.read_info import read_picture_info
 
     pictures = Pictures.of(services)
     settings = pictures.settings
     found = read_picture_info(pictures.data(body.image), pictures.limits)
     text = found.infotext or ""
-    parameters = parse_infotext(
+    parameters = {} if len(text) > MAX_CHARS else parse_infotext(
         text, styles=services.styles(), styles_mode=settings.infotext.infotext_styles,
         skip=settings.infotext.infotext_skip_pasting, backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip

@@ -28,11 +28,9 @@ API_DEFAULTS: Mapping[str, Any] = MappingProxyType({
 """Where A1111's API starts from another value than its interface; None is settled in translation."""
 
 MAX_SCRIPT_ARGS = 1000
-MAX_PICTURES = 64
 _INT64 = 2**63 - 1
 _Count = Annotated[int, Field(ge=0, le=_INT64)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Pictures = Annotated[list[str], Field(max_length=MAX_PICTURES)]
 _Blur = Annotated[int, Field(ge=0, le=1024)]
 _Args = Annotated[list[Any], Field(max_length=MAX_SCRIPT_ARGS)]
 _Json = dict[str, Any]
@@ -65,7 +63,7 @@ TXT2IMG_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
 """Further fields of txt2img."""
 
 IMG2IMG_FIELDS: Mapping[str, tuple[Any, Any]] = MappingProxyType({
-    "init_images": (_Pictures | None, None),
+    "init_images": (list[str] | None, None),
     "mask": (str | None, None),
     "mask_blur": (_Blur | None, None),
     "latent_mask": (str | None, None),

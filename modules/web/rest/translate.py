@@ -13,6 +13,7 @@ from modules.domain.request import Generation, ScriptCall
 from modules.domain.scripts import READERS, read_script
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.infotext_styles import StyleTexts
+from modules.library.vaes import AUTOMATIC, NONE
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from modules.web.rest.build import build
@@ -78,6 +79,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
     """
     pictures = Pictures.of(services)
     settings = pictures.settings
+    check_names(body.model_dump()["override_settings"] or {}, services, field="override_settings")
     body = with_infotext(body, settings, services.styles())
     asked = body.model_dump()
     refuse_unsupported(asked)
@@ -186,11 +188,31 @@ def script_of(asked: _Asked) -> ScriptCall | None:
     return call
 
 
-def check_checkpoint(overrides: Mapping[str, Any], knows: Callable[[str], bool]) -> None:
-    """Refuse a checkpoint that is not there, before anything is queued."""
-    name = overrides.get("sd_model_checkpoint")
+def check_names(values: Mapping[str, Any], services: Services, *, field: str) -> None:
+    """Refuse settings that name a file which is not there; what is set already may stay.
+
+    A text that came with a picture is not as strict: it may name a VAE that only its author has.
+
+    Raises:
+        UnknownName: with the names there are.
+    """
+    check_checkpoint(values, services.knows_checkpoint, field=field)
+    name, known = values.get("sd_vae"), [AUTOMATIC, NONE, *(one.model_name for one in services.vaes())]
+    if isinstance(name, str) and name not in known and name != services.settings.snapshot().vae.sd_vae:
+        raise UnknownName("VAE", name, known, field=field)
+
+
+def check_checkpoint(
+    values: Mapping[str, Any], knows: Callable[[str], bool], *, field: str = "override_settings"
+) -> None:
+    """Refuse a checkpoint that is not there, before anything is queued.
+
+    Raises:
+        UnknownName: it is not there.
+    """
+    name = values.get("sd_model_checkpoint")
     if isinstance(name, str) and name and not knows(name):
-        raise UnknownName("Checkpoint", name, field="override_settings")
+        raise UnknownName("Checkpoint", name, field=field)
 
 
 def choose_sampler(

@@ -9,6 +9,7 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio import themes
 from gradio.route_utils import FnIndexInferError
+from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -47,7 +48,9 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
         allowed_paths=[], favicon_path=None, auth=list(logins) or None,
     )  # fmt: skip
     inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
-    for kind, handler in ((KeyError, _unknown_event), (FnIndexInferError, _unknown_event), (Exception, _fault)):
+    for kind, handler in (
+        (KeyError, _unknown_event), (FnIndexInferError, _unknown_event), (FormParserError, _bad_form), (Exception, _fault),
+    ):  # fmt: skip
         inner.add_exception_handler(kind, handler)
 
     def identify(request: HTTPConnection) -> str | None:
@@ -62,6 +65,11 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
 async def _unknown_event(_request: HTTPConnection, _error: Exception) -> Response:
     """Answer to an event that the page does not have; gradio only looks it up in a dictionary."""
     return render(HTTPException(404, "Unknown event"))
+
+
+async def _bad_form(_request: HTTPConnection, error: Exception) -> Response:
+    """Answer to an upload whose form cannot be taken apart."""
+    return render(HTTPException(400, f"the form cannot be read: {error}"))
 
 
 async def _fault(_request: HTTPConnection, error: Exception) -> Response:
