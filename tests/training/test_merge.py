@@ -253,7 +253,7 @@ def test_a_vae_in_the_layout_of_diffusers_is_baked_in(house: House, tmp_path: Pa
         {
             "encoder.mid_block.attentions.0.to_q.weight": q,
             "decoder.conv_in.weight": decoder,
-            "encoder.down_blocks.0.resnets.0.conv1.weight": torch.ones(4, 4, 3, 3),
+            "decoder.mid_block.resnets.0.conv1.weight": torch.ones(4, 4, 3, 3),
         },
         house.vaes["vae"],
     )
@@ -292,7 +292,13 @@ def test_the_recipe_is_written_as_a1111_writes_it(house: House):
     ]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     made = house.merge(
-        "a", "b", "None", multiplier=0.25, precision=FLOAT16, discard_weights="xyz", metadata_json='{"mine": {"x": 1}, "sd_merge_recipe": "x"}',
+        "a",
+        "b",
+        "None",
+        multiplier=0.25,
+        precision=FLOAT16,
+        discard_weights="xyz",
+        metadata_json='{"mine": {"x": 1}, "sd_merge_recipe": "x"}',
     )
     found = metadata(made.path)
     assert json.loads(found["sd_merge_recipe"]) == {
@@ -385,8 +391,19 @@ def test_a_full_disk_is_noticed_before_anything_is_written(house: House, monkeyp
     assert [path.name for path in house.folder.iterdir()] == ["a.safetensors"]
 
 
-def test_weights_with_factors_are_not_summed(house: House):
-    house.add("a", weights(0) | {LINEAR.replace(".weight", ".scale_weight"): torch.ones(1)})
+def test_weights_with_a_known_factor_are_multiplied_first(house: House):
+    a, b = weights(0, dtype=torch.float16), weights(1, dtype=torch.float16)
+    small = a[LINEAR].float().div(0.01).to(torch.float8_e4m3fn)
+    house.add("a", a | {LINEAR: small, LINEAR.replace(".weight", ".scale_weight"): torch.tensor([0.01])})
+    house.add("b", b)
+    found = house.result("a", "b", multiplier=0.5)
+    assert found.keys() == a.keys()
+    assert torch.equal(found[LINEAR], (small.float() * 0.01 * 0.5 + b[LINEAR].float() * 0.5).half())
+    assert torch.equal(house.result("a", interp_method=NO_INTERPOLATION)[LINEAR], (small.float() * 0.01).half())
+
+
+def test_weights_with_unknown_factors_are_not_summed(house: House):
+    house.add("a", weights(0) | {LINEAR.replace(".weight", ".weight_scale"): torch.ones(1)})
     house.add("b", weights(1))
     with pytest.raises(InvalidRequest, match="quantised"):
         house.merge("a", "b")

@@ -9,17 +9,17 @@ from typing import Any
 from modules.domain.errors import InvalidRequest, StorageFault, UnknownName
 from modules.domain.events import Progressed, Stage
 from modules.domain.merge import NO_MODEL, Merged, MergeRequest
+from modules.families.family import Files
+from modules.families.opening import OpenModel, open_checkpoint, open_vae
 from modules.files import atomic
 from modules.files.numbering import remove_leftovers
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import HashCache
-from modules.library.header import is_pickled
 from modules.library.sidecars import config_path
-from modules.library.tensors import Tensors, open_tensors
 from modules.training.merge.plan import MergePlan, plan_merge
-from modules.training.merge.recipe import Ingredient, metadata_of, result_path
+from modules.training.merge.recipe import Ingredient, metadata_of, own_metadata, result_path
 from modules.training.merge.source import model_of, vae_of
 from modules.training.merge.stream import check_room, file_pieces, in_file_order, total_bytes
 
@@ -64,14 +64,11 @@ def merge(pantry: Pantry, request: MergeRequest, ctx: JobContext) -> Merged:
 
 def _merge(pantry: Pantry, request: MergeRequest, chosen: Sequence[CheckpointEntry], ctx: JobContext) -> Path:
     with ExitStack() as opened:
-
-        def tensors_of(path: Path) -> Tensors:
-            return opened.enter_context(open_tensors(path, allow_unsafe=pantry.allow_unsafe))
-
         ctx.emit(Stage(job_id=ctx.job_id, text="reading models"))
-        files = [tensors_of(entry.path) for entry in chosen]
+        wanted = [Files(checkpoint=entry.path, allow_unsafe=pantry.allow_unsafe) for entry in chosen]
+        files = [opened.enter_context(open_checkpoint(one)) for one in wanted]
         baked = _vae_path(pantry, request)
-        vae = None if baked is None else vae_of(tensors_of(baked))
+        vae = baked and vae_of(opened.enter_context(open_vae(baked, allow_unsafe=pantry.allow_unsafe)))
         plan = plan_merge(request, [model_of(file) for file in files], vae)
         path = result_path(request, [entry.model_name for entry in chosen], plan.variant, pantry.folder)
         remove_leftovers(pantry.folder)
@@ -90,7 +87,7 @@ def _vae_path(pantry: Pantry, request: MergeRequest) -> Path | None:
     return pantry.vaes[name]
 
 
-def _ingredient(pantry: Pantry, entry: CheckpointEntry, tensors: Tensors, ctx: JobContext) -> Ingredient:
+def _ingredient(pantry: Pantry, entry: CheckpointEntry, file: OpenModel, ctx: JobContext) -> Ingredient:
     """Describe a model; the first time this reads all of its file."""
     ctx.emit(Stage(job_id=ctx.job_id, text=f"hashing {entry.path.name}"))
     sha256 = pantry.hashes and pantry.hashes.sha256(entry.path, lambda: _is_stopped(ctx))
@@ -98,8 +95,8 @@ def _ingredient(pantry: Pantry, entry: CheckpointEntry, tensors: Tensors, ctx: J
         raise _Stopped
     return Ingredient(
         name=entry.name, model_name=entry.model_name, sha256=sha256,
-        old_hash=pantry.hashes and pantry.hashes.old_hash(entry.path),
-        metadata={} if is_pickled(entry.path) else tensors.header.metadata,
+        old_hash=pantry.hashes.old_hash(entry.path) if pantry.hashes and entry.path.is_file() else None,
+        metadata=own_metadata(file.header),
     )  # fmt: skip
 
 

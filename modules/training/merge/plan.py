@@ -18,7 +18,7 @@ from modules.training.merge.arithmetic import (
     weighted_sum,
     working_dtype,
 )
-from modules.training.merge.source import Model, Stored, is_scaled
+from modules.training.merge.source import Model, Stored, has_factors
 from modules.training.merge.stream import Entry, flat_pieces
 
 NOT_MERGED = frozenset({"cond_stage_model.transformer.text_model.embeddings.position_ids"})
@@ -48,7 +48,7 @@ def plan_merge(request: MergeRequest, models: Sequence[Model], vae: Model | None
     Raises:
         InvalidRequest: the models do not fit together, or nothing would be left.
     """
-    _check_scaled(request, models)
+    _check_factors(request, models)
     entries, variant = _of_models(request, models)
     if vae is not None:
         entries |= _of_vae(request, models[0], vae)
@@ -177,10 +177,10 @@ def matching(pattern: str, names: Sequence[str]) -> list[str]:
         raise InvalidRequest(f"not a regular expression: {error}", field="discard_weights") from None
 
 
-def _check_scaled(request: MergeRequest, models: Sequence[Model]) -> None:
+def _check_factors(request: MergeRequest, models: Sequence[Model]) -> None:
     if request.interp_method == NO_INTERPOLATION and request.precision == AS_STORED:
-        return
+        return  # copied as they are, factors included
     fields = ("primary_model_name", "secondary_model_name", "tertiary_model_name")
     for field, model in zip(fields, models, strict=False):
-        if is_scaled(model):
+        if has_factors(model):
             raise InvalidRequest("its weights are quantised with factors beside them; merge the original", field=field)

@@ -9,6 +9,7 @@ from typing import Any
 from modules.domain.errors import InvalidRequest
 from modules.domain.merge import ADD_DIFFERENCE, FLOAT16, WEIGHTED_SUM, MergeRequest, read_metadata_json
 from modules.files.paths import safe_child, safe_name
+from modules.library.header import Header
 
 SUFFIX = ".safetensors"
 MAX_STEM_BYTES = 200
@@ -97,6 +98,11 @@ def metadata_of(request: MergeRequest, models: Sequence[Ingredient], variant: st
         **{key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()},
         "format": "pt",
     }
+
+
+def own_metadata(header: Header) -> Mapping[str, str]:
+    """Return what a safetensors file says about itself; other files say it in words of their own."""
+    return header.metadata if header.path.suffix == SUFFIX and not header.path.is_dir() else {}
 
 
 def copied_metadata(metadata: Sequence[Mapping[str, str]]) -> dict[str, Any]:
