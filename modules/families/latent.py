@@ -60,7 +60,7 @@ class LatentDiffusion(ABC):
 
         def concat(x: Tensor, conditioning: Conditioning) -> Tensor:
             given = conditioning.extras.get("concat")
-            if given is None:
+            if given is None or given.shape[1] != extra:  # a refiner may be of another variant than what began the run
                 if x.shape not in blank:
                     blank[x.shape] = _blank(model, x, extra)
                 given = blank[x.shape]

@@ -25,6 +25,7 @@ from modules.domain.request import (
     LookSpec,
     MaskSpec,
     ModelChoice,
+    RefinerSpec,
     SamplingSpec,
     SeedSpec,
     Size,
@@ -196,3 +197,14 @@ def test_the_second_pass_looks_at_what_the_first_one_made(
     last = inputs[-1][1]
     assert last is not None
     assert last[0].any()
+
+
+@pytest.mark.parametrize(("first", "second"), [("depth", "unclip"), ("unclip", "depth")])
+def test_a_refiner_of_another_variant_sees_nothing(
+    first: str, second: str, studio: Studio, inputs: list[tuple[Tensor, Tensor | None]]
+) -> None:
+    init = from_picture()
+    studio.make(wanted(first, init=init, refiner=RefinerSpec(checkpoint=second, switch_at=0.3)))
+    x, told = inputs[-1]
+    assert x.shape[1] == (5 if second == "depth" else 4)
+    assert not (x[:, 4:] if told is None else told).any()
