@@ -39,7 +39,20 @@ def identify_files(files: "Files") -> "tuple[Family, Match]":
 
     paths = (files.checkpoint, *files.modules)
     headers = [read_model_header(path, allow_unsafe=files.allow_unsafe) for path in paths]
+    for header in headers[1:]:
+        _require_part(header)
     return _identify(headers, read_sidecar(files.config))
+
+
+def _require_part(header: "Header") -> None:
+    """Refuse a file beside a checkpoint that is neither text encoder nor VAE; those of other lineages do no harm."""
+    from modules.domain.errors import UnsupportedCheckpoint
+    from modules.families.parts import find_parts
+    from modules.families.recognise import describe
+
+    hint = describe(header) or "Nothing in it looks like one."
+    if not find_parts(header) and "text encoder" not in hint:
+        raise UnsupportedCheckpoint(header.path, tried=["text encoder", "VAE"], hint=hint)
 
 
 def _identify(headers: "Sequence[Header]", config: Mapping[str, Any]) -> "tuple[Family, Match]":

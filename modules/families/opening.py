@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from modules.families.eye_pairs import eye_pairs
 from modules.families.family import Files
 from modules.families.pairs import Form, Pair, original_shape, to_original
 from modules.families.parts import Layout, Part, Role, find_parts
@@ -23,6 +24,7 @@ from modules.nn.eight_bit import scaled
 
 logger = logging.getLogger(__name__)
 
+LATENT_CHANNELS = 4
 SCALE = ".scale_weight"
 _SCALE_SIGNS = (SCALE, ".scale_input", "scaled_fp8")
 """Ends of names that say something of 8-bit weights and are no tensors of a network."""
@@ -150,13 +152,18 @@ def arrange(headers: Sequence[Header]) -> Arrangement:
                 del sources[name]
         if chosen.get(part.role) is part and not stays:
             sources |= _moved(index, part, _home(part, kind))
+    for pair in eye_pairs(headers[0].tensors):
+        if sources.keys() >= set(pair.diffusers):
+            sources = {name: source for name, source in sources.items() if name not in pair.diffusers}
+            sources[pair.original] = Source(0, pair)
     sources = {name: source for name, source in sources.items() if not name.endswith(_SCALE_SIGNS)}
     return Arrangement(_header(headers, sources), sources, _missing(kind, set(chosen)))
 
 
 def _fits(part: Part, kind: Kind | None, header: Header) -> bool:
     """Tell whether a network of a further file is of use."""
-    fits = part.role is Role.VAE or (kind, part.role) in _PLACES
+    small = part.role is Role.VAE and part.shapes["decoder.conv_in.weight"][1] == LATENT_CHANNELS
+    fits = small or (kind, part.role) in _PLACES
     if not fits:
         logger.info("%s: its %s has no place in this model and is left out", header.path.name, part.role.value)
     return fits
@@ -167,7 +174,10 @@ def _kind(unet: Part, encoders: Sequence[Part]) -> Kind:
     shapes = {pair.original: unet.shapes[_name(pair, unet)] for pair in unet.pairs()}
     context = next((s[1] for n, s in shapes.items() if n.endswith("transformer_blocks.0.attn2.to_k.weight")), 0)
     roles = {part.role: part for part in encoders}
-    if "label_emb.0.0.weight" in shapes:
+    told = shapes.get("label_emb.0.0.weight")
+    if told and context == told[1] // 2 or any(name.startswith("class_embedding.") for name in unet.shapes):
+        return Kind.SD2  # unCLIP
+    if told:
         large = roles.get(Role.LARGE)
         alone = context == large.width if large else context == 1280
         return Kind.REFINER if alone else Kind.SDXL

@@ -255,7 +255,7 @@ def _vae(names: _Names) -> str | None:
 
 def _text(names: _Names) -> str | None:
     if names.starts("vision_model."):
-        return "It is an image encoder (CLIP vision), not a checkpoint."
+        return _belongs("an image encoder (CLIP vision)", "models/ControlNetPreprocessor")
     if names.starts("text_model.", "transformer.resblocks.", "encoder.block.", "cond_stage_model."):
         return _belongs("a text encoder", "models/text_encoder")
     return None

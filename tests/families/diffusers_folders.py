@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ def quietly() -> Iterator[None]:
 
 
 def _unet(kind: str) -> nn.Module:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
+    make = import_module("diffusers.models.unets.unet_2d_condition").UNet2DConditionModel
     later = kind in ("sd2", "sdxl", "refiner")
     more: dict[str, Any] = {}
     if kind in ("sdxl", "refiner"):
@@ -52,7 +52,7 @@ def _unet(kind: str) -> nn.Module:
             "projection_class_embeddings_input_dim": 24 + told * 256,
             "transformer_layers_per_block": (1, 2),
         }
-    return UNet2DConditionModel(
+    return make(
         sample_size=16,
         in_channels=9 if kind == "inpainting" else 4,
         block_out_channels=(32, 64),
@@ -68,9 +68,7 @@ def _unet(kind: str) -> nn.Module:
 
 
 def _vae() -> nn.Module:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    return AutoencoderKL(
+    return import_module("diffusers.models.autoencoders.autoencoder_kl").AutoencoderKL(
         block_out_channels=(8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,

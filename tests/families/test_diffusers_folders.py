@@ -223,6 +223,14 @@ def test_a_part_that_has_no_place_is_left_out(tmp_path: Path):
         compare(loaded(saved.folder, tmp_path / "clip_g.safetensors"), saved)
 
 
+def test_a_file_beside_the_checkpoint_that_is_no_part_of_one_is_named(tmp_path: Path):
+    saved = save_folder(tmp_path / "model", "sd1")
+    lora = {"lora_unet_x.lora_down.weight": torch.zeros(4, 4), "lora_unet_x.lora_up.weight": torch.zeros(4, 4)}
+    save_file(lora, tmp_path / "style.safetensors")
+    with pytest.raises(UnsupportedCheckpoint, match=r"style.*tried text encoder, VAE.*models/Lora"):
+        loaded(saved.folder, tmp_path / "style.safetensors")
+
+
 def test_a_folder_for_another_lineage_is_named(tmp_path: Path):
     folder = tmp_path / "other"
     (folder / "transformer").mkdir(parents=True)

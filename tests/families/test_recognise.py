@@ -11,8 +11,12 @@ import pytest
 
 from modules.domain.errors import BrokenFile, UnsupportedCheckpoint
 from modules.families import families, identify
+from modules.families.parts import find_parts
 from modules.families.recognise import describe
+from modules.families.sd1.load import load_vae
 from modules.library.header import Header, TensorInfo
+from modules.library.tensors import Tensors
+from tests.families.narrow_files import build
 
 BELONGS = {
     "lora": "models/Lora",
@@ -130,7 +134,28 @@ def test_parts_in_the_layout_of_diffusers_are_named(manifests: dict[str, dict[st
         expected = "text encoder" if "encoder" in name else "VAE" if name.startswith("vae") else "layout of diffusers"
         assert expected in answer, name
     for one in manifests["clip_vision"].values():
-        assert "image encoder" in str(describe(one))
+        assert "image encoder (CLIP vision); put it in models/ControlNetPreprocessor" in str(describe(one))
+
+
+def test_what_is_no_vae_is_sent_home_from_the_folder_of_vaes(manifests: dict[str, dict[str, Header]]):
+    for folder in BELONGS.keys() - {"text_encoders"}:
+        for name, one in manifests[folder].items():
+            if name == "controlnet-sd15-v1.0-full":  # which holds a whole checkpoint besides
+                continue
+            with pytest.raises(UnsupportedCheckpoint, match=r"tried VAE.*" + BELONGS[folder]):
+                load_vae(Tensors(one, {}.__getitem__), {}, build("cpu"))
+            assert not find_parts(one), name
+    for name in ("flux-ae", "sd3-vae"):
+        with pytest.raises(UnsupportedCheckpoint, match=r"16 channels.*FLUX\.1"):
+            load_vae(Tensors(manifests["vae"][name], {}.__getitem__), {}, build("cpu"))
+    with pytest.raises(BrokenFile, match="post_quant_conv"):
+        load_vae(
+            Tensors(without(manifests["vae"]["sd-vae-compvis"], "post_quant_conv"), {}.__getitem__), {}, build("cpu")
+        )
+
+
+def without(one: Header, part: str) -> Header:
+    return Header(one.path, {name: info for name, info in one.tensors.items() if part not in name}, {})
 
 
 def test_variants_of_one_layout(shared_dir: Path):

@@ -31,6 +31,9 @@ from modules.nn.eight_bit import Storing, stored_ops
 
 Config = TypeVar("Config")
 
+WIDE_LATENT = 16
+"""Channels of the latents of later lineages."""
+
 
 def load_networks(files: Files, facts: Mapping[str, Any], made: Build) -> tuple[TextEncoder, UNet, VAE]:
     """Build and fill text encoder, UNet and VAE.
@@ -106,12 +109,16 @@ def load_vae(file: Tensors, facts: Mapping[str, Any], made: Build) -> VAE:
 
 def _require_vae(file: Tensors) -> None:
     """Tell a checkpoint without a VAE, and a VAE file that is none, from a broken VAE."""
-    names = file.header.tensors
-    if any(name.startswith(VAE_PREFIX) for name in names) or "decoder.up.0.block.0.conv1.weight" in names:
+    names, path = vae_names(file.header.tensors), file.header.path
+    if "decoder.up.0.block.0.conv1.weight" in names or any(name.startswith(VAE_PREFIX) for name in file.header.tensors):
+        wide = names.get("decoder.conv_in.weight", "")
+        if wide and file.header.tensors[wide].shape[1:2] == (WIDE_LATENT,):
+            hint = f"Its latents have {WIDE_LATENT} channels; it belongs to FLUX.1 or Stable Diffusion 3."
+            raise UnsupportedCheckpoint(path, tried=["VAE"], hint=hint)
         return
-    if any(name.startswith(UNET_PREFIX) for name in names):
-        raise BrokenFile(file.header.path, "holds no VAE; put one in models/VAE and choose it in the settings")
-    raise UnsupportedCheckpoint(file.header.path, tried=["VAE"], hint=describe(file.header) or "It is not a VAE.")
+    if any(name.startswith(UNET_PREFIX) for name in file.header.tensors):
+        raise BrokenFile(path, "holds no VAE; put one in models/VAE and choose it in the settings")
+    raise UnsupportedCheckpoint(path, tried=["VAE"], hint=describe(file.header) or "It is not a VAE.")
 
 
 def infer(
