@@ -105,6 +105,14 @@ def test_several_results_are_numbered_and_few_are_shown(studio: Studio, data: Pa
     assert not studio.make(request(output="other"), img2img_batch_show_results_limit=0).images
 
 
+def test_a_factor_gives_each_result_a_size_of_its_own(studio: Studio, data: Path) -> None:
+    put(data / "in/small.png", noise(1).resize((16, 32)))
+    made = studio.make(request(scale=1.5))
+    assert states(made)["small.png"] == "made"
+    assert sorted((image.width, image.height) for image in made.images) == [(24, 48), *[(96, 72)] * 3]
+    assert states(studio.make(request(scale=0.05, output="small")))["a.webp"] == "failed"
+
+
 def test_masks_belong_to_their_pictures(studio: Studio, data: Path) -> None:
     mask = Image.new("L", (64, 48))
     mask.paste(255, (16, 16, 40, 40))

@@ -41,6 +41,7 @@ function show() {
 }
 
 export function listen() {
+  document.addEventListener("scroll", () => frame && (frame.hidden = true), { capture: true, passive: true });
   document.addEventListener("input", (event) => {
     if (event.isTrusted && event.target.closest?.("#img2img_width, #img2img_height")) show();
   });

@@ -22,6 +22,12 @@ export function picked(of) {
   return String(dialog?.open && of === tab ? Number(dialog.dataset.at) : selected(of));
 }
 
+// The mark of the selected picture moves a moment after the click.
+export async function inFront(of) {
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+  return picked(of);
+}
+
 export function listen(tabs, options) {
   document.addEventListener(
     "click",

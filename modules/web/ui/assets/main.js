@@ -52,6 +52,7 @@ window.webui = {
   },
   follow,
   picked: gallery.picked,
+  inFront: gallery.inFront,
   openSource,
   restore: (tab) => jobs[tab].restore(),
   showJob: (kind, id) => {

@@ -14,6 +14,7 @@ from modules.imaging.read_info import read_picture_info
 from modules.prompting.styles import apply_styles
 from modules.web.rest.pictures import image_limits
 from modules.web.ui import html
+from modules.web.ui.choices import SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
 from modules.web.ui.pasting import last_text, paste, seeds_of
@@ -25,6 +26,11 @@ from modules.web.ui.values import OVERRIDES, SUBSEED_SHOW
 
 Parts = Mapping[str, Any]
 
+
+MAX_DIGITS = 6
+"""Of the place of a picture in a gallery."""
+UNUSED = (None, "", SAME_CHECKPOINT, SAME_SAMPLER, SAME_SCHEDULE)
+"""Values of the controls in hidden rows that ask for nothing."""
 
 Make = Callable[[Owner, Mapping[str, Any], Sequence[Any]], Generation]
 """Makes a request of who asks, the raw values of the controls by name, and those of further components."""
@@ -94,15 +100,17 @@ def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> No
         js=f'() => window.webui.wanted("{controls.tab}")', **QUIET,
     )  # fmt: skip
 
-    def select(picked: gr.SelectData, shown: Shown) -> tuple[int, str]:
+    def select(shown: Shown, picked: str) -> tuple[int, str]:
         """Show the parameters text of the selected picture."""
-        index = picked.index if isinstance(picked.index, int) else 0
+        index = int(picked) if picked.isascii() and picked.isdigit() and len(picked) < MAX_DIGITS else 0
         return index, infotext_of(shown, index)
 
-    # Whoever steps through pictures quickly wants the last one, and answers must not overtake each other.
+    # The page tells at the last moment which picture is in front. Whoever steps through pictures quickly would else see
+    # the text of one that has gone by.
     parts["gallery"].select(
-        select, [parts["shown"]], [parts["selected"], parts["info"]], trigger_mode="always_last", **QUIET
-    )
+        select, [parts["shown"], parts["picked"]], [parts["selected"], parts["info"]], trigger_mode="always_last",
+        js=f'async (shown, picked) => [shown, await window.webui.inFront("{controls.tab}")]', **QUIET,
+    )  # fmt: skip
 
 
 def infotext_of(shown: Shown, index: int) -> str:
@@ -181,7 +189,7 @@ class Pasting:
     def updates(self, values: Mapping[str, Any], log: str) -> list[Any]:
         """Return what the event answers: only what changes."""
         rows = [
-            gr.update(visible=True) if any(name in values for name in names) else gr.skip()
+            gr.update(visible=True) if any(values.get(name) not in UNUSED for name in names) else gr.skip()
             for _, names in self._revealed
         ]
         return [*(self._update(name, values) for name in self.names), *rows, log]
