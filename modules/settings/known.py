@@ -95,7 +95,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "extra_networks_show_hidden_directories": True,
         "extra_networks_dir_button_function": False,
         "extra_networks_hidden_models": "When searched",
-        "extra_networks_default_multiplier": 1.0,
         "extra_networks_card_width": 0,
         "extra_networks_card_height": 0,
         "extra_networks_card_text_scale": 1.0,
@@ -109,16 +108,9 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "extra_networks_add_text_separator": " ",
         "ui_extra_networks_tab_reorder": "",
         "textual_inversion_print_at_load": False,
-        "textual_inversion_add_hashes_to_infotext": True,
-        "sd_hypernetwork": "None",
-        "sd_lora": "None",
         "lora_preferred_name": "Alias from file",
-        "lora_add_hashes_to_infotext": True,
-        "lora_bundled_ti_to_infotext": True,
         "lora_show_all": False,
         "lora_hide_unknown_for_versions": [],
-        "lora_in_memory_limit": 0,
-        "lora_not_found_warning_console": False,
         "lora_not_found_gradio_warning": False,
         "keyedit_precision_attention": 0.1,
         "keyedit_precision_extra": 0.05,
@@ -187,8 +179,11 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
 IGNORED = frozenset({"sd_checkpoint_hash", "sd_vae_explanation"})
 """Keys that A1111 reports but that nobody sets on purpose; any value is accepted without effect."""
 
-HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType({"disable_all_extensions": ("none", "extra", "all")})
-"""Settings that switch off what is not here: these values are accepted, since they hold already."""
+HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {"disable_all_extensions": ("none", "extra", "all"), "lora_functional": (False, True)}
+)
+"""Settings that ask for what holds already, whichever of these values they have: what is not here is switched off,
+and LoRAs give the same pictures whether they are merged or computed beside."""
 
 RESTRICTED_ELSEWHERE = frozenset(
     {

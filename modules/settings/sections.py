@@ -504,6 +504,42 @@ class Compatibility:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraNetworks:
+    """LoRAs, embeddings and hypernetworks."""
+
+    extra_networks_default_multiplier: float = param(
+        1.0, label="Default multiplier for extra networks", ge=0, le=100, slider=(0, 2), step=0.01,
+        help="Strength of a network that is chosen below or inserted by a click.",
+    )  # fmt: skip
+    sd_lora: str = param(
+        "None", label="Add network to prompt", choices="loras",
+        help="Appends the tag of this LoRA to every prompt that does not mention it.",
+    )  # fmt: skip
+    sd_hypernetwork: str = param(
+        "None", label="Add hypernetwork to prompt", choices="hypernetworks",
+        help="Appends the tag of this hypernetwork to every prompt that does not mention it.",
+    )  # fmt: skip
+    lora_add_hashes_to_infotext: bool = param(
+        True, label="Add Lora hashes to infotext", help="Write the key Lora hashes, by which others find the files."
+    )
+    textual_inversion_add_hashes_to_infotext: bool = param(
+        True, label="Add Textual Inversion hashes to infotext",
+        help="Write the key TI hashes, by which others find the embeddings.",
+    )  # fmt: skip
+    lora_bundled_ti_to_infotext: bool = param(
+        True, label="Add Lora name as TI hashes for bundled Textual Inversion",
+        help="Mention embeddings that a LoRA brought along under TI hashes too.",
+    )  # fmt: skip
+    lora_in_memory_limit: int = param(
+        0, label="Number of Lora networks to keep cached in memory", ge=0, le=1000,
+        help="How many LoRA files stay in main memory beside those in use.",
+    )  # fmt: skip
+    lora_not_found_warning_console: bool = param(
+        False, label="Lora not found warning in console", help="Also write to the log which LoRAs were not found."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ui:
     """What the page shows."""
 
@@ -756,6 +792,10 @@ SECTIONS = (
     Section(
         name="compatibility", cls=Compatibility, id="compatibility", title="Compatibility", category="Stable Diffusion"
     ),
+    Section(
+        name="extra_networks", cls=ExtraNetworks, id="extra_networks", title="Extra Networks",
+        category="Stable Diffusion",
+    ),  # fmt: skip
     Section(name="ui", cls=Ui, id="ui", title="User interface", category="User Interface"),
     Section(name="previews", cls=Previews, id="ui_previews", title="Live previews", category="User Interface"),
     Section(name="infotext", cls=Infotext, id="infotext", title="Infotext", category="User Interface"),

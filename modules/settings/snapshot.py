@@ -14,6 +14,7 @@ from modules.settings.known import HELD, IGNORED, RESTRICTED_ELSEWHERE, UNSUPPOR
 from modules.settings.sections import (
     Api,
     Compatibility,
+    ExtraNetworks,
     Img2img,
     Infotext,
     Optimizations,
@@ -45,6 +46,7 @@ class Snapshot:
     sampler: Sampler = field(default_factory=Sampler)
     optimizations: Optimizations = field(default_factory=Optimizations)
     compatibility: Compatibility = field(default_factory=Compatibility)
+    extra_networks: ExtraNetworks = field(default_factory=ExtraNetworks)
     ui: Ui = field(default_factory=Ui)
     previews: Previews = field(default_factory=Previews)
     infotext: Infotext = field(default_factory=Infotext)
@@ -136,7 +138,7 @@ def asks_nothing(key: str, value: Any) -> bool:
         InvalidRequest: a value that such a setting does not have in A1111 either.
     """
     if key in HELD and value not in HELD[key]:
-        raise InvalidRequest(f"must be one of {', '.join(HELD[key])}", field=key)
+        raise InvalidRequest(f"must be one of {', '.join(map(str, HELD[key]))}", field=key)
     if key in IGNORED or key in HELD:
         return True
     if key not in UNSUPPORTED:
