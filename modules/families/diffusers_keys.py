@@ -34,6 +34,10 @@ _ENDS: Mapping[str, str] = MappingProxyType(
         "out.2": "conv_out",
     }
 )
+_CLASS_ENDS: Mapping[str, str] = MappingProxyType(
+    {"label_emb.0.0": "class_embedding.linear_1", "label_emb.0.2": "class_embedding.linear_2"}
+)
+"""What unCLIP's UNet calls what it is told."""
 
 VAE_ATTENTION: Mapping[str, str] = MappingProxyType(
     {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
@@ -51,7 +55,10 @@ def unet_pairs(names: Collection[str]) -> tuple[Pair, ...]:
     """Pair the tensors of a UNet, which have equal shapes in both layouts."""
     diffusers = any(name.startswith("down_blocks.") for name in names)
     blocks, attends = _diffusers_structure(names) if diffusers else _original_structure(names)
-    return paired(names, dict(_unet_modules(blocks, attends)), to="original" if diffusers else "diffusers")
+    modules = dict(_unet_modules(blocks, attends))
+    if any(name.startswith("class_embedding.") for name in names):
+        modules |= _CLASS_ENDS
+    return paired(names, modules, to="original" if diffusers else "diffusers")
 
 
 def _unet_modules(blocks: int, attends: tuple[bool, ...]) -> Iterator[tuple[str, str]]:

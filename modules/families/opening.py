@@ -48,6 +48,8 @@ _PLACES: Mapping[tuple[Kind, Role], str] = {
     (Kind.SDXL, Role.LARGE): "conditioner.embedders.1.",
     (Kind.REFINER, Role.LARGE): "conditioner.embedders.0.",
 }
+_UNCLIP_WIDTHS = (1536, 2048)
+"""Of what a UNet of unCLIP is told: an embedding and how much noise is on it."""
 _ORIGINAL_TEXT = ("cond_stage_model.", "conditioner.embedders.")
 _ENCODERS: Mapping[tuple[Kind, Role], str] = {
     (Kind.SD1, Role.SMALL): "CLIP-L (clip_l.safetensors)",
@@ -154,7 +156,8 @@ def arrange(headers: Sequence[Header]) -> Arrangement:
             sources |= _moved(index, part, _home(part, kind))
     for pair in eye_pairs(headers[0].tensors):
         if sources.keys() >= set(pair.diffusers):
-            sources = {name: source for name, source in sources.items() if name not in pair.diffusers}
+            for name in pair.diffusers:
+                del sources[name]
             sources[pair.original] = Source(0, pair)
     sources = {name: source for name, source in sources.items() if not name.endswith(_SCALE_SIGNS)}
     return Arrangement(_header(headers, sources), sources, _missing(kind, set(chosen)))
@@ -175,8 +178,8 @@ def _kind(unet: Part, encoders: Sequence[Part]) -> Kind:
     context = next((s[1] for n, s in shapes.items() if n.endswith("transformer_blocks.0.attn2.to_k.weight")), 0)
     roles = {part.role: part for part in encoders}
     told = shapes.get("label_emb.0.0.weight")
-    if told and context == told[1] // 2 or any(name.startswith("class_embedding.") for name in unet.shapes):
-        return Kind.SD2  # unCLIP
+    if (told and told[1] in _UNCLIP_WIDTHS) or any(name.startswith("class_embedding.") for name in unet.shapes):
+        return Kind.SD2
     if told:
         large = roles.get(Role.LARGE)
         alone = context == large.width if large else context == 1280

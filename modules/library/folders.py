@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 INDEX = "model_index.json"
 """A folder with this file is one model."""
 
-PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+PARTS = (
+    "unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "depth_estimator",
+    "image_encoder", "image_normalizer",
+)  # fmt: skip
 MAX_JSON_BYTES = 16 << 20
 
 _CONFIGS = (INDEX, "scheduler/scheduler_config.json", *(f"{part}/config.json" for part in PARTS))
