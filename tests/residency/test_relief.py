@@ -91,6 +91,39 @@ def test_a_single_row_that_does_not_fit_is_an_error() -> None:
         sparing(network, print)(torch.zeros(1, 4, 2, 2), torch.zeros(1), Conditioning(tokens=torch.zeros(1, 77, 2)))
 
 
+def test_room_is_made_as_long_as_there_is_something_to_send_away() -> None:
+    others, told = ["a", "b"], list[str]()
+
+    def attempt() -> int:
+        if others:
+            raise torch.OutOfMemoryError("full")
+        return 1
+
+    def make_room() -> bool:
+        return bool(others and others.pop())
+
+    assert climb("decoding", [("whole", attempt), ("in tiles", lambda: 2)], told.append, make_room) == 1
+    assert told == []
+
+
+def test_at_last_the_network_shrinks_and_stays_small() -> None:
+    sizes, told, small = list[int](), list[str](), list[bool]()
+
+    def network(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        sizes.append(len(x))
+        if not small:
+            raise torch.OutOfMemoryError("full")
+        return x
+
+    spare = sparing(network, told.append, shrink=lambda: small.append(True))
+    x, conditioning = torch.randn(2, 4, 2, 2), Conditioning(tokens=torch.zeros(2, 77, 2))
+    for _ in range(2):
+        torch.testing.assert_close(spare(x, torch.zeros(2), conditioning), x)
+    assert sizes == [2, 1, 1, 1, 1, 1]  # whole, first row, and from then on small, row by row
+    assert small == [True]
+    assert told == ["Not enough memory for sampling at once: with the weights brought block by block instead"]
+
+
 def linear(x: Tensor) -> Tensor:
     """Decode every latent pixel by itself: 4 channels to 3, at eight times the size."""
     matrix = torch.arange(12.0).reshape(3, 4) / 10 - 0.5
