@@ -85,16 +85,15 @@ def _interrupt(server: Server, count: int, over: threading.Event) -> None:
 
 
 def _waits(told: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    """Return how long jobs waited, and how long they would have on a worker that loses no time between them."""
-    waits, ideal, free = list[float](), list[float](), 0.0
-    for one in told:
-        if one["started_at"] is None:
-            continue
+    """Return how long jobs waited, and how long they would have if all took equally long on a worker that never idles."""
+    started = [one for one in told if one["started_at"] is not None]
+    each = (started[-1]["started_at"] - started[0]["started_at"]) / max(1, len(started) - 1)
+    ideal, free = list[float](), 0.0
+    for one in started:
         start = max(one["accepted_at"], free)
-        free = start + one["ended_at"] - one["started_at"]
-        waits.append(one["started_at"] - one["accepted_at"])
+        free = start + each
         ideal.append(start - one["accepted_at"])
-    return waits, ideal
+    return [one["started_at"] - one["accepted_at"] for one in started], ideal
 
 
 def main() -> None:
