@@ -20,7 +20,7 @@ _UNUSED = re.compile(r"^(pretrained\.model\.(norm|head)|scratch\.refinenet4\.res
 """Layers that files have and no picture passes through."""
 
 
-def depth_names(names: Mapping[str, Any], prefix: str = PREFIX) -> dict[str, str]:
+def depth_names(names: Mapping[str, Any], prefix: str) -> dict[str, str]:
     """Return name in `Midas` -> name in the file, for the estimator's tensors; none where there is no estimator."""
     own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
     return {name: stored for name, stored in own.items() if not _UNUSED.search(name)}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from modules.domain.errors import BrokenFile
+from modules.families.depth import PREFIX as DEPTH_PREFIX
 from modules.families.depth import DepthEye, depth_names
 from modules.families.eye import Eye
 from modules.families.family import Build, Files
@@ -97,9 +98,9 @@ def load_eye(checkpoint: Tensors, files: Files, made: Build, variant: str) -> Ey
     return None
 
 
-def load_depth(file: Tensors, made: Build, prefix: str | None = None) -> DepthEye | None:
+def load_depth(file: Tensors, made: Build, prefix: str = DEPTH_PREFIX) -> DepthEye | None:
     """Build and fill a depth estimator, in float32 as estimates reach into the thousands; None where there is none."""
-    stored = depth_names(file.header.tensors) if prefix is None else depth_names(file.header.tensors, prefix)
+    stored = depth_names(file.header.tensors, prefix)
     if not stored:
         return None
     config = infer(file, stored, lambda shapes, _facts: midas_config(shapes), {})
