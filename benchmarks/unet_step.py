@@ -1,18 +1,19 @@
-"""Measure one call of the UNet and one of the VAE decoder of Stable Diffusion 1.5, beside diffusers.
+"""Measure one call of the UNet and one of the VAE decoder of Stable Diffusion 1.5 or XL, beside diffusers.
 
-    python -m benchmarks.unet_step [--latent 32] [--batch 1] [--rounds 5] [--width 320]
+    python -m benchmarks.unet_step [--layout sd1] [--latent 32] [--batch 1] [--rounds 5] [--width 320] [--dtype float32]
 
-Both programs hold the same random weights in float32 and get the same inputs; their outputs are compared. The floor is
+Both programs hold the same random weights and get the same inputs; their outputs are compared. The floor is
 the time that the multiplications alone take at the speed of one large matrix product on the same thread.
 """
 
-import importlib
-import importlib.util
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from benchmarks.layouts import LAYOUTS, TOLD, diffusers, diffusers_unet, diffusers_vae, unet_config, vae_config
 from benchmarks.measure import (
     Result,
     in_turns,
@@ -27,21 +28,22 @@ from benchmarks.measure import (
 )
 
 GOAL_UNET, GOAL_VAE = 1.0, 0.91
-CONTEXT = 768
 
 
-def random_weights(module: Any, seed: int) -> Any:
+def random_weights(module: Any, seed: int, *, device: str = "cpu", dtype: Any = None) -> Any:
     """Give a network built on the meta device weights under which signals keep their size."""
     import torch
 
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
     weights = {}
     for name, tensor in module.state_dict().items():
         if tensor.ndim == 1:
-            weights[name] = torch.zeros(tensor.shape) if name.endswith("bias") else torch.ones(tensor.shape)
+            made = torch.zeros(tensor.shape) if name.endswith("bias") else torch.ones(tensor.shape)
+            weights[name] = made.to(device, dtype or torch.float32)
         else:
             bound = math.sqrt(3 / tensor[0].numel())
-            weights[name] = torch.empty(tensor.shape).uniform_(-bound, bound, generator=generator)
+            empty = torch.empty(tensor.shape, device=device, dtype=dtype or torch.float32)
+            weights[name] = empty.uniform_(-bound, bound, generator=generator)
     module.load_state_dict(weights, assign=True)
     return module.eval().requires_grad_(False)
 
@@ -73,63 +75,82 @@ def gflop(call: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def unets(width: int) -> tuple[Any, Any]:
+def unets(layout: str, width: int, *, device: str = "cpu", dtype: Any = None) -> tuple[Any, Any]:
     """Return our UNet and diffusers' (None when it is not installed); they share their weights."""
-    from modules.families.sd1.network import UNet, UNetConfig
+    from modules.families.sd1.network import UNet
 
-    own = random_weights(on_meta(lambda: UNet(UNetConfig(model_channels=width, context_dim=CONTEXT))), seed=1)
-    diffusers = _diffusers()
-    if diffusers is None:
+    own = on_meta(lambda: UNet(unet_config(layout, width)))
+    random_weights(own, seed=1, device=device, dtype=dtype)
+    if diffusers() is None:
         return own, None
     from tests.families.compvis import unet_name
 
-    peer = on_meta(
-        lambda: diffusers.UNet2DConditionModel(
-            block_out_channels=tuple(width * mult for mult in (1, 2, 4, 4)),
-            cross_attention_dim=CONTEXT,
-            attention_head_dim=8,
-        )
-    )
+    peer = on_meta(lambda: diffusers_unet(layout, width))
     weights = {unet_name(name, 2): tensor for name, tensor in own.state_dict().items()}
     peer.load_state_dict(weights, assign=True)
     return own, peer.eval().requires_grad_(False)
 
 
-def vaes(width: int) -> tuple[Any, Any]:
+def vaes(width: int, *, device: str = "cpu", dtype: Any = None) -> tuple[Any, Any]:
     """Return our VAE in the layout it is loaded in, and diffusers' with the same weights."""
     import torch
 
-    from modules.families.sd1.vae import VAE, VAEConfig
+    from modules.families.sd1.vae import VAE
 
-    own = random_weights(on_meta(lambda: VAE(VAEConfig(channels=width))), seed=2)
-    diffusers = _diffusers()
+    own = on_meta(lambda: VAE(vae_config(width)))
+    random_weights(own, seed=2, device=device, dtype=dtype)
     peer = None
-    if diffusers is not None:
+    if diffusers() is not None:
         from tests.families.compvis import vae_name
 
-        widths = tuple(width * mult for mult in (1, 2, 4, 4))
-        peer = on_meta(
-            lambda: diffusers.AutoencoderKL(
-                block_out_channels=widths,
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                layers_per_block=2,
-            )
-        )
+        peer = on_meta(lambda: diffusers_vae(width))
         weights = {vae_name(name, 4): tensor for name, tensor in own.state_dict().items()}
         expected = peer.state_dict()
         peer.load_state_dict({n: t.reshape(expected[n].shape) for n, t in weights.items()}, assign=True)
         peer.eval().requires_grad_(False)
-    return own.to(memory_format=torch.channels_last), peer
+    return own.to(memory_format=torch.channels_last) if device == "cpu" else own, peer
 
 
-def _diffusers() -> Any:
-    if importlib.util.find_spec("diffusers") is None:
-        return None
-    from modules.nn.torchvision_guard import ensure_torchvision_importable
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a UNet of one layout is called with, for both programs."""
 
-    ensure_torchvision_importable()
-    return importlib.import_module("diffusers")
+    x: Any
+    t: Any
+    context: Any
+    y: Any = None
+    told: Any = None
+    """The same as `y`, in the form in which diffusers is told it."""
+
+    def call(self, unet: Any) -> Any:
+        """Call ours."""
+        return unet(self.x, self.t, self.context, self.y)
+
+    def call_peer(self, unet: Any) -> Any:
+        """Call diffusers'."""
+        return unet(self.x, self.t, self.context, added_cond_kwargs=self.told, return_dict=False)[0]
+
+
+def inputs(layout: str, width: int, batch: int, latent: int, *, device: str = "cpu", dtype: Any = None) -> Inputs:
+    """Make random inputs."""
+    import torch
+
+    sizes, generator = unet_config(layout, width), torch.Generator().manual_seed(3)
+
+    def normal(*shape: int) -> Any:
+        return torch.randn(shape, generator=generator).to(device, dtype)
+
+    x, context = normal(batch, 4, latent, latent), normal(batch, 77, sizes.context_dim)
+    t = torch.full((batch,), 500.5, device=device)
+    if layout == "sd1":
+        return Inputs(x=x, t=t, context=context)
+    from modules.families.sdxl.text import embedded_numbers
+
+    pooled, side = normal(batch, sizes.vector_dim - TOLD), 8.0 * latent
+    numbers = (side, side, 0.0, 0.0, side, side)
+    embedded = embedded_numbers(numbers, torch.device(device)).to(x.dtype).expand(batch, -1)
+    told = {"text_embeds": pooled, "time_ids": torch.tensor([numbers] * batch, device=device)}
+    return Inputs(x=x, t=t, context=context, y=torch.cat([pooled, embedded], dim=1), told=told)
 
 
 def compare(own: Callable[[], Any], peer: Callable[[], Any] | None, rounds: int, speed: float) -> Result:
@@ -147,28 +168,26 @@ def compare(own: Callable[[], Any], peer: Callable[[], Any] | None, rounds: int,
     return found
 
 
-def measure(latent: int, batch: int, rounds: int, width: int, vae_width: int, parts: tuple[str, ...]) -> Result:
+def measure(
+    layout: str, latent: int, batch: int, rounds: int, width: int, vae_width: int, dtype: str, parts: tuple[str, ...]
+) -> Result:
     """Time UNet and decoder at one size."""
     one_thread()
     import torch
 
-    speed = matrix_gflops()
-    result: Result = {"latent": latent, "batch": batch, "matrix_gflops": significant(speed)}
-    generator = torch.Generator().manual_seed(3)
-
-    def normal(*shape: int) -> Any:
-        return torch.randn(shape, generator=generator)
-
-    x, t, context = normal(batch, 4, latent, latent), torch.full((batch,), 500.5), normal(batch, 77, CONTEXT)
+    speed, kind = matrix_gflops(), getattr(torch, dtype)
+    result: Result = {"layout": layout, "dtype": dtype, "latent": latent, "batch": batch}
+    result["matrix_gflops"] = significant(speed)
+    given = inputs(layout, width, batch, latent, dtype=kind)
     with torch.inference_mode():
         if "unet" in parts:
-            unet, their_unet = unets(width)
-            theirs = (lambda: their_unet(x, t, context, return_dict=False)[0]) if their_unet else None
-            result["unet"] = {"goal": GOAL_UNET} | compare(lambda: unet(x, t, context), theirs, rounds, speed)
-            del unet, their_unet
+            unet, their_unet = unets(layout, width, dtype=kind)
+            theirs = partial(given.call_peer, their_unet) if their_unet else None
+            result["unet"] = {"goal": GOAL_UNET} | compare(partial(given.call, unet), theirs, rounds, speed)
+            del unet, their_unet, theirs
         if "vae" in parts:
-            vae, their_vae = vaes(vae_width)
-            z = x[:1]
+            vae, their_vae = vaes(vae_width, dtype=kind)
+            z = given.x[:1]
             theirs = (lambda: their_vae.decode(z, return_dict=False)[0]) if their_vae else None
             result["vae_decode"] = {"goal": GOAL_VAE} | compare(lambda: vae.decode(z), theirs, rounds, speed)
     return result | {"peak_rss_mb": peak_rss_mb()}
@@ -177,15 +196,18 @@ def measure(latent: int, batch: int, rounds: int, width: int, vae_width: int, pa
 def main() -> None:
     """Measure and print."""
     parser = parser_of(__doc__)
+    parser.add_argument("--layout", default="sd1", choices=list(LAYOUTS))
     parser.add_argument("--latent", type=int, default=32, help="side of the latent; 64 makes pictures of 512 pixels")
     parser.add_argument("--batch", type=int, default=1, help="rows of the UNet; 2 is one picture with guidance")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--width", type=int, default=320, help="first width of the UNet, a multiple of 32")
-    parser.add_argument("--vae-width", type=int, default=128, help="first width of the VAE, a multiple of 32")
+    parser.add_argument("--vae-width", type=int, default=320, help="as --width: 320 makes the full VAE")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--parts", nargs="+", default=["unet", "vae"], choices=["unet", "vae"])
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
-    show(measure(asked.latent, asked.batch, asked.rounds, asked.width, asked.vae_width, tuple(asked.parts)))
+    sizes = (asked.latent, asked.batch, asked.rounds, asked.width, asked.vae_width)
+    show(measure(asked.layout, *sizes, asked.dtype, tuple(asked.parts)))
 
 
 if __name__ == "__main__":
