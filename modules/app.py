@@ -186,6 +186,7 @@ class House:
             presets=PresetBook(self.layout.presets_file),
             keeper=Keeper(self._folders()),
             uploads=self.layout.cache / "uploads",
+            ui_config=self.layout.ui_config_file,
             hides_folders=config.hide_ui_dir_config,
         )
         app.state.interface.load(context)
@@ -242,17 +243,6 @@ class House:
             styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
         )
-
-    def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
-        from modules.training.merge.merger import merge
-
-        before = self.catalog.default()
-        merged = merge(self._pantry(), request, ctx)
-        if before is not None and self.catalog.default() != before and not self.settings.snapshot().sd.sd_model_checkpoint:
-            # Nothing is configured, so the first of the list is in use; the new one shall not take its place.
-            with suppress(InvalidRequest, StorageFault):
-                self.settings.set({"sd_model_checkpoint": before.title})
-        return merged
 
     def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
         from modules.training.merge.merger import merge

@@ -73,7 +73,8 @@ def told(title: str, suggested: dict[str, object], preset: dict[str, object] | N
     defaults = {"txt2img": {"steps": 20, "width": 512}}
     presets = {} if preset is None else {"txt2img": preset}
     return {
-        "title": title, "names": ["steps", "width"], "defaults": defaults, "wanted": defaults, "suggested": suggested,
+        "title": title, "names": ["steps", "width"], "defaults": defaults, "wanted": defaults,
+        "suggested": {"txt2img": suggested},
         "presets": presets,
     }  # fmt: skip
 

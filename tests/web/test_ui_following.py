@@ -126,7 +126,7 @@ def test_the_page_is_told_what_suits_a_checkpoint(house: RestHouse, tmp_path: Pa
     told, *shown, first, second = tell()
     about = json.loads(told)
     assert about["title"] == "toy.safetensors"
-    assert about["suggested"] == {"width": 128, "height": 128}
+    assert about["suggested"] == {tab: {"width": 128, "height": 128} for tab in ("txt2img", "img2img")}
     assert about["defaults"]["txt2img"]["steps"] == 20
     assert not any(one["visible"] for one in shown)
     assert (first, second) == ("", "")
@@ -149,7 +149,7 @@ def test_what_is_saved_comes_back_unless_the_owner_says_otherwise(house: RestHou
     assert (txt2img, "toy.safetensors" in img2img) == ("", True)
     house.services.settings.set({"model_presets": False, "model_defaults": False})
     told, *_ = events["tell"]()
-    assert (json.loads(told)["presets"], json.loads(told)["suggested"]) == ({}, {})
+    assert (json.loads(told)["presets"], json.loads(told)["suggested"]) == ({}, {"txt2img": {}, "img2img": {}})
 
 
 def test_the_buttons_of_a_preset_save_and_forget(house: RestHouse, tmp_path: Path):
@@ -162,7 +162,7 @@ def test_the_buttons_of_a_preset_save_and_forget(house: RestHouse, tmp_path: Pat
 
 def test_a_suggestion_that_is_not_offered_is_left_out(house: RestHouse, tmp_path: Path):
     told, *_ = functions(house, tmp_path)["tell"]("xl turbo")
-    suggested = json.loads(told)["suggested"]
+    suggested = json.loads(told)["suggested"]["txt2img"]
     assert (suggested["steps"], suggested["sampler_name"]) == (4, "Euler a")
     assert "scheduler" not in suggested
 

@@ -32,6 +32,7 @@ def ui_context(house: RestHouse, folder: Path, *, remote: bool = False) -> UiCon
         uploads=folder / "cache" / "uploads",
         style_book=StyleBook([folder / "styles.csv"]),
         presets=PresetBook(folder / "model-presets.json"),
+        ui_config=folder / "ui-config.json",
         keeper=Keeper(OutputFolders(data=folder)),
         api=True,
         remote=remote,

@@ -1,5 +1,6 @@
 """The page: what is at its top, its tabs, what is below."""
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -16,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from modules.cli import Login
+from modules.domain.errors import StorageFault
 from modules.web.rest.errors import render
 from modules.web.ui import html
 from modules.web.ui.choices import checkpoint_lists
 from modules.web.ui.context import UiContext
+from modules.web.ui.defaults import defaults_panel
 from modules.web.ui.following import connect_following
 from modules.web.ui.page import Page
 from modules.web.ui.quick import quick_settings
@@ -27,10 +30,15 @@ from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import img2img, modelmerger, models, pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.send_to import connect_galleries
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
+from modules.web.ui.ui_config import UiConfig
+
+logger = logging.getLogger(__name__)
 
 TITLE = "Stable Diffusion"
 TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB, settings.TAB)
 """In the order in which they are shown."""
+BY_OWNER = (txt2img.TAB.id, img2img.TAB.id)
+"""Tabs whose controls begin with what `ui-config.json` says."""
 MAX_UPLOAD = "64mb"
 
 
@@ -79,13 +87,26 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 
 def build(context: UiContext) -> gr.Blocks:
     """Build the page."""
+    ui = context.services.settings.snapshot().ui
+    shown = in_order(TABS, ui.ui_tab_order, ui.hidden_tabs)
+    defaults = UiConfig(context.ui_config)
+    defaults.load()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         quick = quick_settings(context)
         made: dict[str, Made] = {}
-        with gr.Tabs(elem_id="tabs"):
-            for tab in TABS:
-                with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}"):
-                    made[tab.id] = tab.build(context, made)
+        with gr.Tabs(elem_id="tabs", selected=next(tab.id for tab, visible in shown if visible)):
+            frames = {
+                tab.id: gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}", visible=visible) for tab, visible in shown
+            }
+        # Filled in the order in which tabs know each other, which need not be that on the page.
+        for tab in TABS:
+            with frames[tab.id]:
+                made[tab.id] = tab.build(context, made)
+                if tab.id in BY_OWNER:
+                    defaults.apply(tab.id, made[tab.id].controls)
+        with frames[settings.TAB.id]:
+            defaults_panel(defaults, {tab: made[tab] for tab in BY_OWNER})
+        _write_missing(defaults)
         gr.HTML(footer(context), elem_id="footer")
         connect_galleries(context, made)
         quick.refresh(page.load)
@@ -94,6 +115,26 @@ def build(context: UiContext) -> gr.Blocks:
         connect_following(context, page, quick, {tab: made[tab] for tab in (txt2img.TAB.id, img2img.TAB.id)})
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
+
+
+def in_order(tabs: Sequence[Tab], first: Sequence[str], hidden: Sequence[str]) -> list[tuple[Tab, bool]]:
+    """Return tabs in the owner's order, and whether each is seen; Settings always is.
+
+    Args:
+        tabs: in their usual order.
+        first: labels of those that come first.
+        hidden: labels of those that are not seen.
+    """
+    place = {label: number for number, label in enumerate(first)}
+    ordered = sorted(tabs, key=lambda tab: place.get(tab.label, len(place)))
+    return [(tab, tab.label not in hidden or tab.id == settings.TAB.id) for tab in ordered]
+
+
+def _write_missing(defaults: UiConfig) -> None:
+    try:
+        defaults.write()
+    except StorageFault as error:
+        logger.warning("%s", error)
 
 
 def _refresh_lists(context: UiContext, page: gr.Blocks, made: Mapping[str, Made]) -> None:

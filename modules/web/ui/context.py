@@ -25,6 +25,8 @@ class UiContext:
     """The saved styles, which the page may change."""
     presets: PresetBook
     """What is saved for checkpoints."""
+    ui_config: Path
+    """ui-config.json: what controls begin with."""
     keeper: Keeper
     """Writes what the Save button keeps."""
     theme: str | None = None

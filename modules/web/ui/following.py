@@ -16,7 +16,7 @@ from modules.web.ui.context import UiContext
 from modules.web.ui.quick import CHECKPOINT, Quick, current
 from modules.web.ui.suggestions import NAMES, suggest
 from modules.web.ui.tabs.tab import QUIET, Made
-from modules.web.ui.values import DEPTH_MAP, IMG2IMG
+from modules.web.ui.values import DEPTH_MAP, IMG2IMG, parameters
 
 Tabs = Mapping[str, Made]
 OF_VARIANT: Mapping[str, str] = MappingProxyType({"pix2pix": "image_cfg_scale", "unclip": "noise", "depth": DEPTH_MAP})
@@ -67,7 +67,12 @@ def describe(
 ) -> str:
     """Write what `assets/follow.js` reads: the names of controls and their values by tab."""
     settings = context.services.settings.snapshot().ui
-    suggested = _offered(suggest(facts), context) if settings.model_defaults else {}
+    offered = _offered(suggest(facts), context) if settings.model_defaults else {}
+    # What the owner wrote into ui-config.json is a wish, what a control begins with by itself is not.
+    suggested = {
+        tab: {name: value for name, value in offered.items() if own[name] == parameters(tab)[name].default}
+        for tab, own in defaults.items()
+    }
     wanted = defaults if settings.model_defaults else {tab: {} for tab in defaults}
     told = {
         "title": facts.name, "names": NAMES, "defaults": defaults, "wanted": wanted, "suggested": suggested,

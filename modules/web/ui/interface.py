@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,10 @@ class Interface:
         self._gradio: ASGIApp | None = None
         self._stage = "Starting"
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
-        self._closing: asyncio.Event | None = None
-        self._running: asyncio.Task[None] | None = None
+        self._shown: _Life | None = None
+        self._closed = False
+        self._building = threading.Lock()
+        self._make: Callable[[], Page] | None = None
         app.include_router(ui_router())
         app.mount(f"{PREFIX}/assets", Assets(directory=ASSETS), name="ui-assets")
         app.router.lifespan_context = self._around(app.router.lifespan_context)
@@ -75,14 +79,25 @@ class Interface:
             os.environ["GRADIO_TEMP_DIR"] = str(context.temp)
             if build is None:
                 from modules.web.ui.build import application as build
-            page = build(context, self._logins)
-            loop = self._loop.result()
-            asyncio.run_coroutine_threadsafe(self._start(page), loop).result()
+            self._make = partial(build, context, self._logins)
+            self.rebuild()
         except Exception:
             logger.exception("the interface could not be built")
             self._stage = "The interface could not be built; the log says why. The API works."
         else:
             logger.info("the interface is ready")
+
+    def rebuild(self) -> None:
+        """Build the page, in place of the one before if there is one, which serves until then; takes seconds.
+
+        Raises:
+            RuntimeError: the program has not come so far, or ends.
+        """
+        if self._make is None:
+            raise RuntimeError("the interface is starting")
+        with self._building:
+            page = self._make()
+            asyncio.run_coroutine_threadsafe(self._start(page), self._loop.result()).result()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -106,33 +121,53 @@ class Interface:
         async def life(app: FastAPI) -> AsyncIterator[Any]:
             async with inner(app) as state:
                 self._loop.set_result(asyncio.get_running_loop())
-                self._closing = asyncio.Event()
                 try:
                     yield state
                 finally:
-                    self._closing.set()
-                    if self._running is not None:
-                        await self._running
+                    self._closed = True
+                    if self._shown is not None:
+                        await self._shown.end()
 
         return life
 
     async def _start(self, page: Page) -> None:
         """Run gradio's own start-up, then let it answer."""
-        ready = asyncio.Event()
-        self._running = asyncio.create_task(self._live(page.app, ready))
-        waiting = asyncio.create_task(ready.wait())
+        if self._closed:
+            raise RuntimeError("the server stops")
+        life = _Life(page.app)
+        await life.begin()
+        before, self._shown = self._shown, life
+        self._gradio, self._identify = page.app, page.identify
+        if before is not None:
+            await before.end()
+
+
+class _Life:
+    """The life of one page inside that of the server; entered and left by one task, as anyio demands."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._ready, self._closing = asyncio.Event(), asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Return when the page can answer."""
+        self._running = asyncio.create_task(self._live())
+        waiting = asyncio.create_task(self._ready.wait())
         await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if self._running.done():
             await self._running
-        self._gradio, self._identify = page.app, page.identify
 
-    async def _live(self, served: FastAPI, ready: asyncio.Event) -> None:
-        """Stay inside gradio's life until the server's ends; entered and left by one task, as anyio demands."""
-        if self._closing is None:
-            raise RuntimeError("the server does not run")
-        async with served.router.lifespan_context(served):
-            ready.set()
+    async def end(self) -> None:
+        """Return when nothing of the page is left."""
+        self._closing.set()
+        if self._running is not None:
+            await self._running
+
+    async def _live(self) -> None:
+        async with self._app.router.lifespan_context(self._app):
+            self._ready.set()
             await self._closing.wait()
 
 

@@ -1,21 +1,16 @@
 """The values of controls that somebody saved for a checkpoint, in one JSON file of the data folder."""
 
-import json
-import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
-from modules.files.atomic import write_json
+from modules.web.ui.json_file import read_object, write_object
 from modules.web.ui.suggestions import NAMES
 from modules.web.ui.values import typed_value
 
-logger = logging.getLogger(__name__)
-
 MAX_CHECKPOINTS = 10_000
-MAX_BYTES = 8 * 2**20
 
 Values = Mapping[str, Any]
 
@@ -56,7 +51,7 @@ class PresetBook:
             if checkpoint not in kept and len(kept) >= MAX_CHECKPOINTS:
                 raise LimitExceeded("checkpoint", f"presets of {len(kept)} checkpoints", MAX_CHECKPOINTS)
             kept.setdefault(checkpoint, {})[tab] = checked
-            self._write(kept)
+            write_object(self._path, kept)
 
     def forget(self, checkpoint: str, tab: str) -> None:
         """Remove what is kept for a checkpoint and a tab, if anything is.
@@ -67,35 +62,10 @@ class PresetBook:
         with self._lock:
             kept = self._read()
             if kept.get(checkpoint, {}).pop(tab, None) is not None:
-                self._write({name: tabs for name, tabs in kept.items() if tabs})
+                write_object(self._path, {name: tabs for name, tabs in kept.items() if tabs})
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            if self._path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"larger than {MAX_BYTES} bytes")
-            read = json.loads(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            logger.warning("%s is left out, because it cannot be read: %s", self._path.name, error)
-            return {}
-        entries = cast("dict[str, Any]", read).items() if isinstance(read, dict) else ()
-        return {name: dict(tabs) for name, tabs in entries if isinstance(tabs, dict)}
-
-    def _write(self, kept: Mapping[str, Any]) -> None:
-        self._keep_unreadable()
-        write_json(self._path, kept)
-
-    def _keep_unreadable(self) -> None:
-        """Put a file that is no JSON object aside before another takes its place."""
-        try:
-            usable = isinstance(json.loads(self._path.read_text(encoding="utf-8")), dict)
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, RecursionError):
-            usable = False
-        if not usable:
-            self._path.replace(self._path.with_suffix(".json.bad"))
+        return {name: dict(tabs) for name, tabs in read_object(self._path).items() if isinstance(tabs, dict)}
 
 
 def _usable(tab: str, saved: Mapping[str, Any]) -> Values:

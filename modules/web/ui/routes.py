@@ -52,6 +52,7 @@ def ui_router() -> APIRouter:
     router.add_api_route("/pictures/{job_id}/{number}/{name}", picture, methods=["GET"])
     router.add_api_route("/archives/{job_id}/{numbers}/{name}", archive, methods=["GET"])
     router.add_api_route("/page", page_settings, methods=["GET"])
+    router.add_api_route("/reload", reload, methods=["POST"])
     router.add_api_route("/user.css", user_css, methods=["GET"])
     return router
 
@@ -149,6 +150,15 @@ def page_settings(context: Needs) -> dict[str, Any]:
         "lightbox": ui.js_modal_lightbox, "zoomed": ui.js_modal_lightbox_initially_zoomed,
         "counters": not ui.disable_token_counters, "title": ui.show_progress_in_title,
     }  # fmt: skip
+
+
+def reload(request: Request, _context: Needs) -> dict[str, Any]:
+    """Build the page anew, with the settings and defaults of this moment; the browser then loads it again."""
+    interface = getattr(request.app.state, "interface", None)
+    if interface is None:
+        raise HTTPException(503, "the interface is starting", {"Retry-After": "2"})
+    interface.rebuild()
+    return {}
 
 
 def user_css(context: Needs) -> Response:

@@ -13,7 +13,7 @@ export function follow(tab, text, values) {
   const before = last[tab];
   if (before?.title === title) return values;
   const preset = presets[tab] ?? {};
-  const wanted = { ...own[tab], ...suggested, ...preset };
+  const wanted = { ...own[tab], ...suggested[tab], ...preset };
   const offered = { ...defaults[tab], ...before?.offered };
   last[tab] = { title, offered: { ...offered, ...wanted } };
   // A preset was asked for by whoever chose the checkpoint; the first look at a page asks for nothing.

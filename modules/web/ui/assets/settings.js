@@ -38,6 +38,10 @@ class Form {
     this.fields.clear();
     this.status = el("span", { class: "settings-status", role: "status" });
     this.apply = el("button", { id: "settings_submit", class: "primary", onclick: () => this.save() }, "Apply settings");
+    const reload = el("button", {
+      id: "settings_restart_gradio", type: "button", title: "Build the page anew, with the settings that need it",
+      onclick: () => this.reload(reload),
+    }, "Reload UI");
     const search = el("input", {
       id: "settings_search", type: "search", placeholder: "Search settings", oninput: () => this.find(search.value),
     });
@@ -53,7 +57,7 @@ class Form {
       );
     }
     this.root.replaceChildren(
-      el("div", { class: "settings-bar" }, this.apply, search, this.status),
+      el("div", { class: "settings-bar" }, this.apply, reload, search, this.status),
       el("div", { class: "settings-body" }, index, el("div", { class: "settings-pages" }, ...this.pages)),
     );
     this.mark();
@@ -107,6 +111,18 @@ class Form {
         if (!row.hidden) found++;
       }
       page.hidden = found === 0;
+    }
+  }
+
+  async reload(button) {
+    button.disabled = true;
+    this.status.textContent = "Building the page anew ...";
+    try {
+      await post("internal/ui/reload");
+      location.reload();
+    } catch (error) {
+      button.disabled = false;
+      this.status.textContent = `Not built: ${error.message}`;
     }
   }
 
