@@ -83,6 +83,8 @@ class SettingsStore:
             InvalidRequest: a key or value that is not acceptable, or a setting that is frozen; names the key.
         """
         current = self._current
+        if not values:
+            return current
         wanted = current.with_overrides(values, by=by)
         for key in sorted(_differences(current, wanted)):
             if self._freeze.covers(key):
