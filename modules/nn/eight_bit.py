@@ -18,8 +18,6 @@ FORMATS = (torch.float8_e4m3fn, torch.float8_e5m2)
 FORMAT = torch.float8_e4m3fn
 """What other weights are rounded to."""
 
-_LARGEST = torch.finfo(FORMAT).max
-
 
 class StoredLinear(nn.Linear):
     """A linear layer whose weight may be in 8 bits."""
@@ -55,9 +53,6 @@ class StoredConv2d(nn.Conv2d):
         return self._conv_forward(input, computed_weight(self, input.dtype), _cast(self.bias, input.dtype))
 
 
-StoredLayer = StoredLinear | StoredConv2d
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storing:
     """How the weights of a network are kept."""
@@ -79,21 +74,29 @@ def stored_ops(ops: Ops) -> Ops:
     )
 
 
-def computed_weight(layer: StoredLayer, dtype: torch.dtype) -> Tensor:
+def computed_weight(layer: StoredLinear | StoredConv2d, dtype: torch.dtype) -> Tensor:
     """Return a layer's weight in the number format it computes in."""
     if layer.weight_scale is None:
         return _cast(layer.weight, dtype)
     return scaled(layer.weight, layer.weight_scale).to(dtype)
 
 
-def full_weight(layer: StoredLayer) -> Tensor:
-    """Return a layer's weight as exactly as it is known: what patches are added to. Float16 at least."""
+def full_weight(layer: StoredLinear | StoredConv2d, weight: Tensor) -> Tensor:
+    """Return a layer's 8-bit weight as exactly as it is known, float16 or float32: what patches are added to."""
     if layer.half_weight is not None:
         return layer.half_weight
-    return computed_weight(layer, torch.float32 if layer.weight_scale is not None else _wide(layer.weight.dtype))
+    return weight.to(torch.float16) if layer.weight_scale is None else scaled(weight, layer.weight_scale)
 
 
-def put_weight(layer: StoredLayer, weight: Tensor, scale: Tensor | None, storing: Storing) -> Tensor:
+def rounded(layer: StoredLinear | StoredConv2d, weight: Tensor, dtype: torch.dtype = FORMAT) -> Tensor:
+    """Return a full weight in the 8 bits that a layer keeps."""
+    if layer.weight_scale is not None:
+        weight = weight.float() / layer.weight_scale.to(weight.device).reshape(-1, *[1] * (weight.ndim - 1))
+    largest = torch.finfo(dtype).max
+    return weight.clamp(-largest, largest).to(dtype)  # what is too large would be no number
+
+
+def put_weight(layer: StoredLinear | StoredConv2d, weight: Tensor, scale: Tensor | None, storing: Storing) -> Tensor:
     """Prepare a weight for a layer, scale and copy included, and return it in the format it is to be kept in.
 
     Args:
@@ -109,16 +112,12 @@ def put_weight(layer: StoredLayer, weight: Tensor, scale: Tensor | None, storing
         return weight
     half = weight.to(torch.float16)
     layer.half_weight = half.cpu() if storing.keep_half else None
-    return half.clamp(-_LARGEST, _LARGEST).to(FORMAT)  # what is too large would be no number
+    return rounded(layer, half)
 
 
 def scaled(weight: Tensor, scale: Tensor) -> Tensor:
     """Multiply 8-bit values by the scale of the whole tensor or of its rows: float32."""
     return weight.float() * scale.float().reshape(-1, *[1] * (weight.ndim - 1))
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float16 if dtype in FORMATS else dtype
 
 
 def _cast(tensor: Any, dtype: torch.dtype) -> Any:

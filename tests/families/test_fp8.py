@@ -13,7 +13,10 @@ from modules.families import identify_files
 from modules.families.family import Build, Components, Files
 from modules.families.openclip import OpenClip, OpenClipConfig
 from modules.families.sd1.network import UNet
-from modules.nn.eight_bit import FORMATS, StoredConv2d, StoredLinear, full_weight
+from modules.nn.eight_bit import FORMATS, StoredConv2d, StoredLinear, Storing, full_weight, put_weight
+from modules.nn.patches.merge import Use
+from modules.nn.patches.whole import Difference
+from modules.nn.patches.worn import Worn
 from modules.sampling.types import Conditioning
 from tests.families.narrow_files import CONFIG, build, tensors_of, unet_sizes
 
@@ -106,15 +109,29 @@ def test_what_was_rounded_may_be_remembered_for_patches(keep: bool, tensors: dic
     for name, layer in layers(model).items():
         assert isinstance(layer, StoredLinear | StoredConv2d)
         half = tensors[f"{UNET}{name}.weight"].half()
-        assert full_weight(layer).equal(half if keep else half.to(E4M3).half())
+        assert full_weight(layer, layer.weight).equal(half if keep else half.to(E4M3).half())
 
 
 def test_values_too_large_for_8_bits_stay_numbers():
     layer = StoredLinear(2, 1, bias=False)
-    from modules.nn.eight_bit import Storing, put_weight
-
     weight = put_weight(layer, torch.tensor([[1000.0, -70000.0]]), None, Storing(round_all=True))
     assert weight.float().tolist() == [[448, -448]]
+
+
+@pytest.mark.parametrize("scale", [None, torch.tensor(4.0)])
+def test_patches_are_added_to_the_full_values_and_taken_away_again(scale: Tensor | None):
+    layer = StoredLinear(3, 2, bias=False)
+    stored = torch.tensor([[1.0, 2, 3], [4, 5, 6]]).to(E5M2)
+    layer.weight = nn.Parameter(put_weight(layer, stored, scale, Storing()), requires_grad=False)
+    before, factor = layer(torch.eye(3)), 1.0 if scale is None else 4.0
+    worn = Worn(nn.ModuleDict({"x": layer}))
+    patch = Difference(diff=torch.full((2, 3), 8.0))
+    worn.wear({"x.weight": [Use(patch=patch, source="a", strength=1.0)]})
+    assert layer.weight.dtype is E5M2
+    expected = ((stored.float() * factor + 8) / factor).to(E5M2).float() * factor
+    assert layer(torch.eye(3)).T.equal(expected)
+    worn.wear({})
+    assert layer(torch.eye(3)).equal(before)
 
 
 def test_layers_compute_in_the_format_of_what_they_are_given():
