@@ -20,16 +20,16 @@ def to_json(value: Any) -> Any:
     Raises:
         TypeError: a value of another type.
     """
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if (names := _names(type(value))) is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): to_json(part) for key, part in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, tuple | list):
         return [to_json(part) for part in cast("tuple[Any, ...]", value)]
     if isinstance(value, bytes):
         return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -68,10 +68,10 @@ def _filled(value: Any, find: Callable[[str], bytes | None]) -> Any:
         return replace(value, data=data)
     if isinstance(value, tuple):
         return tuple(_filled(part, find) for part in cast("tuple[Any, ...]", value))
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {item.name: getattr(value, item.name) for item in fields(value)}
+    if (names := _names(type(value))) is not None:
+        parts = {name: getattr(value, name) for name in names}
         changed = {name: _filled(part, find) for name, part in parts.items() if any(_references(part))}
-        return replace(value, **changed) if changed else value
+        return replace(cast("Any", value), **changed) if changed else value
     return value
 
 
@@ -81,9 +81,17 @@ def _references(value: Any) -> Iterator[ImageRef]:
     elif isinstance(value, tuple):
         for part in cast("tuple[Any, ...]", value):
             yield from _references(part)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for item in fields(value):
-            yield from _references(getattr(value, item.name))
+    elif (names := _names(type(value))) is not None:
+        for name in names:
+            part = getattr(value, name)
+            if part is not None and not isinstance(part, str | int | float):
+                yield from _references(part)
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...] | None:
+    """Return the fields of a dataclass, None for any other class."""
+    return tuple(item.name for item in fields(cls)) if is_dataclass(cls) else None
 
 
 def _build(annotation: Any, data: Any, where: str) -> Any:
