@@ -117,7 +117,7 @@ def test_every_route_asks_for_credentials(locked: RestHouse) -> None:
         answer = locked.client.request(method, path, json={} if method == "POST" else None)
         assert answer.status_code == 401, path
         assert answer.headers["www-authenticate"].startswith("Basic")
-        assert set(answer.json()) == {"error", "detail", "body", "errors"}
+        assert set(answer.json()) in ({"error", "detail", "body", "errors"}, {"error"}), path
 
 
 @pytest.mark.parametrize(

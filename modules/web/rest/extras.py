@@ -136,7 +136,9 @@ def _enlarged(data: bytes, pictures: Pictures, body: ExtrasRequest, field: str) 
     texts = {key: value for key, value in found.items.items() if isinstance(value, str)}
     if found.infotext is not None:
         texts["parameters"] = found.infotext
-    image.info = texts | ({"postprocessing": line} if (line := told(body)) else {})
+    if line := told(body):
+        texts["postprocessing"] = line
+    image.info = {**texts}
     return image
 
 

@@ -37,7 +37,7 @@ def sysinfo_router() -> APIRouter:
 
 def profile_startup(services: Needs) -> dict[str, Any]:
     """Tell how long the parts of the start took, seconds."""
-    return services.start_profile()
+    return dict(services.start_profile())
 
 
 def sysinfo(services: Needs, attachment: Annotated[bool, Query()] = False) -> Response:
