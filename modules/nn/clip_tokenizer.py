@@ -56,6 +56,16 @@ class ClipTokenizer:
         """Id of a comma that ends a word."""
         return self._id["," + _END]
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols, in the order of their ids."""
+        return self._symbol
+
+    @property
+    def merges(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of symbols that are joined, in the order in which they were learned."""
+        return tuple(self._rank)
+
     @cached_property
     def bracket_factors(self) -> Mapping[int, float]:
         """How tokens with brackets in them change the weight of what follows, for the old way of emphasis."""

@@ -30,8 +30,10 @@ from modules.hooks.context import JobContext
 from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
 from modules.settings.snapshot import Snapshot
+from modules.training.convert.original import source_files, to_original
 from modules.training.merge import stream
 from modules.training.merge.merger import Pantry, merge
+from tests.families.diffusers_folders import save_folder
 
 POSITIONS = "cond_stage_model.transformer.text_model.embeddings.position_ids"
 CONV = "model.diffusion_model.input_blocks.0.0.weight"
@@ -226,6 +228,18 @@ def test_a_pickled_checkpoint_is_merged(house: House):
     house.add("b", b)
     found = house.result("a", "b", multiplier=0.5)
     assert torch.equal(found[LINEAR], a[LINEAR] * 0.5 + b[LINEAR] * 0.5)
+
+
+def test_layouts_meet_under_the_original_names(house: House):
+    save_folder(house.folder / "folder", "sd1")
+    to_original(source_files(house.folder / "folder"), house.folder / "one.safetensors")
+    house.catalog.refresh()
+    one = load_file(house.folder / "one.safetensors")
+    other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in one.items()}
+    house.add("other", other)
+    found = house.result("folder", "other", multiplier=0.5)
+    assert same(found, {name: tensor * 0.5 + other[name] * 0.5 for name, tensor in one.items()})
+    assert house.merge("one", "folder", multiplier=0.5).path is not None
 
 
 def test_a_vae_is_baked_in(house: House, tmp_path: Path):
