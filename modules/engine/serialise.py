@@ -22,7 +22,7 @@ def to_json(value: Any) -> Any:
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if (names := _names(type(value))) is not None:
+    if (names := _names(value.__class__)) is not None:
         return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): to_json(part) for key, part in cast("Mapping[Any, Any]", value).items()}
@@ -68,10 +68,10 @@ def _filled(value: Any, find: Callable[[str], bytes | None]) -> Any:
         return replace(value, data=data)
     if isinstance(value, tuple):
         return tuple(_filled(part, find) for part in cast("tuple[Any, ...]", value))
-    if (names := _names(type(value))) is not None:
+    if (names := _names(value.__class__)) is not None:
         parts = {name: getattr(value, name) for name in names}
         changed = {name: _filled(part, find) for name, part in parts.items() if any(_references(part))}
-        return replace(cast("Any", value), **changed) if changed else value
+        return replace(value, **changed) if changed else value
     return value
 
 
@@ -81,7 +81,7 @@ def _references(value: Any) -> Iterator[ImageRef]:
     elif isinstance(value, tuple):
         for part in cast("tuple[Any, ...]", value):
             yield from _references(part)
-    elif (names := _names(type(value))) is not None:
+    elif (names := _names(value.__class__)) is not None:
         for name in names:
             part = getattr(value, name)
             if part is not None and not isinstance(part, str | int | float):
@@ -89,7 +89,7 @@ def _references(value: Any) -> Iterator[ImageRef]:
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...] | None:
+def _names(cls: Any) -> tuple[str, ...] | None:
     """Return the fields of a dataclass, None for any other class."""
     return tuple(item.name for item in fields(cls)) if is_dataclass(cls) else None
 
