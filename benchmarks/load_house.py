@@ -103,15 +103,24 @@ class Server:
 
 
 @contextmanager
-def serving(*flags: str, settings: Mapping[str, Any] | None = None) -> Iterator[Server]:
-    """Run the program without its interface until it is ready to make pictures; kill it in the end."""
+def serving(*flags: str, settings: Mapping[str, Any] | None = None, checkpoint: Path | None = None) -> Iterator[Server]:
+    """Run the program without its interface until it is ready to make pictures; kill it in the end.
+
+    Args:
+        flags: of the command line.
+        settings: written to its file.
+        checkpoint: what it works with; a small random one without.
+    """
     from modules.families.toy.checkpoint import make_toy_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         models = data / "models" / "Stable-diffusion"
         models.mkdir(parents=True)
-        make_toy_checkpoint(models / "toy.safetensors", seed=0)
+        if checkpoint is None:
+            make_toy_checkpoint(models / "toy.safetensors", seed=0)
+        else:
+            flags = (*flags, "--ckpt", str(checkpoint))
         (data / "config.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
         port = free_port()
         command = [
