@@ -99,16 +99,16 @@ class Visit:
 
     def open(self, query: str = "") -> None:
         """Load the page and wait until it can be used."""
-        with self._left():
+        with self.left():
             self.page.goto(f"{self.address}/{query}")
 
     def reload(self) -> None:
         """Load the page again and wait until it can be used."""
-        with self._left():
+        with self.left():
             self.page.reload()
 
     @contextlib.contextmanager
-    def _left(self) -> Iterator[None]:
+    def left(self) -> Iterator[None]:
         """While one page goes and the next comes, the cut connections of the first are no problem."""
         known = len(self.problems)
         yield

@@ -244,3 +244,34 @@ def test_rows_of_the_hires_pass_appear_when_a_text_uses_them(visit: Visit):
     visit.page.wait_for_selector("#hr_sampler")
     visit.holds("#hr_sampler input", "Euler a")
     assert visit.page.locator("#hires_prompt").is_visible() is False
+
+
+def test_defaults_and_the_order_of_the_page_hold_after_building_it_anew(visit: Visit):
+    visit.page.click("#tab_txt2img-button")
+    visit.number("steps", 33)
+    visit.tab("Settings")
+    visit.page.click("#settings_defaults button.label-wrap")
+    visit.page.click("#ui_defaults_view")
+    visit.says("#ui_defaults_review_txt2img", "Sampling steps")
+    visit.page.click("#ui_defaults_apply")
+    visit.says("#ui_defaults_review_txt2img", "changed")
+    for name in ("sd_vae", "Models"):
+        visit.page.fill("#settings_search", "quicksettings_list" if name == "sd_vae" else "hidden_tabs")
+        key = "quicksettings_list" if name == "sd_vae" else "hidden_tabs"
+        if name == "sd_vae":
+            visit.page.fill(f"#setting_{key} textarea", "sd_model_checkpoint\nsd_vae")
+        else:
+            visit.page.get_by_role("checkbox", name=name, exact=True).check()
+    visit.page.click("#settings_submit")
+    visit.says(".settings-status", "2 settings changed")
+    with visit.left():
+        visit.page.click("#settings_restart_gradio")
+        visit.page.wait_for_selector("#setting_sd_vae")
+    visit.shows(steps=33)
+    assert visit.page.get_by_role("tab", name="Models", exact=True).count() == 0
+    visit.prompt("after building anew")
+    visit.number("width", SIDE)
+    visit.number("height", SIDE)
+    visit.generate()
+    visit.wait_until_done()
+    visit.says("#html_info_txt2img", "after building anew")

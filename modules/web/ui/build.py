@@ -101,11 +101,11 @@ def build(context: UiContext) -> gr.Blocks:
         # Filled in the order in which tabs know each other, which need not be that on the page.
         for tab in TABS:
             with frames[tab.id]:
+                if tab.id == settings.TAB.id:
+                    defaults_panel(defaults, {one: made[one] for one in BY_OWNER})
                 made[tab.id] = tab.build(context, made)
                 if tab.id in BY_OWNER:
                     defaults.apply(tab.id, made[tab.id].controls)
-        with frames[settings.TAB.id]:
-            defaults_panel(defaults, {tab: made[tab] for tab in BY_OWNER})
         _write_missing(defaults)
         gr.HTML(footer(context), elem_id="footer")
         connect_galleries(context, made)
