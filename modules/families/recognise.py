@@ -178,10 +178,6 @@ _UNET_RULES: tuple[tuple[Callable[[_Names], bool], str], ...] = (
     (lambda n: n.has("edm_vpred.sigma_max"), "a CosXL"),
     (lambda n: n.size("label_emb.0.0.weight", 1) in {2048, 1536} and not n.starts("conditioner."), STABLE_UNCLIP),
     (lambda n: n.size("label_emb.0.0.weight", 1) == 2560, STABLE_DIFFUSION_XL_REFINER),
-    (
-        lambda n: n.starts("conditioner.embedders.1.") and not n.starts("middle_block.2."),
-        "a Stable Diffusion XL with fewer layers (SSD-1B, Segmind Vega or KOALA)",
-    ),
     (lambda n: n.starts("conditioner.embedders.1."), STABLE_DIFFUSION_XL),
     (lambda n: n.starts("conditioner.embedders.0.") and n.has("label_emb.0.0.weight"), STABLE_DIFFUSION_XL_REFINER),
     (lambda n: n.starts("conditioner.embedders.0.model."), STABLE_DIFFUSION_2),

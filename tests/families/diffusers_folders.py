@@ -20,7 +20,14 @@ PIPELINES = {
     "sd2": "StableDiffusionPipeline",
     "sdxl": "StableDiffusionXLPipeline",
     "refiner": "StableDiffusionXLImg2ImgPipeline",
+    "ssd": "StableDiffusionXLPipeline",
+    "koala": "StableDiffusionXLPipeline",
 }
+DISTILLED: dict[str, dict[str, Any]] = {
+    "ssd": {"mid_block_type": "UNetMidBlock2D", "reverse_transformer_layers_per_block": [[2, 3], 1]},
+    "koala": {"mid_block_type": None},
+}
+"""What networks with fewer layers than their teacher's leave out."""
 
 
 @dataclass
@@ -42,16 +49,17 @@ def quietly() -> Iterator[None]:
 
 def _unet(kind: str) -> nn.Module:
     make = import_module("diffusers.models.unets.unet_2d_condition").UNet2DConditionModel
-    later = kind in ("sd2", "sdxl", "refiner")
+    later = kind in ("sd2", "sdxl", "refiner", *DISTILLED)
     more: dict[str, Any] = {}
-    if kind in ("sdxl", "refiner"):
-        told = 6 if kind == "sdxl" else 5
+    if later and kind != "sd2":
+        told = 5 if kind == "refiner" else 6
         more = {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": 24 + told * 256,
             "transformer_layers_per_block": (1, 2),
         }
+    more |= DISTILLED.get(kind, {})
     return make(
         sample_size=16,
         in_channels=9 if kind == "inpainting" else 4,
@@ -59,7 +67,7 @@ def _unet(kind: str) -> nn.Module:
         down_block_types=("DownBlock2D" if later and more else "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D" if later and more else "CrossAttnUpBlock2D"),
         layers_per_block=1,
-        cross_attention_dim={"sdxl": 16 + 24, "refiner": 24, "sd2": 24}.get(kind, 16),
+        cross_attention_dim={"refiner": 24, "sd2": 24}.get(kind, 16 + 24 if later else 16),
         attention_head_dim=(2, 4) if later else 4,  # the number of heads
         use_linear_projection=later,
         norm_num_groups=8,
@@ -93,11 +101,11 @@ def networks(kind: str) -> dict[str, nn.Module]:
     """Return the networks of a pipeline with random weights, norms included."""
     with quietly():
         parts = {"unet": _unet(kind), "vae": _vae()}
-        if kind in ("sd1", "inpainting", "sdxl"):
+        if kind not in ("sd2", "refiner"):
             parts["text_encoder"] = _text(16, "quick_gelu", projection=False)
         if kind == "sd2":
             parts["text_encoder"] = _text(24, "gelu", projection=False)
-        if kind in ("sdxl", "refiner"):
+        if kind in ("sdxl", "refiner", *DISTILLED):
             parts["text_encoder_2"] = _text(24, "gelu", projection=True)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -29,6 +29,8 @@ EXPECTED = {
     "sd2": ("sd2", "base"),
     "sdxl": ("sdxl", "base"),
     "refiner": ("sdxl", "refiner"),
+    "ssd": ("sdxl", "base"),
+    "koala": ("sdxl", "base"),
 }
 
 

@@ -3,6 +3,7 @@
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -291,12 +292,14 @@ def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatc
             identify(found[name], {})
 
 
-def test_models_without_a_whole_middle_are_refused_by_name(shared_dir: Path):
+def test_models_without_a_whole_middle_are_recognised(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
     plain = manifest_header(shared_dir, "sdxl-base")
-    middle = ("model.diffusion_model.middle_block.1.", "model.diffusion_model.middle_block.2.")
-    tensors = {key: info for key, info in plain.tensors.items() if not key.startswith(middle)}
-    with pytest.raises(UnsupportedCheckpoint, match="SSD-1B"):
-        identify(Header(plain.path, tensors, {}), {})
+    for blocks, gone in ((1, ("1", "2")), (0, ("0", "1", "2"))):
+        middle = tuple(f"model.diffusion_model.middle_block.{number}." for number in gone)
+        tensors = {key: info for key, info in plain.tensors.items() if not key.startswith(middle)}
+        model, _ = load_without_weights(Header(plain.path, tensors, {}), monkeypatch)
+        assert model.match.variant == "base"
+        assert cast(UNet, model.unet).config.middle_blocks == blocks
 
 
 def test_a_network_is_told_what_it_was_trained_to_be_told():

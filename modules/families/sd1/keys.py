@@ -80,6 +80,8 @@ def unet_config(shapes: Shapes, facts: Mapping[str, Any]) -> UNetConfig:
         channel_mult=tuple(width // model_channels for width in widths),
         num_res_blocks=len(levels[0]),
         transformer_depth=depths,
+        up_depth=_up_depth(shapes, depths, len(levels[0])),
+        middle_blocks=sum(f"middle_block.{i}.in_layers.0.weight" in shapes for i in range(3)),
         middle_depth=_depth(shapes, "middle_block.1"),
         context_dim=text[1] if text else 1,
         num_heads=None if head_channels else facts.get("unet_heads", UNET_HEADS),
@@ -106,6 +108,14 @@ def _levels(shapes: Shapes) -> list[list[tuple[int, int]]]:
     if not levels[0]:
         raise KeyError("input_blocks.1.0.in_layers.2.weight")
     return levels
+
+
+def _up_depth(shapes: Shapes, depths: tuple[int, ...], blocks: int) -> tuple[tuple[int, ...], ...] | None:
+    """Per level, per residual block on the way up: transformer blocks; None where they are as many as on the way down."""
+    stages = [_depth(shapes, f"output_blocks.{i}.1") for i in range(len(depths) * (blocks + 1))]
+    found = tuple(tuple(stages[i : i + blocks + 1]) for i in range(0, len(stages), blocks + 1))[::-1]
+    same = all(set(level) == {depth} for level, depth in zip(found, depths, strict=True))
+    return None if same else found
 
 
 def _depth(shapes: Shapes, transformer: str) -> int:

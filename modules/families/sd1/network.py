@@ -32,8 +32,13 @@ class UNetConfig:
     """Residual blocks per level on the way down; one more on the way up."""
     transformer_depth: tuple[int, ...] = (1, 1, 1, 0)
     """Transformer blocks after each residual block of a level; 0 for a level without attention."""
+    up_depth: tuple[tuple[int, ...], ...] | None = None
+    """Transformer blocks after each residual block on the way up, per level from the finest on, in the order they run;
+    None for those of `transformer_depth`."""
     middle_depth: int = 1
     """Transformer blocks in the middle; 0 leaves attention out there."""
+    middle_blocks: int = 2
+    """Residual blocks in the middle; distilled networks have one, or no middle at all."""
     context_dim: int = 768
     num_heads: int | None = 8
     """Heads of every attention; None when `num_head_channels` is given."""
@@ -48,6 +53,8 @@ class UNetConfig:
     def __post_init__(self) -> None:
         if len(self.transformer_depth) != len(self.channel_mult):
             raise ValueError("transformer_depth and channel_mult must have one entry per level")
+        if self.up_depth is not None and {len(level) for level in self.up_depth} != {self.num_res_blocks + 1}:
+            raise ValueError("up_depth must have one entry per residual block on the way up")
         if self.num_heads is None and self.num_head_channels is None:
             raise ValueError("one of num_heads and num_head_channels is needed")
 
@@ -123,16 +130,18 @@ class _Builder:
 
     def middle(self) -> Stage:
         width = self.channels
-        transformer = self._transformer(width, self.config.middle_depth)
-        return Stage([self._res(width, width), *transformer, self._res(width, width)])
+        residual: list[nn.Module] = [self._res(width, width) for _ in range(self.config.middle_blocks)]
+        return Stage([*residual[:1], *self._transformer(width, self.config.middle_depth), *residual[1:]])
 
     def up(self) -> Iterator[Stage]:
         config = self.config
+        same = tuple((depth,) * (config.num_res_blocks + 1) for depth in config.transformer_depth)
+        depths = config.up_depth or same
         for level in reversed(range(len(config.channel_mult))):
             width = config.channel_mult[level] * config.model_channels
             for block in range(config.num_res_blocks + 1):
                 layers: list[nn.Module] = [self._res(self.channels + self.skips.pop(), width)]
-                layers += self._transformer(width, config.transformer_depth[level])
+                layers += self._transformer(width, depths[level][block])
                 if level > 0 and block == config.num_res_blocks:
                     layers.append(Upsample(width, ops=self.ops))
                 self.channels = width
