@@ -1,0 +1,129 @@
+"""Lists of networks and extensions, the start, the report on this machine, ending the server."""
+
+import json
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from modules.web import shelves
+from modules.web.start_profile import StartProfile
+from modules.web.stopping import Stopping
+from tests.web.rest_house import rest_house
+
+
+def test_embeddings_tell_their_vectors(tmp_path: Path) -> None:
+    import torch
+
+    save_file({"emb_params": np.zeros((3, 768), np.float32)}, tmp_path / "one.safetensors")
+    two = {"clip_l": np.zeros((2, 768), np.float32), "clip_g": np.zeros((2, 1280), np.float32)}
+    save_file(two, tmp_path / "two.safetensors")
+    trained = {
+        "string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(4, 1024)}, "name": "t", "step": 500,
+        "sd_checkpoint": "0123456789", "sd_checkpoint_name": "some",
+    }  # fmt: skip
+    torch.save(trained, tmp_path / "trained.pt")
+    (tmp_path / "broken.safetensors").write_bytes(b"no")
+    save_file({f"layer{i}": np.zeros((1, 1), np.float32) for i in range(9)}, tmp_path / "lora.safetensors")
+    found = shelves.embeddings([tmp_path])
+    assert {name: (one.shape, one.vectors, one.step) for name, one in found.items()} == {
+        "one": (768, 3, None), "two": (1280, 2, None), "trained": (1024, 4, 500),
+    }  # fmt: skip
+    assert (found["trained"].sd_checkpoint, found["trained"].sd_checkpoint_name) == ("0123456789", "some")
+
+
+def test_loras_tell_their_metadata(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    told = {"ss_output_name": "ink", "ss_tag_frequency": '{"a": {"b": 3}}', "ss_broken": "{no"}
+    save_file({"a.lora_up.weight": np.zeros((4, 1), np.float32)}, tmp_path / "sub" / "x.safetensors", told)
+    (tmp_path / "broken.safetensors").write_bytes(b"no")
+    broken, good = shelves.loras([tmp_path, tmp_path / "not there"])
+    assert (broken["name"], broken["alias"], broken["metadata"]) == ("broken", "broken", {})
+    assert (good["name"], good["alias"], good["path"]) == ("x", "ink", str(tmp_path / "sub" / "x.safetensors"))
+    assert good["metadata"] == {"ss_output_name": "ink", "ss_tag_frequency": {"a": {"b": 3}}, "ss_broken": "{no"}
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_extensions_from_a_repository_are_listed(tmp_path: Path) -> None:
+    for name in ("plain", "local", "cloned"):
+        (tmp_path / name).mkdir()
+    for name in ("local", "cloned"):
+        git(tmp_path / name, "init", "-q", "-b", "main")
+        git(tmp_path / name, "commit", "-q", "--allow-empty", "-m", "first")
+    git(tmp_path / "cloned", "remote", "add", "origin", "https://example.com/cloned.git")
+    canary = tmp_path / "canary"
+    git(tmp_path / "cloned", "config", "core.fsmonitor", f"touch {canary}")
+    (found,) = shelves.extensions([tmp_path, tmp_path / "not there"])
+    commit = git(tmp_path / "local", "--git-dir", str(tmp_path / "cloned" / ".git"), "log", "-1", "--format=%H")
+    assert found.pop("commit_date").isdecimal()
+    assert found == {
+        "name": "cloned", "remote": "https://example.com/cloned.git", "branch": "main", "commit_hash": commit,
+        "version": commit[:8], "enabled": False,
+    }  # fmt: skip
+
+
+def test_the_start_is_measured(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    now = 10.0
+    profile = StartProfile(log=True, clock=lambda: now)
+    mark, other = profile.timer(), profile.timer()
+    now = 12.0
+    mark("one")
+    now = 15.0
+    mark("two")
+    other("beside")
+    assert profile.dump() == {"total": 5.0, "records": {"one": 2.0, "two": 3.0, "beside": 5.0}}
+    assert "start: two took 3.00 s" in caplog.text
+
+
+def test_the_report_tells_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMANDLINE_ARGS", "--api-auth env:veiled7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with rest_house(tmp_path, "--api-auth", "ann:sesame7", "--api-log") as house:
+        login = {"auth": ("ann", "sesame7")}
+        shown: Any = house.client.get("/internal/sysinfo", **login)
+        report = json.loads(shown.text)
+        assert report["Commandline"]["api_log"] is True
+        assert report["Commandline"]["api_auth"] == "***"
+        assert report["Environment"]["OMP_NUM_THREADS"] == "1"
+        assert any(line.startswith("fastapi==") for line in report["Packages"])
+        assert report["Config"]["jpeg_quality"] == 80
+        assert "sesame7" not in shown.text
+        assert "veiled7" not in shown.text
+        assert "content-disposition" not in shown.headers
+        saved: Any = house.client.get("/internal/sysinfo-download", **login)
+        assert saved.headers["content-disposition"].startswith('attachment; filename="sysinfo-')
+        assert house.client.get("/internal/sysinfo").status_code == 401
+
+
+def test_the_server_ends_only_where_that_is_allowed(tmp_path: Path) -> None:
+    asked: list[tuple[bool, bool]] = []
+
+    def end(*, finish_running: bool, again: bool = False) -> None:
+        asked.append((finish_running, again))
+
+    with rest_house(tmp_path, "--api-server-stop") as house:
+        assert house.post("/server-stop").status_code == 501
+        house.app.state.stopping = Stopping(end=end)
+        assert house.post("/server-stop").text == "Stopping."
+        assert house.post("/server-kill").status_code == 200
+        assert house.post("/server-restart").status_code == 200
+        assert asked == [(True, False), (False, False), (False, True)]
+        foreign = house.post("/server-kill", headers={"origin": "http://evil.example"})
+        assert (foreign.status_code, len(asked)) == (403, 3)
+    (tmp_path / "other").mkdir()
+    with rest_house(tmp_path / "other") as house:
+        house.app.state.stopping = Stopping(end=end)
+        assert house.post("/server-kill").status_code == 404
+        assert len(asked) == 3
