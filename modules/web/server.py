@@ -64,13 +64,14 @@ def create_app(config: LaunchConfig) -> FastAPI:
     app.state.services = None
     app.add_exception_handler(HTTPException, _unknown_path)
     app.include_router(internal_router())
+    if config.api or config.nowebui:
+        app.include_router(sdapi_router())
     app.include_router(jobs_router())
     for router in v2_routers(api=config.api or config.nowebui, metrics=config.metrics):
         app.include_router(router)
     app.include_router(sysinfo_router())
     if config.api or config.nowebui:
         for router in (
-            sdapi_router(),
             v1_router(),
             listings_router(),
             script_list_router(),

@@ -42,8 +42,8 @@ class StrictRoute(APIRoute):
         return strict
 
 
-def services_of(request: Request) -> Services:
-    """Return the services; requests get here only once they are attached."""
+async def services_of(request: Request) -> Services:
+    """Return the services; requests get here only once they are attached. Async, since others are called in a thread."""
     return cast("Services", request.app.state.services)
 
 
