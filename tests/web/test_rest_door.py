@@ -97,6 +97,23 @@ def test_named_origins_are_allowed(tmp_path: Path) -> None:
         assert house.client.get("/sdapi/v1/progress", headers={"origin": "http://evil.example"}).status_code == 403
 
 
+def test_origins_may_be_a_pattern(tmp_path: Path) -> None:
+    with rest_house(tmp_path, "--cors-allow-origins-regex", r"https://.*\.friend\.example") as house:
+        for origin, allowed in (
+            ("https://a.friend.example", True), ("https://friend.example", False), ("http://a.friend.example", False),
+            ("https://a.friend.example.evil.example", False), ("null", False),
+        ):  # fmt: skip
+            answer = house.client.get("/sdapi/v1/progress", headers={"origin": origin})
+            assert answer.status_code == (200 if allowed else 403), origin
+            assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+
+
+def test_any_origin_comes_without_credentials(tmp_path: Path) -> None:
+    with rest_house(tmp_path, "--cors-allow-origins", "*") as house:
+        answer = house.client.get("/sdapi/v1/progress", headers={"origin": "https://anybody.example"})
+        assert "access-control-allow-credentials" not in answer.headers
+
+
 def test_a_remote_server_answers_to_any_name_of_its_own() -> None:
     origins = Origins(only_loopback=False)
     assert origins.refuses_host("box.lan:7860") is None

@@ -26,7 +26,7 @@ PROGRAM = """
     from modules.web.server import create_app, serve
 
     folder = Path(sys.argv[1])
-    config = cli.parse(["--api", "--port", sys.argv[2], "--shutdown-timeout", "10"], {}, root=folder)
+    config = cli.parse(["--api", "--port", sys.argv[2], "--shutdown-timeout", "10", *sys.argv[3:]], {}, root=folder)
     logging.basicConfig(level="INFO", filename=folder / "log.txt")
 
     def build():
@@ -87,11 +87,11 @@ class Running:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Running]:
+def server(folder: Path, *argv: str) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), str(folder), str(port)]
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(PROGRAM), str(folder), str(port), *argv]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         running = Running(process, port, folder)
@@ -146,6 +146,24 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - began < 1
         client.kill()
         client.communicate()
+
+
+@pytest.mark.parametrize(("flags", "most_s"), [(("--timeout-keep-alive", "1"), 4.0), ((), None)])
+def test_an_idle_connection_is_kept_as_long_as_the_flag_says(
+    tmp_path: Path, flags: tuple[str, ...], most_s: float | None
+) -> None:
+    with server(tmp_path, *flags) as running, socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.sendall(b"GET /internal/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        said = b""
+        while not said.endswith(b"{}"):
+            said += connection.recv(65536)
+        assert said.startswith(b"HTTP/1.1 200")
+        connection.settimeout(most_s or 2.5)
+        if most_s is None:
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        else:
+            assert connection.recv(1) == b""
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
