@@ -49,13 +49,13 @@ def test_there_and_back_nothing_changes(kind: str, tmp_path: Path):
 
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_diffusers_loads_the_folder_and_computes_the_same(kind: str, tmp_path: Path):
-    import diffusers
+    from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
     saved = save_folder(tmp_path / "first", kind)
     file = to_original(source_files(saved.folder), tmp_path / "one")
     folder = to_diffusers_folder(source_files(file), tmp_path / "second")
     with quietly():
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+        pipeline: Any = DiffusionPipeline.from_pretrained(folder, local_files_only=True)
     assert type(pipeline).__name__ == PIPELINES[kind]
     assert pipeline.scheduler.config.prediction_type == "epsilon"
     assert pipeline.vae.config.scaling_factor == 0.25
@@ -87,12 +87,12 @@ def compare_parts(pipeline: Any, parts: dict[str, Any]) -> None:
 
 
 def test_the_pipeline_draws(tmp_path: Path):
-    import diffusers
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
     saved = save_folder(tmp_path / "first", "sd1")
     folder = to_diffusers_folder(source_files(saved.folder), tmp_path / "second")
     with quietly():
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+        pipeline: Any = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
         pipeline.set_progress_bar_config(disable=True)
         made = pipeline("a fox", num_inference_steps=2, height=32, width=32, output_type="np").images
     assert made.shape == (1, 32, 32, 3)

@@ -30,6 +30,8 @@ PIPELINES: Mapping[tuple[str, str], str] = {
 }
 """By family and variant."""
 PREDICTIONS: Mapping[str, str] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
+_MIDDLES: Mapping[int, str | None] = {2: "UNetMidBlock2DCrossAttn", 1: "UNetMidBlock2D", 0: None}
+"""What diffusers calls a middle, by the number of its residual blocks."""
 ABSENT = [None, None]
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -71,10 +73,11 @@ def unet_json(header: Header, match: Match, config: UNetConfig) -> Json:
     """
     widths = [config.model_channels * factor for factor in config.channel_mult]
     attends = [depth > 0 for depth in config.transformer_depth]
-    if attends[-1] and config.middle_depth != config.transformer_depth[-1]:
-        raise UnsupportedCheckpoint(header.path, hint="The middle of its UNet is unlike its last level.")
-    depths = [depth or 1 for depth in config.transformer_depth]
-    depths[-1] = config.middle_depth or 1  # diffusers takes the middle's from here
+    depths, middle = [depth or 1 for depth in config.transformer_depth], _MIDDLES.get(config.middle_blocks)
+    if config.middle_blocks == 2:
+        if attends[-1] and config.middle_depth != depths[-1]:
+            raise UnsupportedCheckpoint(header.path, hint="The middle of its UNet is unlike its last level.")
+        depths[-1] = config.middle_depth or 1  # diffusers takes the middle's from here
     told: Json = {} if config.vector_dim is None else {
         "addition_embed_type": "text_time", "addition_time_embed_dim": NUMBER_WIDTH,
         "projection_class_embeddings_input_dim": config.vector_dim,
@@ -91,14 +94,23 @@ def unet_json(header: Header, match: Match, config: UNetConfig) -> Json:
         "in_channels": config.in_channels,
         "out_channels": config.out_channels,
         "layers_per_block": config.num_res_blocks,
-        "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "mid_block_type": middle,
         "norm_num_groups": config.norm_groups,
         "sample_size": match.config.get("image_size", IMAGE_SIZE),
         "transformer_layers_per_block": 1 if set(depths) == {1} else depths,
         "upcast_attention": match.family == "sd2",
         "use_linear_projection": config.linear_projection,
+        **_way_up(config),
         **told,
     }
+
+
+def _way_up(config: UNetConfig) -> Json:
+    """Describe transformers on the way up, coarsest level first, where they differ from those on the way down."""
+    if config.up_depth is None:
+        return {}
+    depths = [[depth or 1 for depth in level] for level in reversed(config.up_depth)]
+    return {"reverse_transformer_layers_per_block": [level[0] if len(set(level)) == 1 else level for level in depths]}
 
 
 def vae_json(header: Header, match: Match, config: VAEConfig, scale: float) -> Json:

@@ -58,9 +58,9 @@ def _field(item: ParamPath) -> tuple[Any, Any]:
 
 
 def _accept(request: Request, services: Services, asked: Mapping[str, Any]) -> JobHandle:
-    return services.desk.accept(
-        request_of(asked, services), owner_of(request), asked["force_task_id"] or None, kind=KIND
-    )
+    task_id = asked["force_task_id"] or None
+    wanted = request_of(asked, services)
+    return services.desk.accept(wanted, owner_of(request), task_id, kind=KIND, attended=True)
 
 
 def request_of(asked: Mapping[str, Any], services: Services) -> MergeRequest:
