@@ -224,12 +224,56 @@ class RefinerPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraUse:
+    """A LoRA file and how strongly it is used."""
+
+    name: str
+    """As the prompt has it."""
+    path: Path
+    text: float = 1.0
+    """Strength in text encoders."""
+    unet: float = 1.0
+    """Strength everywhere else."""
+    rank: int | None = None
+    """Use only that many of its ranks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HypernetworkUse:
+    """A hypernetwork and how strongly it is used."""
+
+    name: str
+    path: Path
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The extra networks of one pass, in the order in which they are applied."""
+
+    loras: tuple[LoraUse, ...] = ()
+    hypernetworks: tuple[HypernetworkUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNetworks:
+    """The extra networks of one batch: those of its first prompt."""
+
+    first: Networks = field(default_factory=Networks)
+    second: Networks = field(default_factory=Networks)
+    """Of the hires pass."""
+    told: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Infotext keys; their hashes are known later than the rest of the plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPlan:
     """The pictures that share forward passes."""
 
     number: int
     """0-based position among the plan's batches."""
     images: tuple[ImagePlan, ...]
+    networks: BatchNetworks = field(default_factory=BatchNetworks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +294,8 @@ class Plan:
     hires: HiresPlan | None = None
     refiner: RefinerPlan | None = None
     tiling: bool = False
+    networks: tuple[BatchNetworks, ...] = ()
+    """One entry per batch, or none at all."""
     infotext_extra: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
     """Keys that follow the core ones in infotext, in order."""
     notes: tuple[Note, ...] = ()
@@ -291,4 +337,9 @@ class Plan:
         """Yield the pictures in groups of the request's batch size."""
         size = self.request.batch.size
         for number, start in enumerate(range(0, len(self.images), size)):
-            yield BatchPlan(number=number, images=self.images[start : start + size])
+            images, networks = self.images[start : start + size], self.networks_of(number)
+            yield BatchPlan(number=number, images=images, networks=networks)
+
+    def networks_of(self, batch: int) -> BatchNetworks:
+        """Return the extra networks of a batch, by its number."""
+        return self.networks[batch] if batch < len(self.networks) else BatchNetworks()

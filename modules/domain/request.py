@@ -366,6 +366,8 @@ class Generation:
     mask: MaskSpec | None = None
     hires: HiresSpec | None = None
     refiner: RefinerSpec | None = None
+    extra_networks: bool = True
+    """Whether tags in prompts switch networks on. They are cut out in any case."""
     script: ScriptCall | None = None
     folder: FolderSpec | None = None
     post: PostSpec = field(default_factory=PostSpec)

@@ -88,6 +88,11 @@ def chunks_of(
     )
 
 
+def embeddings_in(tokenizer: Tokenizer, text: str, options: TextOptions, embeddings: Embeddings) -> list[str]:
+    """Return the embeddings that a text uses, by name and in order."""
+    return [key for one in chunks_of(tokenizer, text, options, embeddings) for _, key in one.fixes]
+
+
 def encode_texts(
     encode: EncodeChunk,
     tokenizer: Tokenizer,

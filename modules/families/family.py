@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.domain.plan import TextOptions
+from modules.families.chunked import Embeddings
 from modules.families.eye import Eye
 from modules.library.header import Header
 from modules.nn.attention.backend import Attend
@@ -95,6 +96,8 @@ class Components:
     tokenizer: Any
     latent: LatentSpec
     prediction: Prediction
+    words: Mapping[str, Embeddings] = field(default_factory=lambda: MappingProxyType({}))
+    """Embeddings that prompts may use now, by text encoder; whoever conditions sets them."""
     eye: Eye | None = None
     """Looks at the picture a run starts from; None where the network need not be told of it, or nothing can look."""
 
@@ -141,6 +144,10 @@ class Family(Protocol):
 
     def network(self, model: Components, tiling: bool) -> Callable[[Tensor, Tensor, Conditioning], Tensor]:
         """Return the denoising network as a plain function (x [B,C,h,w], t [B], conditioning) -> raw output."""
+        ...
+
+    def encoders(self, model: Components) -> Mapping[str, int]:
+        """Return the text encoders (clip_l, clip_g, clip_h, ...) and how wide the vectors of their tokens are."""
         ...
 
     def key_map(self, model: Components) -> KeyMap:

@@ -69,6 +69,7 @@ def parameters(plan: Plan, image: ImagePlan, options: Infotext, *, version: str)
     }
     values.update(hires_entries(plan, image))
     values.update(plan.infotext_extra)
+    values.update(plan.networks_of(image.index // plan.request.batch.size).told)
     values["Version"] = version if options.add_version_to_infotext else None
     values["User"] = plan.request.output.user if options.add_user_name_to_info else None
     return values

@@ -109,8 +109,10 @@ def seen_of(
     if variant in (DEPTH, UNCLIP):
         return _looked_at(session, plan, pictures, canvas, size)
     if variant == EDITING:
-        spec = session.model.components.latent
-        shown = [encoded(session, one, plan, exact=True) / spec.scale + spec.shift for one in pictures]
+        spec, match = session.model.components.latent, session.model.components.match
+        shown = [encoded(session, one, plan, exact=True) for one in pictures]
+        if "edm_range" not in match.config:  # those were trained on latents as samplers see them
+            shown = [one / spec.scale + spec.shift for one in shown]
         return {"concat": torch.cat(shown)}
     if variant != INPAINTING:
         return {}

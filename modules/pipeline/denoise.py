@@ -1,14 +1,14 @@
 """The denoiser of one pass: guidance over the network in use, a refiner that takes over, parts that are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from modules.domain.plan import BatchPlan, ImagePlan, Pass, Plan, RefinerPlan, SamplerOptions
+from modules.domain.plan import BatchPlan, ImagePlan, Networks, Pass, Plan, RefinerPlan, SamplerOptions, TextOptions
 from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
@@ -19,6 +19,7 @@ from modules.sampling.prediction import Prediction, SigmaTable, downcast_alphas,
 from modules.sampling.types import Conditioning, Timeline
 
 Facts = dict[str, str | int | float | bool]
+WORD_HASHES = "TI hashes"
 Encode = Callable[[tuple[str, ...]], Conditioning]
 
 
@@ -36,6 +37,8 @@ class Leg:
     """None starts from noise alone."""
     fix_steps: bool = False
     noise_multiplier: float = 1.0
+    networks: Networks = field(default_factory=Networks)
+    """Extra networks that models of this walk wear."""
     prompts: "Prompts | None" = None
     """Prompts that were encoded before; None encodes them with the model in use."""
 
@@ -56,17 +59,21 @@ class Prompts:
     positives: list[tuple[Timeline, ...]]
     negatives: list[Timeline]
     empty_chunk: Tensor | None = None
+    words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Embeddings that they use, name -> hash."""
 
 
 def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Prompts:
     """Encode the prompts of a batch with the model in use; equal timelines are encoded once."""
     model, before = session.model, leg.calls_before(plan)
+    words = dict[str, str]()
     calls, told_size = leg.sampler.calls(leg.run.steps), model.components.family.told_size
 
     def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0, *, negative: bool = False) -> Timeline:
         ends, texts = zip(*entries, strict=True)
         _tell_cut(session, plan, texts)
         options = replace(plan.text, size=leg.run.size, negative=negative) if told_size else plan.text
+        words.update(_words(session, texts, options))
         return Timeline(ends=ends, conditioning=model.condition(texts, options), weight=weight)
 
     images = [_second(image) if leg.number else image for image in batch.images]
@@ -79,7 +86,19 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
             positives=[tuple(line(part.timeline, part.weight) for part in prompt.parts) for prompt in found],
             negatives=[line(prompt.negative_timeline, negative=True) for prompt in found],
             empty_chunk=model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None,
+            words=words,
         )
+
+
+def _words(session: Session, texts: tuple[str, ...], options: TextOptions) -> dict[str, str]:
+    """Return the embeddings that texts use and that are to be told, with their hashes."""
+    rules, worn = session.ctx.settings.extra_networks, session.model.worn
+    if not rules.textual_inversion_add_hashes_to_infotext:
+        return {}
+    found = session.model.words_in(texts, options)
+    return {
+        name: worn.digest_of(name) for name in found if rules.lora_bundled_ti_to_infotext or not worn.is_bundled(name)
+    }
 
 
 def _tell_cut(session: Session, plan: Plan, texts: tuple[str, ...]) -> None:
@@ -93,6 +112,12 @@ def _tell_cut(session: Session, plan: Plan, texts: tuple[str, ...]) -> None:
             session.ctx.note(f"The prompt has {used} tokens; the last {used - CAPACITY} are cut off")
 
 
+def hashes_of_words(words: Mapping[str, str]) -> Facts:
+    """Write embeddings and their hashes as the infotext has them."""
+    told = {name.replace(":", "").replace(",", ""): digest for name, digest in words.items() if digest}
+    return {WORD_HASHES: ", ".join(f"{name}: {digest}" for name, digest in told.items())} if told else {}
+
+
 class Guide:
     """The guided denoiser over the model in use. Use it as a context: the network is on the device inside."""
 
@@ -103,6 +128,7 @@ class Guide:
         self._network = ExitStack()
         self._refiner = plan.refiner if _refines(plan, leg) else None
         self._told: Facts = {}
+        self._words: dict[str, str] = {}
         self._guided = self._open(leg.prompts, first_call=0)
 
     def __enter__(self) -> "Guide":
@@ -128,11 +154,12 @@ class Guide:
 
     def facts(self) -> Facts:
         """Return the infotext keys that only became known while sampling."""
-        return {**self._told, **_told(self._guided.facts, self._plan)}
+        return {**self._told, **_told(self._guided.facts, self._plan), **hashes_of_words(self._words)}
 
     def _open(self, prompts: Prompts | None, *, first_call: int) -> Guided:
         session, plan, leg = self._session, self._plan, self._leg
         prompts = prompts or encoded_prompts(session, plan, self._batch, leg)
+        self._words.update(prompts.words)
         sampler, begin, eye = leg.sampler, leg.begin, session.model.components.eye
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
         lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
@@ -186,6 +213,7 @@ class Guide:
         del self._guided
         self._network.close()
         self._session.use(refiner.model)
+        self._session.dress(self._leg.networks)
         self._guided = self._open(None, first_call=calls)
 
 

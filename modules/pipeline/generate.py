@@ -34,7 +34,7 @@ def generate(
     """
     done: list[Pending] = []
     ctx.emit(Started(job_id=ctx.job_id, num_batches=plan.num_runs))
-    session = Session(shop.pool, shop.approximations, shop.attention(ctx.settings), plan.coding, ctx)
+    session = Session(shop.pool, shop.approximations, shop.attention(ctx.settings), plan.coding, ctx, shop.networks)
     with torch.inference_mode(), session:
         session.use(plan.model)
         begin = begin_on(session, plan, canvas) if canvas else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from modules.adapters.lora.catalog import LoraCatalog
 from modules.domain.errors import InvalidRequest, ModelError, UnsupportedCheckpoint
 from modules.domain.plan import ImagePlan, Note, Plan, ResolvedModel, TextOptions
 from modules.domain.request import MAX_SEED, Generation, HiresSpec
@@ -18,6 +19,7 @@ from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
 from modules.pipeline.files import chosen_modules, stated_prediction, wants_fp8
 from modules.pipeline.hires import is_latent
+from modules.pipeline.networks import NetworkShelf, batch_networks, with_default_tags
 from modules.pipeline.options import (
     coding_options,
     guidance_options,
@@ -54,6 +56,9 @@ class Shelf:
     forced_vae: Path | None = None
     modules: Mapping[str, Path] = field(default_factory=dict[str, Path])
     """VAEs and text encoders that may be put beside a checkpoint, by file name."""
+    loras: LoraCatalog | None = None
+    hypernetworks: Callable[[], Mapping[str, Path]] = dict[str, Path]
+    """Returns the hypernetworks that are there now, by name."""
     styles: Sequence[Style] = ()
     wildcards: Callable[[], Wildcards] | None = None
     """Looks for wildcard files; asked only when a prompt may use one."""
@@ -125,7 +130,9 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         # Their titles are written into the infotext by what follows, so their hashes are needed at once.
         return shelf.hashed(shelf.resolved(shelf.catalog.get(name, field=field), request.model.vae, settings)[0])
 
-    images = _images(request, settings, shelf, styles, draw)
+    library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
+    images = with_default_tags(_images(request, settings, shelf, styles, draw), request, settings, library)
+    networks, network_notes = batch_networks(images, request, library)
     ratio = merge_ratio(request, settings)
     main = pass_of(chosen, request.run_size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main)
@@ -153,8 +160,9 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         hires=hires,
         refiner=refiner_plan(request, settings, find),
         tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,
+        networks=networks,
         infotext_extra=extra,
-        notes=(*notes, *model_notes, *(Note(text=line) for line in chosen.notes)),
+        notes=(*notes, *model_notes, *network_notes, *(Note(text=line) for line in chosen.notes)),
     )
 
 

@@ -18,6 +18,7 @@ from modules.library.hashes import Cancelled
 from modules.pipeline.canvas import Canvas, canvas_of, pixel_hash
 from modules.pipeline.finish import Finisher
 from modules.pipeline.generate import generate
+from modules.pipeline.networks import with_hashes
 from modules.pipeline.plan import make_plan
 from modules.pipeline.services import Workshop
 from modules.settings.sections import Api
@@ -76,7 +77,9 @@ def _describe(shop: Workshop, ctx: JobContext, plan: Plan, image: ImagePlan) -> 
 
 def _described(shop: Workshop, ctx: JobContext, plan: Plan, cancelled: Cancelled) -> tuple[Plan, StorageFault | None]:
     """Complete a plan with the hash of its model and keep its text for the paste button; a full disk is no error here."""
-    plan = replace(plan, model=shop.shelf().hashed(plan.model, cancelled))
+    shelf = shop.shelf()
+    plan = replace(plan, model=shelf.hashed(plan.model, cancelled))
+    plan = with_hashes(plan, shelf.hashes, ctx.settings.extra_networks, cancelled)
     try:
         if shop.last_prompt is not None:
             write(shop.last_prompt, _describe(shop, ctx, plan, plan.images[0]))

@@ -11,7 +11,7 @@ from modules.domain.plan import BatchPlan, HiresPlan, Plan
 from modules.domain.request import Size
 from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
 from modules.pipeline.begin import EDITING, INPAINTING, UNCLIP, Begin, LatentMask, for_batch, image_noise_level
-from modules.pipeline.denoise import Guide, Kept, Leg, encoded_prompts
+from modules.pipeline.denoise import WORD_HASHES, Guide, Kept, Leg, encoded_prompts
 from modules.pipeline.hires import LATENT_MODES, decoded, enlarged
 from modules.pipeline.session import Session
 from modules.residency.model import Model
@@ -31,6 +31,9 @@ from modules.sampling.start import (
 from modules.sampling.types import Step
 
 
+Fact = str | int | float | bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampled:
     """A batch after sampling."""
@@ -38,7 +41,7 @@ class Sampled:
     x: Tensor
     """[B, C, h, w]; the estimate of the clean latent when the batch was ended early."""
     complete: bool
-    facts: Mapping[str, str | int | float | bool]
+    facts: Mapping[str, Fact]
     """Infotext keys that only became known while sampling."""
     mask: LatentMask | None = None
     """What was to be kept."""
@@ -72,6 +75,7 @@ def _first(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
         begin=begin,
         fix_steps=plan.image.fix_steps,
         noise_multiplier=plan.image.noise_multiplier,
+        networks=batch.networks.first,
     )
     return walk(session, plan, batch, leg)
 
@@ -79,19 +83,34 @@ def _first(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
 def _second(session: Session, plan: Plan, hires: HiresPlan, batch: BatchPlan, first: Sampled) -> Sampled:
     """Run the hires pass over what the first one made."""
     leg = Leg(
-        number=1, run=hires.run, options=hires.options, strength=hires.denoising_strength, fix_steps=True
-    )  # fmt: skip
-    leg = replace(leg, prompts=encoded_prompts(session, plan, batch, leg)) if hires.first_pass_texts else leg
+        number=1,
+        run=hires.run,
+        options=hires.options,
+        strength=hires.denoising_strength,
+        fix_steps=True,
+        networks=batch.networks.second,
+    )
+    if hires.first_pass_texts:
+        session.dress(batch.networks.first)
+        leg = replace(leg, prompts=encoded_prompts(session, plan, batch, leg))
     saves = plan.image.save_first_pass and plan.request.output.save_images and not plan.first_given
     pictures = first.pictures or (
         decoded(session, plan, first.x) if saves or hires.upscaler not in LATENT_MODES else ()
     )
     second = walk(session, plan, batch, replace(leg, begin=enlarged(session, plan, hires, first.x, pictures)))
-    return replace(second, facts={**first.facts, **second.facts}, pictures=pictures if saves else ())
+    return replace(second, facts=_joined(first.facts, second.facts), pictures=pictures if saves else ())
+
+
+def _joined(first: Mapping[str, Fact], second: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Put the facts of two passes together; embeddings of both are told."""
+    words = [str(facts[WORD_HASHES]).split(", ") for facts in (first, second) if WORD_HASHES in facts]
+    told = {WORD_HASHES: ", ".join(dict.fromkeys(word for some in words for word in some))} if words else {}
+    return {**first, **second, **told}
 
 
 def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
     """Run the sampler once with the model in use."""
+    session.dress(leg.networks)
     session.ctx.emit(Stage(job_id=session.ctx.job_id, text="sampling"))
     seen = _seen(session.model, plan)
     guide = Guide(session, plan, batch, leg, total_calls=leg.sampler.calls(_steps_run(leg)))

@@ -1,9 +1,11 @@
 """What the pipeline is given to work with; built once by the composition root."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from modules.adapters.store import NetworkFiles
+from modules.adapters.textual_inversion.folder import EmbeddingFolder
 from modules.imaging.save import Output
 from modules.nn.attention.backend import Backend
 from modules.pipeline.plan import Shelf
@@ -27,4 +29,6 @@ class Workshop:
     """Written to infotext as Version."""
     last_prompt: Path | None = None
     """params.txt, which keeps the infotext of the last run; None when no history is wanted."""
+    networks: NetworkFiles = field(default_factory=lambda: NetworkFiles(EmbeddingFolder([])))
+    """Reads LoRAs, hypernetworks and embeddings."""
     check_nan: bool = True

@@ -5,8 +5,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from modules.adapters.store import NetworkFiles
 from modules.domain.events import Stage
-from modules.domain.plan import CodingOptions, ResolvedModel
+from modules.domain.plan import CodingOptions, Networks, ResolvedModel
 from modules.hooks.context import JobContext
 from modules.nn.attention.backend import Backend
 from modules.pipeline.clock import Clock
@@ -25,12 +26,20 @@ class Session:
         attention: implementation that the settings ask for.
         coding: what the plan encodes and decodes with.
         ctx: of the job.
+        networks: reads extra networks.
     """
 
     def __init__(
-        self, pool: Pool, approximations: Approximations, attention: Backend, coding: CodingOptions, ctx: JobContext
+        self,
+        pool: Pool,
+        approximations: Approximations,
+        attention: Backend,
+        coding: CodingOptions,
+        ctx: JobContext,
+        networks: NetworkFiles,
     ) -> None:
         self.ctx, self.clock, self.previewer = ctx, Clock(), Previewer(ctx, approximations)
+        self._networks, self._told = networks, set[str]()
         self._pool, self._approximations, self._attention, self._coding = pool, approximations, attention, coding
         self._leases = ExitStack()
         self._wanted: ResolvedModel | None = None
@@ -75,6 +84,21 @@ class Session:
             lent = self._pool.lease(wanted, self._attention, self.ctx.note)
             self._model = self._coded(self._leases.enter_context(lent))
         self._wanted = wanted
+
+    def dress(self, networks: Networks) -> None:
+        """Have the model in use wear these extra networks and no others. What cannot be used is told once and left out."""
+        uses = (*networks.loras, *networks.hypernetworks)
+        if uses:
+            self.ctx.emit(Stage(job_id=self.ctx.job_id, text="loading networks"))
+        with self.clock("load"):
+            self.model.worn.wear(networks, self._networks, self._note_once)
+        kept = self.ctx.settings.extra_networks.lora_in_memory_limit
+        self._networks.trim([use.path for use in uses], loras=kept)
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.ctx.note(text)
 
     def _coded(self, model: Model) -> Model:
         """Let the small networks stand in for the VAE where the plan says so."""

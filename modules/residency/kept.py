@@ -101,6 +101,11 @@ class Kept:
         model = self.models.get(vae)
         return None if model is None else next(model.components.vae.parameters()).dtype
 
+    def undress(self) -> None:
+        """Give the networks their own weights back, so that moving them moves all there is."""
+        for model in self.models.values():
+            model.worn.take_off()
+
     def _count(self) -> None:
         self.num_bytes = weight_bytes(*self.parts)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,8 +10,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from modules.adapters.hypernetwork.hypernetwork import attached
 from modules.domain.errors import NumericalFault
 from modules.domain.plan import TextOptions
+from modules.families.chunked import embeddings_in
 from modules.families.family import Components
 from modules.nn.token_merging import blocks_of, merged_tokens
 from modules.residency.approximations import Coder
@@ -21,6 +23,7 @@ from modules.residency.relief import Rung, climb, free_caches, free_device_cache
 from modules.residency.sizes import is_on, parts_of
 from modules.residency.streaming import streamed
 from modules.residency.tiles import decode_in_tiles
+from modules.residency.wardrobe import Wardrobe
 from modules.sampling.types import Conditioning, Network
 
 logger = logging.getLogger(__name__)
@@ -37,11 +40,23 @@ class Model:
     policy: DevicePolicy
     placement: Placement
     """Shared with every model that is made of some of the same weights."""
+    wardrobe: Wardrobe | None = None
+    """What the networks wear; shared in the same way. None makes one."""
     decoder: Coder | None = None
     """Stands in for the VAE: latents, sampler's scale, to pictures in about -1..1."""
     encoder: Coder | None = None
     """Stands in for the VAE: pictures in -1..1 to latents, sampler's scale."""
-    _encoded: "OrderedDict[tuple[tuple[str, ...], TextOptions], Conditioning]" = field(default_factory=OrderedDict)
+    _encoded: "OrderedDict[tuple[Hashable, ...], Conditioning]" = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        if self.wardrobe is None:
+            self.wardrobe = Wardrobe(self.components, self.placement, self.policy.device)
+
+    @property
+    def worn(self) -> Wardrobe:
+        """What the networks wear now."""
+        assert self.wardrobe is not None
+        return self.wardrobe
 
     @property
     def device(self) -> torch.device:
@@ -50,7 +65,8 @@ class Model:
 
     def condition(self, texts: Sequence[str], options: TextOptions, *, cached: bool = True) -> Conditioning:
         """Encode the texts of one timeline; equal texts under equal options come from a cache."""
-        key = (tuple(texts), options)
+        key = (tuple(texts), options, self.worn.key)
+        self.components.words = self.worn.words
         if cached and key in self._encoded:
             self._encoded.move_to_end(key)
             return self._encoded[key]
@@ -61,6 +77,14 @@ class Model:
             while len(self._encoded) > COND_CACHE_ENTRIES:
                 self._encoded.popitem(last=False)
         return encoded
+
+    def words_in(self, texts: Sequence[str], options: TextOptions) -> tuple[str, ...]:
+        """Return the names of the embeddings that texts use, each once."""
+        components, words = self.components, next(iter(self.worn.words.values()), None)
+        if words is None:
+            return ()
+        found = (embeddings_in(components.tokenizer, text, options, words) for text in texts)
+        return tuple(dict.fromkeys(name for names in found for name in names))
 
     def empty_chunk(self, options: TextOptions) -> Tensor:
         """Return the encoded empty prompt, [1, 77, D]."""
@@ -78,7 +102,8 @@ class Model:
         unet = self.components.unet
         if merge_ratio and not blocks_of(unet):
             note("Token merging has no effect on this kind of model")
-        with ExitStack() as place, merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext():
+        merging = merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext()
+        with ExitStack() as place, merging, attached(unet, self.worn.hypernetworks):
             place.enter_context(self._running(unet))
 
             def shrink() -> None:
@@ -228,6 +253,7 @@ class Model:
     def _leave_device(self, offload: Offload, parts: Sequence[nn.Module]) -> None:
         """Run with most weights in main memory from now on, until the model is lent anew."""
         to_ram = self.placement.memory.to_ram()
+        self.worn.put_away(to_ram)
         for part in parts:
             if is_on(part, self.device):
                 relocate(part, to_ram)

@@ -305,6 +305,8 @@ class Pool:
         stays = self._has_card and keeping.num_staying([kept.num_bytes], beside, at_least=at_least) > 0
         try:
             to_ram = self._memory.to_ram()
+            if stays:
+                kept.undress()
             for part in kept.parts if stays else ():
                 relocate(part, to_ram)
             free_device_cache()

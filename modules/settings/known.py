@@ -79,7 +79,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "img2img_sketch_default_brush_color": "#ffffff",
         "img2img_inpaint_mask_brush_color": "#ffffff",
         "img2img_inpaint_sketch_default_brush_color": "#ffffff",
-        "lora_functional": False,
         "interrogate_keep_models_in_memory": False,
         "interrogate_return_ranks": False,
         "interrogate_clip_num_beams": 1,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.nn.eight_bit import FORMAT, StoredLinear, full_weight, rounded
 from modules.nn.patches.decomposed import Decomposed
 from modules.nn.patches.low_rank import Generalised, Hadamard, Kronecker, LowRank
 from modules.nn.patches.merge import Use, merged
@@ -324,17 +325,53 @@ def test_a_failure_leaves_every_weight_known() -> None:
     assert all(value.equal(before[name]) for name, value in model.named_parameters())
 
 
-def test_originals_may_be_kept_elsewhere() -> None:
-    model, kept = network(), list[Tensor]()
+def test_originals_of_another_device_may_be_kept_elsewhere() -> None:
+    """The meta device stands for one with memory of its own."""
+    model, kept = network().to("meta"), list[Tensor]()
 
     def keep(original: Tensor) -> Tensor:
-        kept.append(original.clone())
+        kept.append(torch.zeros(original.shape))
         return kept[-1]
 
-    before = cast(nn.Linear, model[0]).weight.data.clone()
-    worn = Worn(model, keep=keep)
+    worn, layer = Worn(model), cast(nn.Linear, model[0])
     for strength in (1.0, 2.0):
-        worn.wear({"0.weight": [use(Difference(diff=torch.ones(LINEAR)), strength=strength)]})
+        worn.wear({"0.weight": [use(Difference(diff=torch.ones(LINEAR)), strength=strength)]}, keep=keep)
     assert len(kept) == 1
+    assert layer.weight.is_meta
     worn.wear({})
-    assert cast(nn.Linear, model[0]).weight.data.equal(before)
+    assert layer.weight.is_meta
+
+
+def test_originals_follow_a_network_that_moved() -> None:
+    model = network()
+    worn, layer = Worn(model), cast(nn.Linear, model[0])
+    worn.wear({"0.weight": [use(Difference(diff=torch.ones(LINEAR)))]})
+    layer.weight = nn.Parameter(layer.weight.data.to("meta"), requires_grad=False)
+    worn.wear({"0.weight": [use(Difference(diff=torch.ones(LINEAR)), strength=2.0)]})
+    assert layer.weight.is_meta
+    worn.wear({})
+    assert layer.weight.is_meta
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_weights_of_eight_bits_stay_so(scaled: bool) -> None:
+    layer = StoredLinear(IN, OUT, bias=False)
+    exact = torch.randn(LINEAR)
+    layer.weight_scale = torch.rand(OUT) + 0.5 if scaled else None
+    layer.weight = nn.Parameter(rounded(layer, exact), requires_grad=False)
+    stored, diff = layer.weight.data.clone(), torch.randn(LINEAR)
+    worn = Worn(nn.Sequential(layer))
+    worn.wear({"0.weight": [use(Difference(diff=diff))]})
+    near(layer.weight.float(), rounded(layer, full_weight(layer, stored).float() + diff).float())
+    assert layer.weight.dtype is FORMAT
+    worn.wear({})
+    assert layer.weight.float().equal(stored.float())
+
+
+def test_what_was_rounded_is_patched_where_it_is_remembered() -> None:
+    layer = StoredLinear(IN, OUT, bias=False)
+    layer.half_weight = torch.randn(LINEAR).half()
+    layer.weight = nn.Parameter(rounded(layer, layer.half_weight), requires_grad=False)
+    diff = torch.randn(LINEAR)
+    Worn(nn.Sequential(layer)).wear({"0.weight": [use(Difference(diff=diff))]})
+    assert layer.weight.float().equal(rounded(layer, layer.half_weight.float() + diff).float())

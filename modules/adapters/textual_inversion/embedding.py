@@ -27,6 +27,8 @@ class Embedding:
     sd_checkpoint: str | None = None
     """Short hash of the model it was trained with."""
     sd_checkpoint_name: str | None = None
+    bundled: bool = False
+    """Whether it came inside of a LoRA."""
 
     @property
     def num_vectors(self) -> int:

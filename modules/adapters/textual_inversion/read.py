@@ -47,6 +47,7 @@ def embedding_of(
     facts: Mapping[str, str],
     *,
     digest: str = "",
+    bundled: bool = False,
     broken: Callable[[str], Exception] = ValueError,
 ) -> Embedding:
     """Make an embedding of the tensors of a file.
@@ -56,6 +57,7 @@ def embedding_of(
         name: the word.
         facts: step, sd_checkpoint and sd_checkpoint_name, where they are known.
         digest: of the file.
+        bundled: whether it came inside of a LoRA.
         broken: makes the error that is raised when the tensors are no embedding.
     """
     vectors = {encoder: _as_rows(value, broken) for encoder, value in _sorted(stored, broken).items()}
@@ -69,6 +71,7 @@ def embedding_of(
         step=int(step) if step.isdecimal() and len(step) < 20 else None,
         sd_checkpoint=facts.get("sd_checkpoint"),
         sd_checkpoint_name=facts.get("sd_checkpoint_name"),
+        bundled=bundled,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from modules.families.key_map import clip_layers, key_map, unet_layers
 from modules.families.latent import LatentDiffusion, place
 from modules.families.recognise import STABLE_DIFFUSION_1, lineage
 from modules.families.sd1.defaults import LATENT
+from modules.families.sd1.text import TextEncoder
 from modules.library.header import Header
 from modules.nn.patches.key_map import KeyMap
 from modules.sampling.types import Conditioning
@@ -70,7 +71,15 @@ class StableDiffusion1(LatentDiffusion):
             return model.text(ids, options.clip_skip, placements)
 
         device = place(model.text)[0]
-        return Conditioning(tokens=encode_texts(encode, model.tokenizer, texts, options, device=device))
+        return Conditioning(
+            tokens=encode_texts(
+                encode, model.tokenizer, texts, options, device=device, embeddings=model.words.get("clip_l")
+            )
+        )
+
+    def encoders(self, model: Components) -> Mapping[str, int]:
+        """Return the text encoders and how wide the vectors of their tokens are."""
+        return {"clip_l": cast(TextEncoder, model.text).config.width}
 
     def key_map(self, model: Components) -> KeyMap:
         """Return the layers of a model under the names that trainers of patches know."""

@@ -94,7 +94,11 @@ class StableDiffusion2(LatentDiffusion):
             return encoder.normalised(ids, placements)
 
         device = place(encoder)[0]
-        return Conditioning(tokens=encode_texts(encode, model.tokenizer, texts, options, device=device, pad=PAD))
+        return Conditioning(
+            tokens=encode_texts(
+                encode, model.tokenizer, texts, options, device=device, embeddings=model.words.get("clip_h"), pad=PAD
+            )
+        )
 
     def network(self, model: Components, tiling: bool) -> Callable[[Tensor, Tensor, Conditioning], Tensor]:
         """Return the UNet as a function, as the others have it; one of unCLIP is told the embedding of a picture.
@@ -111,6 +115,10 @@ class StableDiffusion2(LatentDiffusion):
             return run(x, t, replace(conditioning, extras={**conditioning.extras, "y": y}))
 
         return told
+
+    def encoders(self, model: Components) -> Mapping[str, int]:
+        """Return the text encoders and how wide the vectors of their tokens are."""
+        return {"clip_h": cast(OpenClip, model.text).config.width}
 
     def key_map(self, model: Components) -> KeyMap:
         """Return the layers of a model under the names that trainers of patches know."""

@@ -25,13 +25,14 @@ from modules.sampling.types import Conditioning
 VARIANTS = {
     (STABLE_DIFFUSION_XL, 4): "base",
     (STABLE_DIFFUSION_XL, 9): "inpainting",
+    (STABLE_DIFFUSION_XL, 8): "pix2pix",
     (STABLE_DIFFUSION_XL_REFINER, 4): "refiner",
 }
 """By lineage and input channels of the UNet."""
 
 
 class StableDiffusionXL(LatentDiffusion):
-    """Stable Diffusion XL 0.9 and 1.0, what was trained from it, its inpainting variant and its refiner."""
+    """Stable Diffusion XL 0.9 and 1.0, what was trained from it, its inpainting and editing variants and its refiner."""
 
     id = "sdxl"
     label = "Stable Diffusion XL"
@@ -58,9 +59,10 @@ class StableDiffusionXL(LatentDiffusion):
 
     def load(self, files: Files, match: Match, build: Build) -> Components:
         """Build the networks on the meta device and assign the file's tensors; strict."""
-        from modules.families.sdxl.load import load_networks
+        from modules.families.sdxl.load import load_networks, with_edm_range
         from modules.nn.clip_tokenizer import load_clip_tokenizer
 
+        match = with_edm_range(match, files)
         told = len(told_numbers(TextOptions(), refiner=match.variant == "refiner"))
         text, unet, vae = load_networks(files, match.config, build, told=told)
         return Components(
@@ -91,19 +93,32 @@ class StableDiffusionXL(LatentDiffusion):
             wholes.append(whole.float())
             return read
 
-        parts = [encode_texts(read_large, model.tokenizer, texts, options, device=device, pad=PAD)]
+        words = model.words.get
+        parts = [
+            encode_texts(
+                read_large, model.tokenizer, texts, options, device=device, embeddings=words("clip_g"), pad=PAD
+            )
+        ]
         if small is not None:
 
             def read_small(ids: Tensor, placements: Sequence[Placement]) -> Tensor:
                 return small.hidden(ids, layer, placements)
 
-            parts.insert(0, encode_texts(read_small, model.tokenizer, texts, options, device=device))
+            parts.insert(
+                0, encode_texts(read_small, model.tokenizer, texts, options, device=device, embeddings=words("clip_l"))
+            )
         tokens, pooled = torch.cat(parts, dim=2), wholes[0]
         if options.negative and not any(texts):  # an absent negative prompt is no text, as in training
             tokens, pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
         numbers = embedded_numbers(told_numbers(options, refiner=model.match.variant == "refiner"), device)
         y = torch.cat([pooled, numbers.expand(len(texts), -1)], dim=1)
         return Conditioning(tokens=tokens, pooled=pooled, extras={"y": y})
+
+    def encoders(self, model: Components) -> Mapping[str, int]:
+        """Return the text encoders and how wide the vectors of their tokens are."""
+        encoders = cast(TextEncoders, model.text)
+        small = {"clip_l": encoders.small.config.width} if encoders.small else {}
+        return {**small, "clip_g": encoders.large.config.width}
 
     def key_map(self, model: Components) -> KeyMap:
         """Return the layers of a model under the names that trainers of patches know."""

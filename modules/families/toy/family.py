@@ -16,8 +16,9 @@ from modules.families.family import Build, Components, Files, LatentSpec, Match
 from modules.families.key_map import key_map, plain_layers
 from modules.families.loading import build as build_network
 from modules.families.loading import fill
+from modules.families.sd1.text import placed
 from modules.families.toy.checkpoint import ARCHITECTURE, PREFIXES
-from modules.families.toy.networks import DOWNSCALE, LATENT_CHANNELS, ToyText, ToyUNet, ToyVAE
+from modules.families.toy.networks import DOWNSCALE, LATENT_CHANNELS, TEXT_WIDTH, ToyText, ToyUNet, ToyVAE
 from modules.families.toy.tokenizer import ToyTokenizer
 from modules.library.header import Header
 from modules.library.tensors import Tensors, open_tensors
@@ -76,11 +77,16 @@ class Toy:
     def condition(self, model: Components, texts: Sequence[str], options: TextOptions) -> Conditioning:
         """Encode the texts of one sub-prompt's timeline together, [B, 77 n, 8]."""
 
-        def encode(ids: Tensor, _placements: Sequence[Placement]) -> Tensor:
-            return model.text(ids, options.clip_skip)
+        def encode(ids: Tensor, placements: Sequence[Placement]) -> Tensor:
+            with placed(cast(ToyText, model.text).token_embedding, placements):
+                return model.text(ids, options.clip_skip)
 
         device = next(model.text.parameters()).device
-        return Conditioning(tokens=encode_texts(encode, model.tokenizer, texts, options, device=device))
+        return Conditioning(
+            tokens=encode_texts(
+                encode, model.tokenizer, texts, options, device=device, embeddings=model.words.get("toy")
+            )
+        )
 
     def empty_chunk(self, model: Components, options: TextOptions) -> Tensor:
         """Return the encoded empty prompt, [1, 77, 8]."""
@@ -101,6 +107,10 @@ class Toy:
                 return unet(x.to(dtype), t, conditioning.tokens.to(x.device, dtype)).to(x.dtype)
 
         return run
+
+    def encoders(self, model: Components) -> Mapping[str, int]:
+        """Return the text encoders and how wide the vectors of their tokens are."""
+        return {"toy": TEXT_WIDTH}
 
     def key_map(self, model: Components) -> KeyMap:
         """Return the layers of a model by their own names."""

@@ -22,9 +22,16 @@ class Use:
 
 
 def merged(weight: Tensor, uses: Sequence[Use], *, device: torch.device | None = None) -> Tensor:
-    """Return a weight with patches merged in, one after the other, in the type and layout of the weight.
+    """Return a weight with patches merged in, in its type and layout, where it was computed.
 
-    The sum is made in float32 and rounded once.
+    Arguments as for `summed`; the sum is rounded once.
+    """
+    value = summed(weight, uses, device=device)
+    return torch.empty_like(weight, device=value.device).copy_(value)
+
+
+def summed(weight: Tensor, uses: Sequence[Use], *, device: torch.device | None = None) -> Tensor:
+    """Return a weight with patches merged in, one after the other, in float32.
 
     Args:
         weight: the original; it stays as it is.
@@ -40,4 +47,4 @@ def merged(weight: Tensor, uses: Sequence[Use], *, device: torch.device | None =
         parts = list(value.chunk(of))
         parts[which] = use.patch.apply(parts[which], use.strength)
         value = torch.cat(parts)
-    return torch.empty_like(weight).copy_(value)
+    return value

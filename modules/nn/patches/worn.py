@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from modules.nn.patches.merge import Use, merged
+from modules.nn.eight_bit import FORMATS, StoredConv2d, StoredLinear, full_weight, rounded
+from modules.nn.patches.merge import Use, merged, summed
 
+Change = Callable[[Tensor], Tensor]
+"""Gives the stand-in of one tensor; may return the tensor itself."""
 Layers = Mapping[str, Sequence[Use]]
 """Name of a weight or bias -> what is merged into it."""
 
@@ -16,14 +19,10 @@ class Worn:
 
     Args:
         network: its parameters are replaced, never written to.
-        device: where merged weights are computed; None for where each weight is.
-        keep: called with an original that goes out of use, returns what to keep of it, such as a copy elsewhere.
     """
 
-    def __init__(
-        self, network: nn.Module, *, device: torch.device | None = None, keep: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
-        self._network, self._device, self._keep = network, device, keep
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
         self._originals: dict[str, nn.Parameter | None] = {}
         self._carried: dict[str, tuple[Use, ...]] = {}
 
@@ -32,10 +31,15 @@ class Worn:
         """What each changed weight carries now."""
         return self._carried
 
-    def wear(self, layers: Layers) -> int:
+    def wear(self, layers: Layers, *, device: torch.device | None = None, keep: Change | None = None) -> int:
         """Make these the patches that the network carries, and no others.
 
         An error leaves each weight either as it was or as it is wanted, and known to be so.
+
+        Args:
+            layers: what each weight is to carry.
+            device: where merged weights are computed; None for where each weight is.
+            keep: called with an original on another device than the CPU that goes out of use; returns what to keep.
 
         Returns:
             How many weights were computed anew.
@@ -45,30 +49,26 @@ class Worn:
             self._restore(name)
         changes = [(name, uses) for name, uses in wanted.items() if self._carried.get(name) != uses]
         for name, uses in changes:
-            self._merge(name, uses)
+            self._merge(name, uses, device, keep)
         return len(changes)
 
-    def _merge(self, name: str, uses: tuple[Use, ...]) -> None:
+    def move_originals(self, change: Change) -> None:
+        """Bring the originals that are out of use elsewhere; they come back to where their place is by themselves."""
+        for name, original in self._originals.items():
+            if original is not None:
+                self._originals[name] = _kept(original, change)
+
+    def _merge(self, name: str, uses: tuple[Use, ...], device: torch.device | None, keep: Change | None) -> None:
         owner, leaf = _place(self._network, name)
         present = owner._parameters[leaf]
         original = self._originals.get(name, present)
-        value = self._changed(owner, original, uses)
+        value = _changed(owner, original, uses, device)
         if present is not None:
             value = value.to(present.device)  # the network may have moved since the original was kept
         if name not in self._originals:
-            self._originals[name] = original if original is None else self._put_away(original)
+            self._originals[name] = original if original is None or keep is None else _kept(original, keep)
         owner._parameters[leaf] = nn.Parameter(value, requires_grad=False)
         self._carried[name] = uses
-
-    def _changed(self, owner: nn.Module, original: nn.Parameter | None, uses: tuple[Use, ...]) -> Tensor:
-        if original is not None:
-            return merged(original.data, uses, device=self._device)
-        weight = owner._parameters["weight"]  # of a layer without a bias, which gets one
-        assert weight is not None
-        return merged(weight.new_zeros(weight.shape[0]), uses, device=self._device)
-
-    def _put_away(self, original: nn.Parameter) -> nn.Parameter:
-        return nn.Parameter(self._keep(original.data), requires_grad=False) if self._keep else original
 
     def _restore(self, name: str) -> None:
         owner, leaf = _place(self._network, name)
@@ -77,6 +77,23 @@ class Worn:
             original = nn.Parameter(original.data.to(present.device), requires_grad=False)
         owner._parameters[leaf] = original
         del self._originals[name], self._carried[name]
+
+
+def _changed(
+    owner: nn.Module, original: nn.Parameter | None, uses: Sequence[Use], device: torch.device | None
+) -> Tensor:
+    if original is None:  # a layer without a bias gets one
+        weight = owner._parameters["weight"]
+        assert weight is not None
+        dtype = torch.float16 if weight.dtype in FORMATS else weight.dtype
+        return merged(torch.zeros(weight.shape[0], dtype=dtype, device=weight.device), uses, device=device)
+    if isinstance(owner, StoredLinear | StoredConv2d) and original.dtype in FORMATS:
+        return rounded(owner, summed(full_weight(owner, original.data), uses, device=device), original.dtype)
+    return merged(original.data, uses, device=device)
+
+
+def _kept(original: nn.Parameter, keep: Change) -> nn.Parameter:
+    return original if original.device.type == "cpu" else nn.Parameter(keep(original.data), requires_grad=False)
 
 
 def _place(network: nn.Module, name: str) -> tuple[nn.Module, str]:

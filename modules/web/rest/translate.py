@@ -98,6 +98,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
         "output": {"save_images": save, "save_grid": save, "user": user},
         **parts_of(asked, pictures, services.knows_checkpoint),
+        "extra_networks": not asked["disable_extra_networks"],
         "script": script_of(asked),
     }
     values.update(first_pass_size(asked) or size_of_first_image(asked, pictures))
