@@ -75,9 +75,9 @@ def unet_json(header: Header, match: Match, config: UNetConfig) -> Json:
     attends = [depth > 0 for depth in config.transformer_depth]
     depths, middle = [depth or 1 for depth in config.transformer_depth], _MIDDLES.get(config.middle_blocks)
     if config.middle_blocks == 2:
-        if attends[-1] and config.middle_depth != depths[-1]:
-            raise UnsupportedCheckpoint(header.path, hint="The middle of its UNet is unlike its last level.")
-        depths[-1] = config.middle_depth or 1  # diffusers takes the middle's from here
+        if not config.middle_depth or (attends[-1] and config.middle_depth != depths[-1]):
+            raise UnsupportedCheckpoint(header.path, hint="The middle of its UNet is unlike that of any network of diffusers.")
+        depths[-1] = config.middle_depth  # diffusers takes the middle's from here
     told: Json = {} if config.vector_dim is None else {
         "addition_embed_type": "text_time", "addition_time_embed_dim": NUMBER_WIDTH,
         "projection_class_embeddings_input_dim": config.vector_dim,
