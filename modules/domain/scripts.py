@@ -72,7 +72,11 @@ def read_script(call: ScriptCall) -> Script:
     known = ARGUMENTS[name]
     if len(call.args) > len(known):
         raise InvalidRequest(f"{len(call.args)} arguments for a script that takes {len(known)}", field=_FIELD)
-    return reader([*call.args, *(one.default for one in known[len(call.args) :])])
+    try:
+        return reader([*call.args, *(one.default for one in known[len(call.args) :])])
+    except InvalidRequest as error:
+        reason = str(error).removeprefix(f"{_FIELD}: ")
+        raise InvalidRequest(f"{call.name}: {reason}", field=_FIELD) from None
 
 
 def _poor_mans(args: Sequence[Any]) -> PoorMansOutpainting:

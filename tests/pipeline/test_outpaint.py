@@ -125,7 +125,7 @@ def test_an_early_end_gives_what_there_is(studio: Studio, call: tuple[Any, ...])
     ("name", "args", "text"),
     [
         ("no such", (), "not found"),
-        (POOR, (32, 4, 0), "4"),
+        (POOR, (32, 4, 0, ["left"], 5), "takes 4"),
         (POOR, (32, 4, 9, ["left"]), "masked content"),
         (POOR, ("x", 4, 0, ["left"]), "pixels"),
         (POOR, (32, 4, 0, "left"), "direction"),

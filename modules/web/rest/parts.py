@@ -122,7 +122,8 @@ def soft_of(asked: _Asked) -> SoftSpec | None:
     values: dict[str, float] = {}
     for item, given in zip(walk_params(SoftSpec), numbers, strict=False):
         if isinstance(given, bool) or not isinstance(given, int | float):
-            raise InvalidRequest(f"{item.param.label} must be a number, got {given!r:.50}", field="alwayson_scripts")
+            wrong = f"{SOFT_INPAINTING}: {item.param.label} must be a number, got {given!r:.50}"
+            raise InvalidRequest(wrong, field="alwayson_scripts")
         values[item.name] = given
     return build(SoftSpec, values)
 
