@@ -21,6 +21,7 @@ def folder_config(metadata: Mapping[str, str]) -> Mapping[str, Any]:
     unet = parsed(metadata, "unet/config.json")
     params = {
         "parameterization": _PREDICTIONS.get(str(schedule.get("prediction_type"))),
+        **_edm(schedule),
         "linear_start": schedule.get("beta_start"),
         "linear_end": schedule.get("beta_end"),
         "timesteps": schedule.get("num_train_timesteps"),
@@ -32,6 +33,15 @@ def folder_config(metadata: Mapping[str, str]) -> Mapping[str, Any]:
         "cond_stage_config": {"params": _stated({"num_heads": _text_heads(metadata)})},
     }
     return {"model": {"params": _stated(params)}}
+
+
+def _edm(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell networks that were trained on all noise levels; with another spread of the data they predict something else."""
+    if not str(schedule.get("_class_name")).startswith("EDM"):
+        return {}
+    if schedule.get("prediction_type") == "v_prediction" and schedule.get("sigma_data") == 1:
+        return {"edm_range": {name: schedule.get(name) for name in ("sigma_min", "sigma_max")}}
+    return {"parameterization": "edm"}
 
 
 def _unet(config: Mapping[str, Any]) -> dict[str, Any]:

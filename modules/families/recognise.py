@@ -175,7 +175,6 @@ _UNET_RULES: tuple[tuple[Callable[[_Names], bool], str], ...] = (
     (lambda n: n.starts("embedder.model."), STABLE_UNCLIP),
     (lambda n: n.has("label_emb.weight"), "a Stable Diffusion x4 upscaler"),
     (lambda n: n.has("edm_mean"), "a Playground v2.5"),
-    (lambda n: n.has("edm_vpred.sigma_max"), "a CosXL"),
     (lambda n: n.size("label_emb.0.0.weight", 1) in {2048, 1536} and not n.starts("conditioner."), STABLE_UNCLIP),
     (lambda n: n.size("label_emb.0.0.weight", 1) == 2560, STABLE_DIFFUSION_XL_REFINER),
     (lambda n: n.starts("conditioner.embedders.1."), STABLE_DIFFUSION_XL),

@@ -7,6 +7,7 @@
         linear_end: 0.012
         timesteps: 1000
         zero_terminal_snr: true      # noise levels that end in noise alone
+        edm_range: {sigma_min: 0.002, sigma_max: 120}    # trained on all levels in between, as CosXL
         image_size: 64               # side of the latents of training: an eighth of the pictures' side
         scale_factor: 0.18215
         unet_config:
@@ -16,7 +17,7 @@
         cond_stage_config:
           params: {}                   # num_heads: 12
 
-`norm_groups`, `zero_terminal_snr` and the text encoder's `num_heads` are additions of this program.
+`norm_groups`, `zero_terminal_snr`, `edm_range` and the text encoder's `num_heads` are additions of this program.
 """
 
 import contextlib

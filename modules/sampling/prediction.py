@@ -75,6 +75,12 @@ class SigmaTable:
         t = torch.arange(1, n + 1, dtype=torch.float64) / n
         return cls((shift * t / (1 + (shift - 1) * t)).float())
 
+    @classmethod
+    def log_spaced(cls, sigma_min: float, sigma_max: float, n: int = 1000) -> Self:
+        """Build levels whose logarithms are evenly spaced, for networks that were trained on all levels in between."""
+        logs = torch.linspace(math.log(sigma_min), math.log(sigma_max), n, dtype=torch.float64)
+        return cls(logs.exp().float())
+
     def __len__(self) -> int:
         """Return the number of trained timesteps."""
         return self.sigmas.shape[0]
@@ -165,6 +171,8 @@ class Prediction:
     table: SigmaTable
     consistency: bool = False
     """Blend the input in at the lowest timesteps, as consistency models are trained (arXiv:2310.04378, equation 9)."""
+    log_time: bool = False
+    """The network is told a quarter of the logarithm of the level instead of a timestep (arXiv:2206.00364, table 1)."""
 
     @classmethod
     def named(cls, name: str, table: SigmaTable) -> Self:
@@ -178,11 +186,11 @@ class Prediction:
     def of_consistency(self) -> "Prediction":
         """Return this prediction as a consistency model reads it: 50 trained timesteps, never in between."""
         kept = self.table.every(max(len(self.table) // CONSISTENCY_TIMESTEPS, 1))
-        return Prediction(self.target, replace(kept, quantize=True), consistency=True)
+        return replace(self, table=replace(kept, quantize=True), consistency=True)
 
     def on(self, device: torch.device) -> "Prediction":
         """Return this prediction with its table on another device."""
-        return Prediction(self.target, self.table.to(device), self.consistency)
+        return replace(self, table=self.table.to(device))
 
     def input_scale(self, sigma: Tensor) -> Tensor:
         """Return the factor between `x` and what the network is fed; same shape as sigma."""
@@ -192,6 +200,8 @@ class Prediction:
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """Return the `t` that the network is told at a level; same shape as sigma."""
+        if self.log_time:
+            return sigma.log() / 4
         return sigma * len(self.table) if self.target is Target.FLOW else self.table.t_of(sigma)
 
     def to_x0(self, x: Tensor, output: Tensor, sigma: Tensor) -> Tensor:

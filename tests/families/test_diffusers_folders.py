@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from modules.domain.errors import UnsupportedCheckpoint
+from modules.domain.errors import BrokenFile, UnsupportedCheckpoint
 from modules.families import identify_files
 from modules.families.facts import native_size
 from modules.families.family import Components, Files
@@ -130,6 +130,17 @@ def test_the_schedule_of_a_folder_says_what_is_predicted(tmp_path: Path):
     model = loaded(save_folder(tmp_path / "v", "sd2", schedule).folder)
     assert model.prediction.target.value == "v"
     assert float(model.prediction.table.alphas_cumprod[-1]) == pytest.approx(ZERO_SNR_LAST_ALPHA, rel=1e-3)
+
+
+def test_folders_trained_on_all_noise_levels(tmp_path: Path):
+    schedule = {"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction", "sigma_data": 1.0}
+    schedule |= {"sigma_min": 0.002, "sigma_max": 90.0}
+    levels = loaded(save_folder(tmp_path / "cos", "sdxl", schedule).folder).prediction
+    assert (levels.target.value, levels.log_time) == ("v", True)
+    assert (levels.table.sigma_min, levels.table.sigma_max) == pytest.approx((0.002, 90.0))
+    schedule |= {"prediction_type": "epsilon", "sigma_data": 0.5}  # as Playground v2.5
+    with pytest.raises(BrokenFile, match="parameterization 'edm'"):
+        loaded(save_folder(tmp_path / "other", "sdxl", schedule).folder)
 
 
 def test_links_of_the_hub_cache_are_followed(tmp_path: Path):

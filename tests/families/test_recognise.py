@@ -42,7 +42,6 @@ LINEAGES = {
     "sd3-medium": "Stable Diffusion 3 checkpoint without text encoder",
     "sd35-large": "Stable Diffusion 3.5",
     "sd35-medium": "Stable Diffusion 3.5",
-    "sdxl-instruct-pix2pix": "Stable Diffusion XL instruct-pix2pix",
     "svd-img2vid": "Stable Video Diffusion",
 }
 
@@ -59,6 +58,7 @@ CLAIMED = {
     "sd21-base-512": ("sd2", "base"),
     "sdxl-base": ("sdxl", "base"),
     "sdxl-inpainting": ("sdxl", "inpainting"),
+    "sdxl-instruct-pix2pix": ("sdxl", "pix2pix"),
     "sdxl-refiner": ("sdxl", "refiner"),
 }
 

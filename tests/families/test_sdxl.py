@@ -273,6 +273,17 @@ def test_prediction_and_zero_snr(config: dict[str, object], prediction: str, sha
     assert native_size(marked.config) == 1024
 
 
+def test_noise_levels_of_networks_of_all_levels_are_in_their_files(tmp_path: Path):
+    marked = xl() | {"edm_vpred.sigma_max": torch.tensor(80.0), "edm_vpred.sigma_min": torch.tensor(0.01)}
+    levels = loaded(tmp_path / "cos.safetensors", marked).prediction
+    assert (levels.target.value, levels.log_time) == ("v", True)
+    assert (levels.table.sigma_min, levels.table.sigma_max) == pytest.approx((0.01, 80.0))
+    half = loaded(tmp_path / "half.safetensors", xl() | {"edm_vpred.sigma_max": torch.tensor(100.0)}).prediction
+    assert (half.table.sigma_min, half.table.sigma_max) == pytest.approx((0.002, 100.0))
+    with pytest.raises(BrokenFile, match="noise levels"):
+        loaded(tmp_path / "wrong.safetensors", xl() | {"edm_vpred.sigma_max": torch.tensor(-1.0)})
+
+
 def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatch):
     found = variant_headers(shared_dir, "sdxl-base")
     for name in ("no-position-ids", "with-denoiser-sigmas", "with-schedule-buffers"):
@@ -286,7 +297,7 @@ def test_variants_of_the_layout(shared_dir: Path, monkeypatch: pytest.MonkeyPatc
     assert unread == {*more, f"{PREFIX}embedders.1.model.logit_scale"}
     assert model.prediction.target.value == "v"
     assert model.prediction.table.sigma_max > 4000  # the last of zero terminal SNR, instead of 14.6
-    refused = {"no-clip": "without text encoder", "edm-playground-v2.5": "Playground", "edm-vpred-cosxl": "CosXL"}
+    refused = {"no-clip": "without text encoder", "edm-playground-v2.5": "Playground"}
     for name, words in refused.items():
         with pytest.raises(UnsupportedCheckpoint, match=words):
             identify(found[name], {})

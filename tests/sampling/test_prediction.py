@@ -6,6 +6,7 @@ import torch
 from modules.sampling.prediction import (
     Prediction,
     SigmaTable,
+    Target,
     downcast_alphas,
     predict,
     rescale_zero_terminal_snr,
@@ -90,3 +91,26 @@ def test_consistency_models_are_asked_at_every_twentieth_timestep():
     skip = 0.25 / (190.0**2 + 0.25)
     expected = (1 - float(sigma)) * 190 / (190**2 + 0.25) ** 0.5 + skip
     assert float(prediction.to_x0(x, x, sigma)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_networks_of_all_noise_levels_are_read_as_diffusers_reads_them():
+    from importlib import import_module
+
+    from modules.nn.torchvision_guard import ensure_torchvision_importable
+
+    ensure_torchvision_importable()
+    theirs = import_module("diffusers.schedulers.scheduling_edm_euler").EDMEulerScheduler(
+        sigma_min=0.002, sigma_max=120.0, sigma_data=1.0, prediction_type="v_prediction"
+    )
+    ours = Prediction(Target.V, SigmaTable.log_spaced(0.002, 120.0), log_time=True)
+    x, output = torch.randn(3, 4, 5, 5), torch.randn(3, 4, 5, 5)
+    sigma = torch.tensor([0.002, 1.3, 120.0])
+    for i in range(3):
+        level = sigma[i]
+        expected = theirs.precondition_outputs(x[i], output[i], level)
+        torch.testing.assert_close(ours.to_x0(x, output, sigma)[i], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(x[i] * ours.input_scale(sigma)[i], theirs.precondition_inputs(x[i], level))
+        torch.testing.assert_close(ours.timestep(sigma)[i], theirs.precondition_noise(level))
+    assert (ours.table.sigma_min, ours.table.sigma_max) == pytest.approx((0.002, 120.0))
+    assert ours.table.log_sigmas.diff().std() < 1e-5
+    assert ours.on(torch.device("meta")).log_time

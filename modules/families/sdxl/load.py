@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from math import inf
+from types import MappingProxyType
 from typing import Any
 
 from modules.domain.errors import BrokenFile
-from modules.families.family import Build, Files
+from modules.families.facts import EDM_MARKER
+from modules.families.family import Build, Files, Match
 from modules.families.loading import build
 from modules.families.openclip import openclip_config
 from modules.families.opening import open_checkpoint, open_vae
@@ -40,6 +44,18 @@ def load_networks(files: Files, facts: Mapping[str, Any], made: Build, *, told: 
         unet = load_unet(checkpoint, facts, made, context_dim=text.width, vector_dim=projection + told * NUMBER_WIDTH)
         source = stack.enter_context(open_vae(files.vae, allow_unsafe=files.allow_unsafe)) if files.vae else checkpoint
         return text, unet, load_vae(source, facts, made)
+
+
+def with_edm_range(match: Match, files: Files) -> Match:
+    """Return a match with the noise levels that a network of all levels has in its file."""
+    if "edm_range" not in match.config:
+        return match
+    with open_checkpoint(files) as file:
+        known = zip(("edm_vpred.sigma_min", EDM_MARKER), match.config["edm_range"], strict=True)
+        low, high = (float(file.get(name)) if name in file.names else usual for name, usual in known)
+    if not 0 < low < high < inf:
+        raise BrokenFile(files.checkpoint, f"has noise levels from {low:g} to {high:g}")
+    return replace(match, config=MappingProxyType({**match.config, "edm_range": (low, high)}))
 
 
 def _load_text(file: Tensors, facts: Mapping[str, Any], made: Build) -> TextEncoders:
