@@ -164,6 +164,21 @@ def test_soft_inpainting_is_asked_for_as_a_script(house: RestHouse) -> None:
         assert mask.soft is None
 
 
+def test_an_infotext_asks_for_soft_inpainting(house: RestHouse) -> None:
+    text = (
+        "a\nSteps: 2, Sampler: Euler, CFG scale: 4, Seed: 9, Size: 64x64, Soft inpainting enabled: True, "
+        "Soft inpainting schedule bias: 2, Soft inpainting preservation strength: 0.25"
+    )
+    wanted = SoftSpec(schedule_bias=2, preservation_strength=0.25)
+    for more, soft_spec in (({}, wanted), (soft(True, 5), SoftSpec(schedule_bias=5)), (soft(False), None)):
+        assert img2img(house, **{"mask": SENT, "infotext": text, **more}).status_code == 200
+        mask = house.runner.seen[-1].mask
+        assert mask is not None
+        assert mask.soft == soft_spec
+    wrong = img2img(house, mask=SENT, infotext=text.replace("0.25", "much"))
+    assert (wrong.status_code, "preservation strength" in wrong.text) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeature
-from modules.domain.request import Generation, ScriptCall
+from modules.domain.param import walk_params
+from modules.domain.request import Generation, ScriptCall, SoftSpec
 from modules.domain.scripts import READERS, read_script
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.infotext_styles import StyleTexts
@@ -138,9 +139,13 @@ def with_infotext(body: MakeBody, settings: Snapshot, styles: Sequence[StyleText
     pasted = {api: parsed[key] for api, key in keys.items()}
     if asks_for_hires(parsed) and "enable_hr" in known and "enable_hr" not in given:
         pasted["enable_hr"] = True
+    scripts: dict[str, Any] = given.get("alwayson_scripts", {})
+    if "init_images" in known and not any(title.lower() == SOFT_INPAINTING for title in scripts):
+        scripts = scripts | soft_in_infotext(parsed)
     overrides = {**settings_in_infotext(parsed, settings), **given.get("override_settings", {})}
     try:
-        return type(body).model_validate({**pasted, **given, "override_settings": overrides or None})
+        filled = {**pasted, **given, "override_settings": overrides or None, "alwayson_scripts": scripts}
+        return type(body).model_validate(filled)
     except ValidationError as error:
         first = error.errors()[0]
         key = keys.get(str(first["loc"][0]), str(first["loc"][0]))
@@ -151,6 +156,24 @@ def infotext_fields() -> dict[str, str]:
     """Return infotext key -> API field, for everything a parameters text can fill in."""
     declared = {item.param.infotext: name for name, item in params().items() if item.param.infotext}
     return {**declared, **_INFOTEXT_FIELDS}
+
+
+def soft_in_infotext(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of `alwayson_scripts` for soft inpainting that a parameters text asks for; {} when it does not.
+
+    Raises:
+        InvalidRequest: a value that is no number; names the key of the text.
+    """
+    if parsed.get("Soft inpainting enabled") != "True":
+        return {}
+    args: list[Any] = [True]
+    for item in walk_params(SoftSpec):
+        given = parsed.get(item.param.infotext or "", item.default)
+        try:
+            args.append(float(given))
+        except ValueError:
+            raise InvalidRequest(f"{item.param.infotext}: {given!r:.50} is no number", field="infotext") from None
+    return {SOFT_INPAINTING: {"args": args}}
 
 
 def asks_for_hires(parsed: Mapping[str, Any]) -> bool:
