@@ -40,6 +40,8 @@ def ours(sampler: str) -> Loop:
     """Return the pipeline's sampling with a network, a text encoder and a catalog that cost nothing."""
     import torch
 
+    from modules.adapters.store import NetworkFiles
+    from modules.adapters.textual_inversion.folder import EmbeddingFolder
     from modules.domain.plan import Plan
     from modules.domain.request import Generation, SamplingSpec
     from modules.engine.job import Job, JobHandle, Owner
@@ -52,8 +54,8 @@ def ours(sampler: str) -> Loop:
     from modules.settings.snapshot import Snapshot
 
     model, shelf, settings = _free_model(), _shelf(), Snapshot()
-    pool: Any = types.SimpleNamespace(lease=lambda wanted, attention: nullcontext(model))
-    small = Approximations((), model.policy)
+    pool: Any = types.SimpleNamespace(lease=lambda *_: nullcontext(model))
+    small, none = Approximations((), model.policy), NetworkFiles(EmbeddingFolder(()))
 
     def run(steps: int) -> object:
         request = Generation(
@@ -66,7 +68,7 @@ def ours(sampler: str) -> Loop:
         )
         ctx = JobContext(job_id=handle.id, settings=settings, emit=handle.add)
         plan: Plan = make_plan(request, settings, shelf)
-        with torch.inference_mode(), Session(pool, small, SDPA, plan.coding, ctx) as session:
+        with torch.inference_mode(), Session(pool, small, SDPA, plan.coding, ctx, none) as session:
             return sample(session, plan, next(plan.batches()), None).x
 
     return run
@@ -95,6 +97,7 @@ def _free_model() -> Any:
         condition=lambda model, texts, options: Conditioning(tokens=torch.zeros(len(texts), 77, 768)),
         network=lambda model, tiling: lambda x, t, conditioning: x,
         told_size=False,
+        encoders=lambda model: {},
     )
     nothing = torch.nn.Identity()
     components = Components(
@@ -104,7 +107,7 @@ def _free_model() -> Any:
         text=nothing,
         unet=nothing,
         vae=nothing,
-        tokenizer=None,
+        tokenizer=types.SimpleNamespace(encode=lambda text: []),
         latent=LatentSpec(),
         prediction=Prediction(Target.EPS, SigmaTable.from_alphas(scaled_linear_alphas())),
     )

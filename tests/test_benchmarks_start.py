@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("run", "cold_start", "load_time", "loop_overhead", "request_overhead", "sampler_cost", "unet_step")
+SCRIPTS = (
+    "run",
+    "cold_start",
+    "gpu_models",
+    "load_time",
+    "loop_overhead",
+    "request_overhead",
+    "sampler_cost",
+    "unet_step",
+)
 
 
 def run(*arguments: str) -> str:
@@ -52,6 +62,30 @@ def test_samplers_and_a_request_are_measured_on_the_shipped_checkpoint():
     assert list(found["samplers"]) == ["Euler", "Heun"]
     assert found["samplers"]["Heun"]["calls_per_step"] == 1.5
     assert found["request"]["wall/networks"]["min"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["sd1", "sdxl"])
+def test_loading_is_measured_for_both_layouts(layout: str):
+    options = ("--layout", layout, "--width", "32", "--rounds", "1", "--dtype", "float16", "--ways", "read", "ours")
+    found = measured("load_time", *options)
+    assert found["ours"]["peak_own_mb"] < found["read"]["peak_own_mb"] + 60
+
+
+@pytest.mark.slow
+def test_pictures_of_every_mode_are_measured():
+    options = ("--device", "cpu", "--width", "32", "--side", "64", "--steps", "5", "--rounds", "1", "--layouts", "sd1")
+    found = measured("gpu_models", *options, "--dtype", "bfloat16", "--ways", "ours", "lowvram")["sd1"]
+    assert found["ours"]["picture_s"] > 0
+    assert found["lowvram"]["peak_mb"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_without_a_card_its_benchmark_says_so():
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu_models"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 3
+    assert "no CUDA device" in ended.stderr
 
 
 def test_an_unknown_section_is_named():
