@@ -131,6 +131,7 @@ class House:
             checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
             stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
             loaded=self._loaded,
+            localizations=self._localizations,
             unload_models=self._unload,
             reload_model=self._reload,
             styles=self.style_book.styles,
@@ -213,6 +214,11 @@ class House:
     def _refresh_checkpoints(self) -> None:
         self.catalog.refresh()
         self.refresh_vaes()
+
+    def _localizations(self) -> dict[str, Path]:
+        from modules.web.ui.localization import list_localizations
+
+        return list_localizations([self.layout.localizations, self.layout.data / "localizations"])
 
     def _loaded(self) -> list[LoadedModel]:
         """List the models in memory; none until the libraries for them are imported."""

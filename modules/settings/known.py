@@ -128,7 +128,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "txt2img_settings_accordion": False,
         "img2img_settings_accordion": False,
         "interrupt_after_current": True,
-        "localization": "None",
         "gradio_theme": "Default",
         "gradio_themes_cache": True,
         "enable_reloading_ui_scripts": False,

@@ -576,6 +576,10 @@ class Ui:
     show_progress_in_title: bool = param(
         True, label="Show generation progress in window title", help="Write percent and time left into the title."
     )
+    localization: str = param(
+        "None", label="Localization", choices="localizations",
+        help="Language of the page, out of the files in localizations; holds when the page is loaded again.",
+    )  # fmt: skip
     quicksettings_list: tuple[str, ...] = param(
         ("sd_model_checkpoint",), label="Quicksettings list", choices="settings",
         help="Settings shown at the top of the page, after it was built anew.",

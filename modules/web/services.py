@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -113,6 +114,29 @@ class SamplerChoice:
     """False when the sampler's name matched nothing and another sampler stands in."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingInfo:
+    """One entry of `/sdapi/v1/embeddings`."""
+
+    step: int | None
+    """Training steps."""
+    sd_checkpoint: str | None
+    sd_checkpoint_name: str | None
+    shape: int
+    """Numbers of one vector, of all text encoders together."""
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingLists:
+    """The embeddings on disk, by name."""
+
+    loaded: Mapping[str, EmbeddingInfo] = field(default_factory=lambda: MappingProxyType({}))
+    """Those that prompts may use with the model in memory."""
+    skipped: Mapping[str, EmbeddingInfo] = field(default_factory=lambda: MappingProxyType({}))
+    """Those made for other models."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Services:
     """Everything that answering a request needs."""
@@ -145,6 +169,8 @@ class Services:
     """Has the models leave the graphics card, or memory where there is none; one in use leaves when its job ends."""
     reload_model: Callable[[], None]
     """Brings back the one that was used last."""
+    localizations: Callable[[], Mapping[str, Path]]
+    """Files of translations of the page, by name."""
     styles: Callable[[], Sequence[StyleTexts]]
     shelves: Shelves
     """Folders of networks and extensions."""
@@ -154,5 +180,10 @@ class Services:
     """Downloads a picture that a request names by its address, or refuses to."""
     memory: Callable[[], Mapping[str, Any]]
     """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""
+    embeddings: Callable[[bool], EmbeddingLists] = lambda fresh: EmbeddingLists()
+    """Lists the embeddings; reads every file again if told so."""
+    lora_names: Callable[[], Sequence[str]] = tuple
+    refresh_loras: Callable[[], None] = lambda: None
+    hypernetwork_names: Callable[[], Sequence[str]] = tuple
     modules: Callable[[], Sequence[VaeInfo]] = tuple
     """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""

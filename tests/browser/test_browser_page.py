@@ -1,5 +1,6 @@
 """What the page does around the pictures: it follows the checkpoint, shows, saves and takes them, and runs scripts."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -244,6 +245,27 @@ def test_rows_of_the_hires_pass_appear_when_a_text_uses_them(visit: Visit):
     visit.page.wait_for_selector("#hr_sampler")
     visit.holds("#hr_sampler input", "Euler a")
     assert visit.page.locator("#hires_prompt").is_visible() is False
+
+
+def test_the_page_speaks_another_language_and_prompts_do_not(visit: Visit, data: Path):
+    (data / "localizations").mkdir()
+    words = {"Generate": "Machen", "Seed": "Keim", "Prompt": "Text", "Save": "Sichern"}
+    (data / "localizations" / "de.json").write_text(json.dumps(words), encoding="utf-8")
+
+    def choose(name: str) -> None:
+        change = {"values": {"localization": name}}
+        answer = visit.page.request.post(f"{visit.address}/internal/ui/settings", data=change)
+        assert answer.json()["refused"] == {}
+        visit.reload()
+
+    choose("de")
+    visit.says("#txt2img_generate", "Machen")
+    visit.says("#txt2img_seed", "Keim")
+    visit.says("#save_txt2img", "Sichern")
+    visit.prompt("Seed")
+    visit.holds("#txt2img_prompt textarea", "Seed")
+    choose("None")
+    visit.says("#txt2img_generate", "Generate")
 
 
 def test_defaults_and_the_order_of_the_page_hold_after_building_it_anew(visit: Visit):

@@ -68,7 +68,7 @@ def no_connection(address: str, port: int, _timeout_s: float) -> Any:
 def shelves_in(folder: Path) -> Shelves:
     """Name folders, which need not exist, below a test's own."""
     return Shelves(
-        embeddings=(folder / "embeddings",), hypernetworks=(folder / "hypernetworks",), loras=(folder / "Lora",),
+        hypernetworks=(folder / "hypernetworks",), loras=(folder / "Lora",),
         extensions=(folder / "extensions",),
     )  # fmt: skip
 
@@ -123,6 +123,7 @@ def services_for(
         checkpoint_facts=facts,
         stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
         loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],
+        localizations=lambda: {path.stem: path for path in folder.glob("localizations/*.json")},
         styles=lambda: [Style("ink", "in ink", "colour")],
         shelves=shelves_in(folder),
         start_profile=StartProfile().dump,

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from modules.web.ui.defaults import table
 from modules.web.ui.interface import Interface
+from modules.web.ui.localization import Localization, list_localizations, read_localization
 from modules.web.ui.names import BLOCKS, LABELS
 from modules.web.ui.page import Page
 from modules.web.ui.settings_form import describe
@@ -182,6 +183,23 @@ def test_settings_offer_tabs_and_groups(house: RestHouse, tmp_path: Path):
     offered = {one["key"]: one["choices"] for part in describe(ui_context(house, tmp_path)) for one in part["settings"]}
     assert offered["hidden_tabs"] == list(LABELS)
     assert offered["ui_reorder_list"] == list(BLOCKS)
+
+
+def test_translations_are_read_and_offered(house: RestHouse, tmp_path: Path):
+    folder = tmp_path / "localizations"
+    folder.mkdir()
+    (folder / "xx.json").write_text(json.dumps({"Generate": "Machen", "rtl": True, "a": 3, "b": ""}), encoding="utf-8")
+    (folder / "bad.json").write_text("{", encoding="utf-8")
+    (folder / "list.json").write_text("[]", encoding="utf-8")
+    found = list_localizations([tmp_path / "none", folder, folder])
+    assert list(found) == ["bad", "list", "xx"]
+    read = read_localization(found["xx"])
+    assert (dict(read.texts), read.rtl) == ({"Generate": "Machen"}, True)
+    for name in ("bad", "list"):
+        assert read_localization(found[name]) == Localization()
+    offered = {one["key"]: one["choices"] for part in describe(ui_context(house, tmp_path)) for one in part["settings"]}
+    assert offered["localization"] == ["None", *house.services.localizations()]
+    assert set(offered["localization"]) == {"None", *found}
 
 
 def test_the_page_is_built_anew_while_the_old_one_serves(house: RestHouse, tmp_path: Path):

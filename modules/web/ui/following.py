@@ -119,7 +119,7 @@ def _connect_preset(context: UiContext, tab: str, made: Made) -> None:
 
     def save(*values: Any) -> str:
         """Keep the values of this moment for the checkpoint in use."""
-        kept = dict(zip(NAMES, values, strict=True))
+        kept: dict[str, Any] = dict(zip(NAMES, values, strict=True))
         return attempt(partial(context.presets.save, tab=tab, values=kept))
 
     def forget() -> str:

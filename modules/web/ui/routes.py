@@ -14,6 +14,7 @@ from modules.web.rest.requests import StrictRoute
 from modules.web.rest.translate import without_controls
 from modules.web.ui import models, settings_form
 from modules.web.ui.context import UiContext
+from modules.web.ui.localization import NONE, read_localization
 from modules.web.ui.results import file_name
 from modules.web.ui.saving import archive_of
 from modules.web.ui.tokens import style_texts
@@ -52,6 +53,7 @@ def ui_router() -> APIRouter:
     router.add_api_route("/pictures/{job_id}/{number}/{name}", picture, methods=["GET"])
     router.add_api_route("/archives/{job_id}/{numbers}/{name}", archive, methods=["GET"])
     router.add_api_route("/page", page_settings, methods=["GET"])
+    router.add_api_route("/localization", localization, methods=["GET"])
     router.add_api_route("/reload", reload, methods=["POST"])
     router.add_api_route("/user.css", user_css, methods=["GET"])
     return router
@@ -149,7 +151,15 @@ def page_settings(context: Needs) -> dict[str, Any]:
     return {
         "lightbox": ui.js_modal_lightbox, "zoomed": ui.js_modal_lightbox_initially_zoomed,
         "counters": not ui.disable_token_counters, "title": ui.show_progress_in_title,
+        "localized": ui.localization != NONE,
     }  # fmt: skip
+
+
+def localization(context: Needs) -> dict[str, Any]:
+    """Return the texts of the language that the owner chose."""
+    services = context.services
+    found = read_localization(services.localizations().get(services.settings.snapshot().ui.localization))
+    return {"texts": dict(found.texts), "rtl": found.rtl}
 
 
 def reload(request: Request, _context: Needs) -> dict[str, Any]:

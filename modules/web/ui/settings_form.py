@@ -14,6 +14,7 @@ from modules.settings.snapshot import RESTRICTED, declarations
 from modules.web.rest.translate import check_checkpoint, infotext_fields
 from modules.web.services import Services
 from modules.web.ui.context import UiContext
+from modules.web.ui.localization import NONE
 from modules.web.ui.names import BLOCKS, LABELS
 
 MAX_KEYS = 1000
@@ -79,11 +80,14 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
     return {
         "checkpoints": lambda: [one.title for one in services.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.model_name for one in services.vaes())],
+        "loras": lambda: ["None", *services.lora_names()],
+        "hypernetworks": lambda: ["None", *services.hypernetwork_names()],
         "modules": lambda: [one.model_name for one in services.modules()],
         "samplers": lambda: [one.name for one in services.samplers()],
         "settings": partial(list, declarations()),
         "tabs": lambda: list(LABELS),
         "blocks": lambda: list(BLOCKS),
+        "localizations": lambda: [NONE, *services.localizations()],
         "infotext_keys": _infotext_keys,
     }
 

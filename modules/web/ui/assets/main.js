@@ -9,6 +9,7 @@ import * as gallery from "./gallery.js";
 import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
+import * as localize from "./localize.js";
 import * as styles from "./styles.js";
 import * as tokens from "./tokens.js";
 import * as view from "./view.js";
@@ -91,7 +92,9 @@ async function learn() {
   document.documentElement.toggleAttribute("data-no-counters", !options.counters);
 }
 
-learn();
+learn().then(() => {
+  if (options.localized) localize.start();
+});
 gallery.listen(TABS, options);
 drops.listen(TABS);
 aspect.listen();
