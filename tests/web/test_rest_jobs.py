@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +86,15 @@ def test_progress_of_a_running_job(house: RestHouse) -> None:
     go_on.set()
     handle.wait(5)
     assert house.client.post("/internal/progress", json=again).json()["completed"]
+
+
+def test_a_client_may_name_its_task(house: RestHouse) -> None:
+    assert house.txt2img(force_task_id="task(mine)").status_code == 200
+    told = house.client.post("/internal/progress", json={"id_task": "task(mine)"}).json()
+    assert (told["active"], told["completed"]) == (False, True)
+    house.txt2img()
+    task_id = house.services.desk.jobs()[-1].task_id
+    assert re.fullmatch(r"task\(txt2img-[A-Z0-9]{7}\)", task_id)
 
 
 def test_waiting_tasks(house: RestHouse) -> None:

@@ -26,25 +26,28 @@ def extras_router() -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
     one_at_a_time = asyncio.Semaphore(1)
 
+    async def made(services: Services, body: ExtrasRequest, given: Sequence[str], field: str) -> list[str]:
+        files = await run_in_threadpool(brought, services, body, given, field)
+        async with one_at_a_time:
+            return await run_in_threadpool(enlarged, services, body, files, field)
+
     async def extra_single_image(services: Needs, body: ExtrasSingleRequest) -> dict[str, Any]:
         """Enlarge a picture."""
-        async with one_at_a_time:
-            made = await run_in_threadpool(enlarged, services, body, [body.image], "image")
-        return {"html_info": told_as_html(body), "image": made[0]}
+        (image,) = await made(services, body, [body.image], "image")
+        return {"html_info": told_as_html(body), "image": image}
 
     async def extra_batch_images(services: Needs, body: ExtrasBatchRequest) -> dict[str, Any]:
         """Enlarge several pictures in the same way."""
-        async with one_at_a_time:
-            made = await run_in_threadpool(enlarged, services, body, [one.data for one in body.imageList], "imageList")
-        return {"html_info": told_as_html(body), "images": made}
+        images = await made(services, body, [one.data for one in body.imageList], "imageList")
+        return {"html_info": told_as_html(body), "images": images}
 
     router.add_api_route("/extra-single-image", extra_single_image, methods=["POST"])
     router.add_api_route("/extra-batch-images", extra_batch_images, methods=["POST"])
     return router
 
 
-def enlarged(services: Services, body: ExtrasRequest, given: Sequence[str], field: str) -> list[str]:
-    """Enlarge pictures; returns them in base64.
+def brought(services: Services, body: ExtrasRequest, given: Sequence[str], field: str) -> list[bytes]:
+    """Read the pictures of a request and check what is asked for, before anything is done.
 
     Raises:
         UnsupportedFeature: a face restorer is wanted.
@@ -65,16 +68,32 @@ def enlarged(services: Services, body: ExtrasRequest, given: Sequence[str], fiel
     spec = spec_of(body)
     check_spec(spec)
     files = [pictures.data(text, field) for text in given]
-    most, total = int(api.api_max_upscaled_mpixels * 1e6), 0
+    total = 0
     for data in files:
         header = open_header(data, pictures.limits, field=field)
-        width, height = header.size if spec.first == NO_UPSCALER else result_size(*header.size, spec, most)
+        width, height = header.size
+        if spec.first != NO_UPSCALER:
+            width, height = result_size(width, height, spec, _most_pixels(pictures))
         total += width * height
     if total > api.api_max_total_mpixels * 1e6:
         raise LimitExceeded(
             field, f"{total / 1e6:g} megapixels", f"{api.api_max_total_mpixels:g} megapixels", "api_max_total_mpixels"
         )
+    return files
+
+
+def enlarged(services: Services, body: ExtrasRequest, files: Sequence[bytes], field: str) -> list[str]:
+    """Enlarge pictures; returns them in base64.
+
+    Raises:
+        InvalidImage: a picture is broken behind its header.
+    """
+    pictures = Pictures.of(services)
     return [_encoded(_enlarged(data, pictures, body, field), pictures.settings) for data in files]
+
+
+def _most_pixels(pictures: Pictures) -> int:
+    return int(pictures.settings.api.api_max_upscaled_mpixels * 1e6)
 
 
 def refuse_faces(body: ExtrasRequest) -> None:
@@ -131,8 +150,8 @@ def _enlarged(data: bytes, pictures: Pictures, body: ExtrasRequest, field: str) 
     from modules.imaging.upscale import upscale
 
     found = read_picture_info(data, pictures.limits, field=field)
-    most = int(pictures.settings.api.api_max_upscaled_mpixels * 1e6)
-    image = upscale(open_image(data, pictures.limits, field=field), spec_of(body), max_pixels=most)
+    opened = open_image(data, pictures.limits, field=field)
+    image = upscale(opened, spec_of(body), max_pixels=_most_pixels(pictures))
     texts = {key: value for key, value in found.items.items() if isinstance(value, str)}
     if found.infotext is not None:
         texts["parameters"] = found.infotext
