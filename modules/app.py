@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from modules.engine.local import LocalEngine
 from modules.files.atomic import make_folder
 from modules.files.layout import Layout
 from modules.files.lock import hold
+from modules.files.numbering import tidy
 from modules.files.temp import temp_root
 from modules.hooks.context import JobContext
 from modules.imaging.folders import OutputFolders
@@ -146,7 +148,13 @@ class House:
         """Begin to take jobs; the first one waits until the libraries it needs are imported."""
         self.services.desk.take_up()
         self.engine.start()
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
+
+    def _tidy(self) -> None:
+        """Remove half written pictures that a killed process left."""
+        paths = asdict(self.settings.snapshot().paths).values()
+        tidy({self.layout.data / path for path in paths if path})
 
     def run(self, request: Payload, ctx: JobContext) -> Result | Unfinished:
         """Carry out a job."""

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modules.domain.errors import StorageFault
@@ -128,3 +128,9 @@ def remove_leftovers(folder: Path, older_than_s: float = 3600.0) -> int:
                 path.unlink()
                 count += 1
     return count
+
+
+def tidy(roots: Iterable[Path]) -> int:
+    """Remove leftovers from folders and everything below them; see `remove_leftovers`. Links are not followed."""
+    found = {Path(folder) for root in roots for folder, _, _ in os.walk(root)}
+    return sum(remove_leftovers(folder) for folder in found)
