@@ -101,6 +101,7 @@ class House:
         self.hashes = HashCache(self.layout.cache / "hashes.sqlite3")
         self.catalog: Catalog[Any] = Catalog(_sources(config, self.layout), self.hashes, _classify)
         self.catalog.refresh()
+        self.catalog.import_hashes(self.layout.cache_json)
         self._vaes: dict[str, Path] = {}
         self._modules: dict[str, Path] = {}
         self.refresh_vaes()

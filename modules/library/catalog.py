@@ -190,6 +190,24 @@ class Catalog(Generic[MatchT]):
             self._entries = tuple(hashed if known.path == entry.path else known for known in self._entries)
         return hashed
 
+    def import_hashes(self, cache_json: Path) -> int:
+        """Take over hashes that A1111 computed for these checkpoints.
+
+        Args:
+            cache_json: its `cache.json`; nothing happens when it is not there.
+
+        Returns:
+            How many were new.
+        """
+        if not self._sources.hashing:
+            return 0
+        number = self._hashes.import_cache_json(
+            cache_json, {f"checkpoint/{one.name}": one.path for one in self._entries}
+        )
+        if number:
+            self.refresh()
+        return number
+
     def inspect(self, entry: CheckpointEntry) -> Inspection[MatchT]:
         """Read a checkpoint's header and classify it; a broken file gives a fault, not an error.
 

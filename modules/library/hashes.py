@@ -185,7 +185,10 @@ class HashCache:
             section = json.loads(cache_json.read_text(encoding="utf-8"))["hashes"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return 0
-        return sum(self._import(path, section.get(key)) for key, path in files.items()) if type(section) is dict else 0
+        if type(section) is not dict:
+            return 0
+        section = {str(key).replace("\\", "/"): entry for key, entry in section.items()}
+        return sum(self._import(path, section.get(key)) for key, path in files.items())
 
     def _import(self, path: Path, entry: Any) -> bool:
         value = entry.get("sha256") if isinstance(entry, dict) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.domain.errors import BrokenFile
 from modules.library.catalog import Catalog, CheckpointEntry, is_vae_name
-from modules.library.folders import model_files
+from modules.library.folders import is_model_folder, model_files
 from modules.library.scan import scan_files
 from modules.web.services import (
     CheckpointFacts,
@@ -127,7 +127,8 @@ STRAYS: Mapping[str, str] = MappingProxyType({
 
 def stray_files(folders: Iterable[Path]) -> list[StrayFile]:
     """List the files below folders of checkpoints that look like models and are not listed as such."""
-    found = {path: name for folder in folders for name, path in scan_files(folder, STRAYS.keys())}
+    scanned = (pair for folder in folders for pair in scan_files(folder, STRAYS.keys(), whole=is_model_folder))
+    found = {path: name for name, path in scanned if not path.is_dir()}
     return [
         StrayFile(name=name, size_bytes=_size(path), reason=STRAYS[path.suffix.lower()])
         for path, name in found.items()

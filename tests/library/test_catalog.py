@@ -1,6 +1,7 @@
 """The list of checkpoints and every way to name one."""
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -242,3 +243,15 @@ def test_a_name_that_is_not_text_does_not_stop_the_list(tmp_path: Path, cache: H
     listed = catalog(cache, tmp_path)
     assert len(listed.hash(listed.entries[0]).short_hash) == 10
     assert len(scan_files(tmp_path, {".ckpt"})) == 1
+
+
+def test_hashes_that_a1111_computed_are_shown_at_once(tmp_path: Path, cache: HashCache) -> None:
+    put(tmp_path / "models" / "sub" / "one.safetensors", "x")
+    listed = catalog(cache, tmp_path / "models")
+    entry = {"mtime": (tmp_path / "models" / "sub" / "one.safetensors").stat().st_mtime, "sha256": "ab" * 32}
+    (tmp_path / "cache.json").write_text(json.dumps({"hashes": {"checkpoint/sub\\one.safetensors": entry}}))
+    assert listed.import_hashes(tmp_path / "cache.json") == 1
+    assert [one.title for one in listed.entries] == ["sub/one.safetensors [ababababab]"]
+    assert listed.import_hashes(tmp_path / "cache.json") == 0
+    unhashed = Catalog(Sources(folders=[tmp_path / "models"], hashing=False), cache, identify)
+    assert unhashed.import_hashes(tmp_path / "cache.json") == 0
