@@ -399,3 +399,24 @@ def test_what_happened_is_counted(house: House) -> None:
     assert dict(counts.jobs) == {("txt2img", "finished"): 1, ("txt2img", "not run"): 1}
     assert (counts.pictures, counts.started) == (1, 1)
     assert counts.ran_s > 0
+
+
+def test_a_clock_that_is_set_back_harms_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real - 1e6 * len(house.runner.seen))
+    handles = [house.accept(seed) for seed in range(4)]
+    for handle in handles:
+        assert handle.wait(5).images
+        assert handle.progress.fraction == 1.0
+    assert house.seeds() == [0, 1, 2, 3]
+    counts = house.engine.tally.counts()
+    assert counts.waited_s >= 0
+    assert counts.ran_s >= 0
+
+
+def test_interrupting_at_random_moments_hits_its_job_alone(house: House) -> None:
+    for number in range(200):
+        first, second = house.accept(number), house.accept(number)
+        house.desk.interrupt(first.id)
+        assert first.wait(5) is not None
+        assert not second.wait(5).interrupted

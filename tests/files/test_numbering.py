@@ -11,7 +11,7 @@ import pytest
 
 from modules.domain.errors import PathRefused, StorageFault
 from modules.files import numbering
-from modules.files.numbering import Numbering, remove_leftovers
+from modules.files.numbering import Numbering, remove_leftovers, tidy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,3 +108,13 @@ def test_leftovers_of_a_killed_process_are_removed_when_old(tmp_path: Path) -> N
     (tmp_path / "00009.tmp").touch()
     assert remove_leftovers(tmp_path) == 3
     assert sorted(os.listdir(tmp_path)) == ["00001-1.png", "00009.tmp", "mine.tmp"]
+
+
+def test_leftovers_are_found_in_every_folder(tmp_path: Path) -> None:
+    old, below = time.time() - 7200, tmp_path / "outputs" / "2030-01-01"
+    below.mkdir(parents=True)
+    for path in (below / "00003.tmp", tmp_path / "outputs" / "00004.tmp", tmp_path / "00005.tmp"):
+        path.touch()
+        os.utime(path, (old, old))
+    assert tidy([tmp_path / "outputs", below, tmp_path / "none"]) == 2
+    assert sorted(os.listdir(tmp_path)) == ["00005.tmp", "outputs"]
