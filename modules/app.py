@@ -11,6 +11,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.adapters.hypernetwork.files import hypernetwork_files
+from modules.adapters.lora.catalog import LoraCatalog
 from modules.cli import ROOT, LaunchConfig
 from modules.domain.errors import InvalidRequest, ModelError, StorageFault
 from modules.domain.merge import Merged, MergeRequest
@@ -37,7 +39,7 @@ from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
 from modules.web.rest.fetch import Fetcher
-from modules.web.services import LoadedModel, Services
+from modules.web.services import EmbeddingLists, LoadedModel, Services
 from modules.web.shelves import Shelves
 from modules.web.start_profile import StartProfile
 
@@ -105,6 +107,7 @@ class House:
         self._vaes: dict[str, Path] = {}
         self._modules: dict[str, Path] = {}
         self.refresh_vaes()
+        self.loras = LoraCatalog([self.layout.lora, self.layout.lycoris], allow_unsafe=config.disable_safe_unpickle)
         mark("list models")
         self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
@@ -139,6 +142,10 @@ class House:
             reload_model=self._reload,
             styles=self.style_book.styles,
             shelves=_shelves(self.layout),
+            embeddings=self._embeddings,
+            lora_names=lambda: [entry.name for entry in self.loras.entries],
+            refresh_loras=self.loras.refresh,
+            hypernetwork_names=lambda: list(hypernetwork_files([self.layout.hypernetworks])),
             start_profile=self.profile.dump,
             fetch_picture=Fetcher(self._may_download),
             memory=adapters.memory_in_use,
@@ -216,6 +223,11 @@ class House:
         self._vaes = list_vaes(folders, [self.layout.vae, *_given(self.config.vae_dir)])
         self._modules = self._vaes | list_vaes([], [self.layout.text_encoders])
 
+    def _embeddings(self, fresh: bool) -> EmbeddingLists:
+        """List the embeddings that fit the model in memory, and the others; waits for the libraries that read them."""
+        shop = self._workshop.result()
+        return adapters.embedding_lists(shop.networks.listing(fresh=fresh), shop.pool.encoders())
+
     def _may_download(self) -> bool:
         """Tell whether requests may name addresses of pictures; for other machines only when somebody here said so."""
         return not self.config.is_remote or self.settings.is_chosen("api_enable_requests")
@@ -255,6 +267,8 @@ class House:
             vaes=self._vaes,
             forced_vae=self.config.vae_path,
             modules=self._modules,
+            loras=self.loras,
+            hypernetworks=lambda: hypernetwork_files([self.layout.hypernetworks]),
             styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
         )
@@ -309,6 +323,8 @@ class House:
             mark("load the checkpoint")
 
     def _make_workshop(self) -> "Workshop":
+        from modules.adapters.store import NetworkFiles
+        from modules.adapters.textual_inversion.folder import EmbeddingFolder
         from modules.imaging.save import Output
         from modules.pipeline.services import Workshop
         from modules.residency.approximations import Approximations
@@ -326,6 +342,7 @@ class House:
             output=Output(self._folders()),
             version=INFOTEXT_VERSION,
             last_prompt=self._last_prompt(),
+            networks=NetworkFiles(EmbeddingFolder([layout.embeddings], allow_unsafe=unsafe), allow_unsafe=unsafe),
             check_nan=not config.disable_nan_check,
         )
 
@@ -425,12 +442,15 @@ def _wish(config: LaunchConfig) -> Any:
 
 
 def _layout(config: LaunchConfig) -> Layout:
-    return Layout.of(ROOT, config.data_dir, config.models_dir, {"settings_file": config.ui_settings_file})
+    places = {
+        "settings_file": config.ui_settings_file, "lora": config.lora_dir, "lycoris": config.lyco_dir_backcompat,
+        "embeddings": config.embeddings_dir, "hypernetworks": config.hypernetwork_dir,
+    }  # fmt: skip
+    return Layout.of(ROOT, config.data_dir, config.models_dir, places)
 
 
 def _shelves(layout: Layout) -> Shelves:
     return Shelves(
-        embeddings=(layout.embeddings,),
         hypernetworks=(layout.hypernetworks,),
         loras=(layout.lora, layout.lycoris),
         extensions=(layout.extensions,),

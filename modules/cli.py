@@ -36,6 +36,10 @@ class LaunchConfig:
     ckpt_dir: Path | None
     vae_dir: Path | None
     vae_path: Path | None
+    lora_dir: Path
+    lyco_dir_backcompat: Path
+    embeddings_dir: Path
+    hypernetwork_dir: Path
     ui_settings_file: Path
     styles_file: tuple[Path, ...]
     """Files or wildcards; the first one takes new styles. At least one."""

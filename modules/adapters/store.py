@@ -9,8 +9,7 @@ from typing import Generic, TypeVar
 from modules.adapters.hypernetwork.hypernetwork import Hypernetwork
 from modules.adapters.hypernetwork.read import read_hypernetwork
 from modules.adapters.lora.file import LoraFile, read_lora
-from modules.adapters.textual_inversion.embedding import Embedding
-from modules.adapters.textual_inversion.folder import EmbeddingFolder
+from modules.adapters.textual_inversion.folder import EmbeddingFolder, Listing
 from modules.library.folders import stamp
 
 T = TypeVar("T")
@@ -70,9 +69,9 @@ class NetworkFiles:
         with self._lock:
             return self._hypernetworks.get(path)[1]
 
-    def embeddings(self) -> tuple[Embedding, ...]:
-        """Return the embeddings that lie in the folder now."""
-        return self._folder.listing().embeddings
+    def listing(self, *, fresh: bool = False) -> Listing:
+        """Return the embeddings that lie in the folder now; `fresh` reads every file again."""
+        return self._folder.listing(fresh=fresh)
 
     def trim(self, used: Iterable[Path], *, loras: int) -> None:
         """Forget what is not used; so many LoRAs stay beside those in use."""

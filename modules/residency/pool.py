@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +81,13 @@ class Pool:
         """The files of the model that was used last, if it is in memory."""
         with self._books:
             return self._kept[0].recipe.wanted if self._kept else None
+
+    def encoders(self) -> Mapping[str, int] | None:
+        """Return the text encoders of the model that was used last and their widths; None when there is no model."""
+        with self._books:
+            models = self._kept[0].models if self._kept else {}
+            components = next((model.components for model in models.values()), None)
+            return None if components is None else components.family.encoders(components)
 
     def present(self) -> tuple[Resident, ...]:
         """Return the models in memory, the last used first. Does not wait for jobs."""

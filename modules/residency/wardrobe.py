@@ -98,7 +98,7 @@ class Wardrobe:
         self._merge(layers, note)
         self._bound, self._text_key = bound, tuple(text_key) if layers["text"] else ()
         self.hypernetworks = tuple(_hypernetworks(networks, files, note))
-        self._learn((*files.embeddings(), *bundled))
+        self._learn((*files.listing().embeddings, *bundled))
 
     def take_off(self) -> None:
         """Give the networks their own weights back."""

@@ -13,6 +13,8 @@ from modules.library.scan import scan_files
 from modules.web.services import (
     CheckpointFacts,
     CheckpointInfo,
+    EmbeddingInfo,
+    EmbeddingLists,
     LoadedModel,
     SamplerChoice,
     SamplerInfo,
@@ -22,6 +24,7 @@ from modules.web.services import (
 )
 
 if TYPE_CHECKING:
+    from modules.adapters.textual_inversion.folder import Listing
     from modules.residency.resident import Resident
 
 
@@ -156,6 +159,22 @@ def _size(path: Path) -> int:
 def vae_infos(vaes: Mapping[str, Path]) -> list[VaeInfo]:
     """List the VAE files."""
     return [VaeInfo(model_name=name, filename=str(path)) for name, path in vaes.items()]
+
+
+def embedding_lists(listing: "Listing", encoders: Mapping[str, int] | None) -> EmbeddingLists:
+    """Sort embeddings by whether they fit a model, told by its text encoders; without a model all of them may."""
+    infos = {
+        one.name: EmbeddingInfo(
+            step=one.step, sd_checkpoint=one.sd_checkpoint, sd_checkpoint_name=one.sd_checkpoint_name,
+            shape=one.width, vectors=one.num_vectors,
+        )
+        for one in listing.embeddings
+    }  # fmt: skip
+    fit = {one.name for one in listing.embeddings if encoders is None or one.fitting(encoders) is not None}
+    return EmbeddingLists(
+        loaded={name: info for name, info in infos.items() if name in fit},
+        skipped={name: info for name, info in infos.items() if name not in fit},
+    )
 
 
 def memory_in_use() -> dict[str, Any]:

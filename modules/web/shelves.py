@@ -17,7 +17,6 @@ from modules.library.scan import scan_files
 logger = logging.getLogger(__name__)
 
 NETWORK_SUFFIXES = (".pt", ".ckpt", ".safetensors")
-EMBEDDING_SUFFIXES = (".pt", ".bin", ".safetensors")
 HYPERNETWORK_SUFFIXES = (".pt",)
 _GIT_S = 5.0
 _GIT = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
@@ -28,50 +27,9 @@ _GIT = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "s
 class Shelves:
     """The folders that are listed."""
 
-    embeddings: tuple[Path, ...] = ()
     hypernetworks: tuple[Path, ...] = ()
     loras: tuple[Path, ...] = ()
     extensions: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingInfo:
-    """One entry of `/sdapi/v1/embeddings`."""
-
-    step: int | None
-    """Training steps."""
-    sd_checkpoint: str | None
-    sd_checkpoint_name: str | None
-    shape: int
-    """Length of one vector."""
-    vectors: int
-
-
-def embeddings(folders: Sequence[Path]) -> dict[str, EmbeddingInfo]:
-    """List the embeddings by name; a file that holds none is left out."""
-    found = {path.stem: embedding_info(header) for path, header in _headers(folders, EMBEDDING_SUFFIXES)}
-    return {name: info for name, info in found.items() if info is not None}
-
-
-def embedding_info(header: Header) -> EmbeddingInfo | None:
-    """Tell what an embedding file holds; None when it is none.
-
-    The vectors of one text encoder are a matrix [vectors, shape]. Files for two encoders have two of them, and the
-    longer vectors count, as in A1111.
-    """
-    matrices = [one.shape for one in header.tensors.values() if len(one.shape) in (1, 2)]
-    if not matrices or len(matrices) > 4:
-        return None
-    shape = max(matrices, key=lambda one: one[-1])
-    told = header.metadata
-    step = told.get("step", "")
-    return EmbeddingInfo(
-        step=int(step) if step.isascii() and step.isdecimal() else None,
-        sd_checkpoint=told.get("sd_checkpoint"),
-        sd_checkpoint_name=told.get("sd_checkpoint_name"),
-        shape=shape[-1],
-        vectors=shape[0] if len(shape) == 2 else 1,
-    )
 
 
 def hypernetworks(folders: Sequence[Path]) -> list[dict[str, Any]]:

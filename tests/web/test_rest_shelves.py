@@ -11,30 +11,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from modules.web import shelves
+from modules.web import adapters, shelves
 from modules.web.start_profile import StartProfile
 from modules.web.stopping import Stopping
 from tests.web.rest_house import rest_house
 
 
-def test_embeddings_tell_their_vectors(tmp_path: Path) -> None:
-    import torch
+def test_embeddings_are_sorted_by_whether_they_fit(tmp_path: Path) -> None:
+    from modules.adapters.textual_inversion.folder import EmbeddingFolder
 
     save_file({"emb_params": np.zeros((3, 768), np.float32)}, tmp_path / "one.safetensors")
     two = {"clip_l": np.zeros((2, 768), np.float32), "clip_g": np.zeros((2, 1280), np.float32)}
     save_file(two, tmp_path / "two.safetensors")
-    trained = {
-        "string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(4, 1024)}, "name": "t", "step": 500,
-        "sd_checkpoint": "0123456789", "sd_checkpoint_name": "some",
-    }  # fmt: skip
-    torch.save(trained, tmp_path / "trained.pt")
     (tmp_path / "broken.safetensors").write_bytes(b"no")
-    save_file({f"layer{i}": np.zeros((1, 1), np.float32) for i in range(9)}, tmp_path / "lora.safetensors")
-    found = shelves.embeddings([tmp_path])
-    assert {name: (one.shape, one.vectors, one.step) for name, one in found.items()} == {
-        "one": (768, 3, None), "two": (1280, 2, None), "trained": (1024, 4, 500),
-    }  # fmt: skip
-    assert (found["trained"].sd_checkpoint, found["trained"].sd_checkpoint_name) == ("0123456789", "some")
+    listing = EmbeddingFolder([tmp_path]).listing()
+    lists = adapters.embedding_lists(listing, {"clip_l": 768, "clip_g": 1280})
+    assert {name: (one.shape, one.vectors) for name, one in lists.loaded.items()} == {"two": (2048, 2)}
+    assert {name: (one.shape, one.vectors) for name, one in lists.skipped.items()} == {"one": (768, 3)}
+    assert set(adapters.embedding_lists(listing, None).loaded) == {"one", "two"}
 
 
 def test_loras_tell_their_metadata(tmp_path: Path) -> None:

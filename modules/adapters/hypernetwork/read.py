@@ -12,8 +12,6 @@ from modules.adapters.hypernetwork.hypernetwork import ACTIVATIONS, Hypernetwork
 from modules.domain.errors import BrokenFile
 from modules.library.unpickle import load_pickle
 
-SUFFIXES = (".pt",)
-
 _OLD = {"linear1": 0, "linear2": 1}
 """Names of the layers in the first files."""
 _LAYER = re.compile(r"linear\.([0-9]{1,4})")

@@ -61,10 +61,13 @@ class LoraCatalog:
     @property
     def entries(self) -> tuple[LoraEntry, ...]:
         """All files in natural order."""
-        return (self._names or self.refresh()).entries
+        return (self._names or self._scan()).entries
 
-    def refresh(self) -> _Names:
+    def refresh(self) -> None:
         """Scan the folders again. Only files that are new or changed are looked into."""
+        self._scan()
+
+    def _scan(self) -> _Names:
         with self._lock:
             known = self._metadata
             self._metadata = {}
@@ -76,7 +79,7 @@ class LoraCatalog:
 
     def find(self, text: str) -> LoraEntry | None:
         """Look a LoRA up by name, alias, or name with folders; an unknown one is looked for on disk again."""
-        return _find(text, self._names or self.refresh()) or _find(text, self.refresh())
+        return _find(text, self._names or self._scan()) or _find(text, self._scan())
 
     def _files(self, folder: Path) -> list[tuple[str, Path]]:
         return scan_files(folder, SUFFIXES)

@@ -1,7 +1,4 @@
-"""A1111's API: networks beside checkpoints, face restorers and extensions.
-
-The files are listed as they lie in their folders; what this program cannot use yet is not said to be loaded.
-"""
+"""A1111's API: networks beside checkpoints, face restorers and extensions."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -23,15 +20,16 @@ def networks_router() -> APIRouter:
         ("/extensions", extensions), ("/face-restorers", face_restorers), ("/realesrgan-models", realesrgan_models),
     ):  # fmt: skip
         router.add_api_route(path, call, methods=["GET"])
-    for path in ("/refresh-embeddings", "/refresh-loras"):
-        router.add_api_route(path, look_again, methods=["POST"], name=path[1:])
+    router.add_api_route("/refresh-embeddings", refresh_embeddings, methods=["POST"])
+    router.add_api_route("/refresh-loras", refresh_loras, methods=["POST"])
     return router
 
 
 def embeddings(services: Needs) -> dict[str, dict[str, Any]]:
-    """List the embeddings. Prompts do not use them yet, so none is loaded."""
-    found = shelves.embeddings(services.shelves.embeddings)
-    return {"loaded": {}, "skipped": {name: asdict(info) for name, info in found.items()}}
+    """List the embeddings that fit the model in memory, and those that do not."""
+    found = services.embeddings(False)
+    parts = {"loaded": found.loaded, "skipped": found.skipped}
+    return {part: {name: asdict(info) for name, info in infos.items()} for part, infos in parts.items()}
 
 
 def hypernetworks(services: Needs) -> list[dict[str, Any]]:
@@ -59,5 +57,11 @@ def realesrgan_models() -> list[dict[str, Any]]:
     return []
 
 
-def look_again() -> None:
-    """Look into the folders again; every listing does, so there is nothing to remember."""
+def refresh_embeddings(services: Needs) -> None:
+    """Read all embeddings again."""
+    services.embeddings(True)
+
+
+def refresh_loras(services: Needs) -> None:
+    """Look for LoRAs again."""
+    services.refresh_loras()
