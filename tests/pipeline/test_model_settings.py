@@ -16,6 +16,9 @@ from safetensors.torch import load_file, save_file
 from modules.domain.errors import UnknownName
 from modules.domain.request import Generation, ModelChoice, SamplingSpec, SeedSpec, Size
 from modules.families import identify
+from modules.families.family import Files
+from modules.families.folder_config import folder_config
+from modules.families.opening import open_checkpoint
 from modules.families.sidecar import read_sidecar
 from modules.imaging.infotext_parse import parse_infotext
 from modules.library.catalog import Catalog, Sources
@@ -25,6 +28,7 @@ from modules.pipeline.files import chosen_modules, stated_prediction
 from modules.pipeline.plan import Shelf
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
+from tests.families.diffusers_folders import save_folder
 
 sys.path.insert(0, str(Path(__file__).parent))
 from narrow import make_narrow_checkpoint
@@ -90,6 +94,19 @@ def test_a_pasted_text_asks_for_its_modules(studio: Studio):
     assert settings_in_infotext(told, Snapshot())["forge_additional_modules"] == ["other", "own"]
     chosen = Snapshot().with_overrides({"forge_additional_modules": ["other.safetensors", "own.safetensors"]})
     assert "forge_additional_modules" not in settings_in_infotext(told, chosen)
+
+
+def test_a_folder_runs_like_the_file_of_the_same_weights(studio: Studio):
+    saved = save_folder(studio.models / "from-the-hub-v1.5", "sd1")
+    with open_checkpoint(Files(checkpoint=saved.folder)) as opened:
+        save_file({name: opened.get(name).contiguous() for name in opened.names}, studio.models / "single.safetensors")
+        config = folder_config(opened.header.metadata)
+    (studio.models / "single.yaml").write_text(json.dumps(config))
+    studio.shop.shelf().catalog.refresh()
+    folder, told = run(studio, "from-the-hub-v1.5")
+    assert folder == run(studio, "single")[0]
+    assert (told["Model"], len(told["Model hash"])) == ("from-the-hub-v1.5", 10)
+    assert studio.shop.shelf().catalog.get("from-the-hub-v1.5").title.endswith(f"[{told['Model hash']}]")
 
 
 def test_modules_are_found_by_name_and_never_by_path(tmp_path: Path):
