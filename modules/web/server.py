@@ -34,6 +34,7 @@ from modules.web.rest.script_list import script_list_router
 from modules.web.rest.sdapi import sdapi_router
 from modules.web.rest.sysinfo import sysinfo_router
 from modules.web.rest.v1 import v1_router
+from modules.web.rest.v2.docs import TAGS
 from modules.web.rest.v2.openai_shape import OpenAiErrors
 from modules.web.rest.v2.routers import v2_routers
 from modules.web.rest.wire import (
@@ -60,7 +61,7 @@ _FIRST_MAX_BODY = 100 << 20
 
 def create_app(config: LaunchConfig) -> FastAPI:
     """Make the application. It answers pings at once and everything else after `attach_services`."""
-    app = FastAPI(title="web UI", version=VERSION, redirect_slashes=False)
+    app = FastAPI(title="web UI", version=VERSION, redirect_slashes=False, openapi_tags=TAGS)
     app.state.services = None
     app.add_exception_handler(HTTPException, _unknown_path)
     app.include_router(internal_router())
