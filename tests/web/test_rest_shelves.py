@@ -85,7 +85,7 @@ def test_the_report_tells_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COMMANDLINE_ARGS", "--api-auth env:veiled7")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with rest_house(tmp_path, "--api-auth", "ann:sesame7", "--api-log") as house:
-        login = {"auth": ("ann", "sesame7")}
+        login: Any = {"auth": ("ann", "sesame7")}
         shown: Any = house.client.get("/internal/sysinfo", **login)
         report = json.loads(shown.text)
         assert report["Commandline"]["api_log"] is True
