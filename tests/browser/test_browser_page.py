@@ -193,6 +193,39 @@ def test_a_pasted_picture_goes_to_the_field_that_is_seen(visit: Visit):
     visit.page.wait_for_selector("#imageARPreview")
 
 
+def test_generating_goes_on_until_it_is_cancelled(visit: Visit):
+    made(visit, "again and again")
+    known = len(visit.api("internal/jobs")["jobs"])
+    visit.page.click("#txt2img_generate", button="right")
+    visit.page.get_by_role("menuitem", name="Generate forever").click()
+    visit.page.wait_for_function(
+        "async known => (await (await fetch('internal/jobs')).json()).jobs.length >= known", arg=min(known + 2, 16)
+    )
+    visit.page.wait_for_selector("#txt2img_generate_box[data-forever]")
+    visit.page.click("#txt2img_generate", button="right")
+    visit.page.get_by_role("menuitem", name="Cancel generate forever").click()
+    visit.page.wait_for_selector("#txt2img_generate_box:not([data-forever])")
+    visit.wait_until_done()
+    visit.prompt("AND ".join(["word "] * 100))
+    visit.page.click("#txt2img_generate", button="right")
+    visit.page.get_by_role("menuitem", name="Generate forever").click()
+    visit.page.wait_for_selector("#html_log_txt2img .error")
+    visit.page.wait_for_selector("#txt2img_generate_box:not([data-forever])")
+
+
+def test_a_size_pasted_into_one_field_fills_both(visit: Visit):
+    visit.page.click("#tab_txt2img-button")
+    visit.page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.setData('text/plain', '640x960');
+            document.querySelector('#txt2img_height input[type=number]').dispatchEvent(
+                new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    visit.shows(width=640, height=960)
+
+
 def test_a_script_widens_a_picture(visit: Visit, tmp_path: Path):
     Image.new("RGB", (SIDE, SIDE), (20, 40, 200)).save(tmp_path / "blue.png")
     visit.reload()

@@ -10,6 +10,8 @@ import * as hints from "./hints.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
 import * as localize from "./localize.js";
+import * as menus from "./menus.js";
+import * as sizes from "./sizes.js";
 import * as styles from "./styles.js";
 import * as tokens from "./tokens.js";
 import * as view from "./view.js";
@@ -42,6 +44,7 @@ async function openSource(source) {
 window.webui = {
   accepted: (tab, id) => {
     if (id) jobs[tab].add(id);
+    menus.answered(tab, Boolean(id));
   },
   wanted: (tab) => jobs[tab].takeWanted(),
   interrupt: (tab) => jobs[tab].end("cancel"),
@@ -98,6 +101,8 @@ learn().then(() => {
 gallery.listen(TABS, options);
 drops.listen(TABS);
 aspect.listen();
+menus.listen(TABS, jobs);
+sizes.listen(TABS);
 keys.listen(TABS, jobs);
 tokens.listen();
 hints.listen(TABS);
