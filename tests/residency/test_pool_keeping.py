@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.errors import OutOfMemory
+from modules.families.family import Components
 from modules.families.toy.checkpoint import make_toy_checkpoint
 from modules.families.toy.family import TOY
 from modules.nn.attention.plain import PLAIN
@@ -24,7 +25,7 @@ from modules.residency.resident import Where
 from modules.residency.sizes import weight_bytes
 from modules.sampling.types import Conditioning
 from modules.settings.snapshot import Snapshot
-from tests.residency.pools import Stock, outputs, wanted
+from tests.residency.pools import CARD, Stock, outputs, wanted
 
 
 @pytest.fixture(scope="module")
@@ -352,3 +353,52 @@ def test_what_leaves_memory_is_gone_at_once(tmp_path: Path, size: int) -> None:
         assert unet() is None
     finally:
         gc.enable()
+
+
+def test_as_a_last_resort_decoding_has_the_card_to_itself_until_the_next_job(tmp_path: Path, size: int) -> None:
+    stock, places = Stock(tmp_path, card=card_for(size, 3)), list[tuple[str, str, str]]()
+
+    def decode(components: Components, x: Tensor, tiling: bool) -> Tensor:
+        parts = (components.text, components.unet, components.vae)
+        places.append(cast(Any, tuple(next(part.parameters()).device.type for part in parts)))
+        if places[-1] != ("cpu", "cpu", CARD.type):
+            raise torch.OutOfMemoryError("full")
+        return torch.zeros(1, 3, 8, 8)
+
+    with stock.pool.lease(wanted(stock.path("a")), PLAIN) as model:
+        family, model.components.family = model.components.family, cast(Any, SimpleNamespace(decode=decode))
+        model.decode(torch.zeros(1, 4, 1, 1), tiling=False, fallback=None, note=stock.notes.append)
+        model.components.family = family
+        assert model.placement.offload is Offload.COMPONENTS
+    assert len(set(places)) == 2
+    assert stock.notes == [
+        "Not enough memory for decoding at once: in tiles and with the other networks in main memory instead"
+    ]
+    with stock.pool.lease(wanted(stock.path("a")), PLAIN) as model:
+        assert model.placement.offload is Offload.NONE
+    assert (stock.there, stock.loads) == ("A", ["a"])
+
+
+def test_as_a_last_resort_sampling_goes_on_block_by_block(tmp_path: Path, size: int) -> None:
+    stock, present = Stock(tmp_path, card=card_for(size, 3)), list[int]()
+    given = torch.zeros(1, 4, 2, 2, device=CARD), torch.zeros(1, device=CARD)
+    conditioning = Conditioning(tokens=torch.zeros(1, 77, 8, device=CARD))
+    with stock.pool.lease(wanted(stock.path("a")), PLAIN) as model:
+        blocks = list(model.components.unet.children())
+
+        def look(_block: object, _args: object) -> None:
+            present.append(sum(next(block.parameters()).device == CARD for block in blocks))
+            if present[-1] > 1:
+                raise torch.OutOfMemoryError("full")
+
+        with model.network(tiling=False, note=stock.notes.append) as network:
+            handles = [block.register_forward_pre_hook(look) for block in blocks]
+            # hooks of streaming come after these, so a block that arrives is not counted yet
+            assert network(*given, conditioning).shape == given[0].shape
+            for handle in handles:
+                handle.remove()
+        assert model.placement.offload is Offload.BLOCKS
+    assert present[:2] == [len(blocks)] * 2
+    assert set(present[2:]) <= {0, 1}
+    assert len(stock.notes) == 1
+    assert "block by block" in stock.notes[0]
