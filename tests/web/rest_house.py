@@ -116,6 +116,7 @@ def services_for(
         refresh_checkpoints=lambda: refreshed.append("checkpoints"),
         vaes=lambda: [VaeInfo(model_name="v.pt", filename="/models/v.pt")],
         refresh_vaes=lambda: refreshed.append("vaes"),
+        modules=lambda: [VaeInfo(model_name="clip_l.safetensors", filename="/models/text_encoder/clip_l.safetensors")],
         samplers=lambda: [SamplerInfo(name=name, options={"uses_ensd": "True"}) for name in SAMPLERS],
         schedulers=lambda: [SchedulerInfo(name="karras", label="Karras", default_rho=7.0)],
         choose_sampler=choose,
