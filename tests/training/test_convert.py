@@ -22,6 +22,7 @@ from tests.families.diffusers_folders import PIPELINES, quietly, save_folder
 from tests.families.narrow_files import build
 from tests.families.test_diffusers_folders import EXPECTED, compare
 
+ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 
 
@@ -61,6 +62,17 @@ def test_diffusers_loads_the_folder_and_computes_the_same(kind: str, tmp_path: P
     assert pipeline.vae.config.scaling_factor == 0.25
     with torch.no_grad():
         compare_parts(pipeline, saved.parts)
+
+
+def test_the_shipped_checkpoint_comes_back_bit_for_bit(tmp_path: Path):
+    shipped = ROOT / "models" / "Stable-diffusion" / "shapes-v1.safetensors"
+    folder = to_diffusers_folder(source_files(shipped), tmp_path / "folder")
+    back = source_files(to_original(source_files(folder), tmp_path / "back"))
+    first, second = load_file(shipped), load_file(back.checkpoint)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    matches = [identify_files(files)[1] for files in (source_files(shipped), back)]
+    assert dict(matches[0].config).items() <= dict(matches[1].config).items()
 
 
 def compare_parts(pipeline: Any, parts: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from modules.domain.merge import (
     MergeRequest,
     check_merge,
 )
+from modules.families import identify_files
 from modules.hooks.cancel import CancelReason, CancelToken
 from modules.hooks.context import JobContext
 from modules.library.catalog import Catalog, Sources
@@ -34,6 +35,7 @@ from modules.training.convert.original import source_files, to_original
 from modules.training.merge import stream
 from modules.training.merge.merger import Pantry, merge
 from tests.families.diffusers_folders import save_folder
+from tests.families.narrow_files import build
 
 POSITIONS = "cond_stage_model.transformer.text_model.embeddings.position_ids"
 CONV = "model.diffusion_model.input_blocks.0.0.weight"
@@ -240,6 +242,20 @@ def test_layouts_meet_under_the_original_names(house: House):
     found = house.result("folder", "other", multiplier=0.5)
     assert same(found, {name: tensor * 0.5 + other[name] * 0.5 for name, tensor in one.items()})
     assert house.merge("one", "folder", multiplier=0.5).path is not None
+
+
+def test_a_result_in_8_bits_is_loaded_and_computes_nearly_the_same(house: House):
+    saved = save_folder(house.folder / "folder", "sd1")
+    to_original(source_files(house.folder / "folder"), house.folder / "one.safetensors")
+    house.catalog.refresh()
+    made = house.merge("one", interp_method=NO_INTERPOLATION, precision=FLOAT8)
+    assert made.path is not None
+    files = source_files(made.path)
+    family, match = identify_files(files)
+    model, x, context = family.load(files, match, build("cpu")), torch.randn(1, 4, 8, 8), torch.randn(1, 5, 16)
+    with torch.no_grad():
+        ours, theirs = model.unet(x, torch.tensor([500.0]), context), saved.parts["unet"](x, 500, context).sample
+    assert 0 < (ours - theirs).std() < 0.2 * theirs.std()
 
 
 def test_a_vae_is_baked_in(house: House, tmp_path: Path):

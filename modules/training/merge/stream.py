@@ -15,8 +15,8 @@ from modules.library.allowlist import TORCH_DTYPES
 
 CODES: Mapping[torch.dtype, str] = {getattr(torch, name): code for name, code in TORCH_DTYPES.items()}
 DTYPES: Mapping[str, torch.dtype] = {code: dtype for dtype, code in CODES.items()}
-PIECE_ELEMENTS = 1 << 20
-"""Elements that are worked on at a time, 4 MiB in float32."""
+PIECE_ELEMENTS = 1 << 18
+"""Elements that are worked on at a time, 1 MiB in float32."""
 SPARE_BYTES = 64 << 20
 """Left free on the disk beside a new file."""
 
