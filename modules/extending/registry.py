@@ -1,0 +1,223 @@
+"""What extensions add to the program, and who added it."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.domain.param import walk_params
+from modules.extending.discover import Extension
+from modules.extending.script import Script, SelectableScript
+from modules.hooks.dispatch import Handler
+from modules.hooks.points import Hook
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageTab:
+    """A tab of the page that an extension brings."""
+
+    id: str
+    label: str
+    build: Callable[[], None]
+    """Builds its content with gradio, inside the tab."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsPage:
+    """A page of the Settings tab that an extension brings."""
+
+    id: str
+    title: str
+    cls: type
+    """A frozen dataclass of `param(...)`; names of its fields are keys of config.json and begin with those of nobody else."""
+
+
+class Registry:
+    """Takes what one extension adds. Handed to its `register` function; what is refused raises there.
+
+    Args:
+        extension: whose things they are; its name is put before the names of its handlers.
+    """
+
+    def __init__(self, extension: Extension) -> None:
+        self.extension = extension
+        self.handlers: list[Handler] = []
+        self.scripts: list[Script] = []
+        self.selectable: list[SelectableScript] = []
+        self.tabs: list[PageTab] = []
+        self.settings: list[SettingsPage] = []
+        self.routers: list[APIRouter] = []
+        self.page_files: list[Path] = []
+        self.faults: list[str] = []
+        """What went wrong, in sentences."""
+
+    def handle(
+        self, hook: type[Hook], call: Callable[[Any], Hook | None], *, name: str = "", before: Sequence[str] = (),
+        after: Sequence[str] = (), essential: bool = False,
+    ) -> None:  # fmt: skip
+        """Call a function at a hook point of every job.
+
+        Args:
+            hook: the point; `modules/hooks/points.py` lists them.
+            call: gets the payload and returns a changed one, or None.
+            name: of the handler, after that of the extension; the function's own name where it is left out.
+            before: whole names (`extension/handler`) of handlers that come later.
+            after: whole names of handlers that come earlier.
+            essential: let the job fail when the handler fails.
+        """
+        short = name or getattr(call, "__name__", "handler")
+        order = self.extension.metadata.callbacks.get(short.lower())
+        self.handlers.append(
+            Handler(
+                name=self._free_name(hook, f"{self.extension.canonical}/{short}"), hook=hook, call=call,
+                before=(*before, *(order.before if order else ())),
+                after=(*after, *((*order.requires, *order.after) if order else ())), essential=essential,
+            )
+        )  # fmt: skip
+
+    def script(self, script: Script) -> None:
+        """Offer an always-on script.
+
+        Raises:
+            ValueError: its id or its parameters are not what a script's must be.
+        """
+        check_script(script)
+        self.scripts.append(script)
+
+    def selectable_script(self, script: SelectableScript) -> None:
+        """Offer a script in the drop-down.
+
+        Raises:
+            ValueError: its id or its parameters are not what a script's must be.
+        """
+        check_script(script)
+        self.selectable.append(script)
+
+    def tab(self, tab_id: str, label: str, build: Callable[[], None]) -> None:
+        """Add a tab to the page.
+
+        Raises:
+            ValueError: the id is not one.
+        """
+        check_id(tab_id)
+        self.tabs.append(PageTab(id=tab_id, label=label, build=build))
+
+    def settings_page(self, page_id: str, title: str, cls: type) -> None:
+        """Add a page to the Settings tab.
+
+        Raises:
+            ValueError: the id is not one, or the class declares no parameters.
+        """
+        check_id(page_id)
+        if not is_dataclass(cls) or not any(True for _ in walk_params(cls)):
+            raise ValueError(f"the settings {page_id} must be a dataclass of param(...)")
+        self.settings.append(SettingsPage(id=page_id, title=title, cls=cls))
+
+    def routes(self, router: "APIRouter") -> None:
+        """Add routes to the server."""
+        self.routers.append(router)
+
+    def page_file(self, relative: str) -> None:
+        """Add a script or a style sheet to the page, besides those in `javascript` and `style.css`.
+
+        Raises:
+            ValueError: it is none, or does not lie in the extension's folder.
+        """
+        path = (self.extension.folder / relative).resolve()
+        if path.suffix not in (".js", ".mjs", ".css") or not path.is_file():
+            raise ValueError(f"{relative} is no script or style sheet")
+        if not path.is_relative_to(self.extension.folder.resolve()):
+            raise ValueError(f"{relative} lies outside the extension")
+        self.page_files.append(path)
+
+    def take(self, other: "Registry") -> None:
+        """Add everything that another registry of the same extension holds and this one does not."""
+        self.handlers += other.handlers[len(self.handlers) :]
+        self.scripts += other.scripts
+        self.selectable += other.selectable
+        self.tabs += other.tabs
+        self.settings += other.settings
+        self.routers += other.routers
+        self.page_files += other.page_files
+        self.faults += other.faults
+
+    def _free_name(self, hook: type[Hook], name: str) -> str:
+        taken = {one.name for one in self.handlers if one.hook is hook}
+        numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
+        return name if name not in taken else next(one for one in numbered if one not in taken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loaded:
+    """Everything that extensions added, in the order in which it was added."""
+
+    extensions: tuple[Extension, ...] = ()
+    """All there are; those that do not run have their reason."""
+    registries: tuple[Registry, ...] = field(default=())
+    """Of those that run."""
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """Handlers of every job."""
+        return tuple(handler for one in self.registries for handler in one.handlers)
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        """Always-on scripts."""
+        return tuple(script for one in self.registries for script in one.scripts)
+
+    @property
+    def selectable(self) -> tuple[SelectableScript, ...]:
+        """Scripts of the drop-down."""
+        return tuple(script for one in self.registries for script in one.selectable)
+
+    @property
+    def tabs(self) -> tuple[PageTab, ...]:
+        """Tabs of the page."""
+        return tuple(tab for one in self.registries for tab in one.tabs)
+
+    @property
+    def settings(self) -> tuple[SettingsPage, ...]:
+        """Pages of settings."""
+        return tuple(page for one in self.registries for page in one.settings)
+
+    @property
+    def routers(self) -> "tuple[APIRouter, ...]":
+        """Routes of the server."""
+        return tuple(router for one in self.registries for router in one.routers)
+
+    @property
+    def faults(self) -> dict[str, tuple[str, ...]]:
+        """Return folder name -> what went wrong while it was loaded."""
+        return {one.extension.name: tuple(one.faults) for one in self.registries if one.faults}
+
+
+def check_id(text: str) -> None:
+    """Refuse what cannot be part of an element id and of an address.
+
+    Raises:
+        ValueError: it is not an id.
+    """
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no id: small letters, digits, _ and -")
+
+
+def check_script(script: Script | SelectableScript) -> None:
+    """Refuse a script that could not be offered.
+
+    Raises:
+        ValueError: says why.
+    """
+    check_id(script.id)
+    if not is_dataclass(script.Params):
+        raise ValueError(f"Params of the script {script.id} must be a dataclass of param(...)")
+    paths = [item.path for item in walk_params(script.Params)]
+    if any(len(path) != 1 for path in paths):
+        raise ValueError(f"Params of the script {script.id} must not hold other dataclasses")
+    script.Params()

@@ -1,0 +1,59 @@
+"""What a script is: something a person may switch on for a run, or that makes several runs of one request."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from modules.domain.request import Generation
+from modules.domain.result import Outcome
+from modules.hooks.context import JobContext
+from modules.hooks.dispatch import Handler
+
+TXT2IMG, IMG2IMG = "txt2img", "img2img"
+BOTH = (TXT2IMG, IMG2IMG)
+ENABLED = "enabled"
+"""Name of the parameter that switches a script on; a script without one always runs."""
+
+
+class Script(Protocol):
+    """Looks at and changes runs through hooks; shown as an accordion in its tabs.
+
+    Controls, API arguments and infotext follow from `Params`, a frozen dataclass of `param(...)`.
+    """
+
+    id: str
+    """Small letters, digits, `_` and `-`; names its values in requests and its elements in the page."""
+    label: str
+    """Title of the accordion; in any case also its name in `alwayson_scripts`."""
+    tabs: tuple[str, ...]
+    """Where it is offered: `BOTH`, or one of its names."""
+    Params: type
+
+    def hooks(self, params: Any) -> Iterable[Handler]:
+        """Return what runs at which point of one job, for these parameters. Only asked for while switched on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScriptRun:
+    """What a selectable script works with."""
+
+    request: Generation
+    """As it was sent, without the call of the script."""
+    params: Any
+    ctx: JobContext
+    make: Callable[[Generation], Outcome]
+    """Carries out one run and waits until its pictures are saved."""
+
+
+class SelectableScript(Protocol):
+    """Takes the place of a single run; chosen in the drop-down of its tabs."""
+
+    id: str
+    label: str
+    tabs: tuple[str, ...]
+    Params: type
+
+    def run(self, run: ScriptRun) -> Outcome:
+        """Make the pictures of the request. Ends early when `run.ctx.cancel.ends_job`."""
+        ...
