@@ -33,7 +33,7 @@ NO_CARD = 3
 """Exit status without a card."""
 SHORT = 4
 SIDES = {"sd1": 512, "sdxl": 1024}
-MODES: dict[str, dict[str, bool]] = {"ours": {}, "medvram": {"medvram": True}, "lowvram": {"lowvram": True}}
+MODES: dict[str, dict[str, Any]] = {"ours": {}, "medvram": {"medvram": True}, "lowvram": {"lowvram": True}}
 WAYS = (*MODES, "diffusers", "compiled")
 
 Picture = Callable[[int], object]
