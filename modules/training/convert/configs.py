@@ -76,7 +76,9 @@ def unet_json(header: Header, match: Match, config: UNetConfig) -> Json:
     depths, middle = [depth or 1 for depth in config.transformer_depth], _MIDDLES.get(config.middle_blocks)
     if config.middle_blocks == 2:
         if not config.middle_depth or (attends[-1] and config.middle_depth != depths[-1]):
-            raise UnsupportedCheckpoint(header.path, hint="The middle of its UNet is unlike that of any network of diffusers.")
+            raise UnsupportedCheckpoint(
+                header.path, hint="The middle of its UNet is unlike that of any network of diffusers."
+            )
         depths[-1] = config.middle_depth  # diffusers takes the middle's from here
     told: Json = {} if config.vector_dim is None else {
         "addition_embed_type": "text_time", "addition_time_embed_dim": NUMBER_WIDTH,
