@@ -233,7 +233,7 @@ def test_a_job_of_an_earlier_run_is_known_by_its_files(house: RestHouse, tmp_pat
     house.services.engine.forget(name)
     told = job(house, name)
     assert [one["name"] for one in told["files"]] == [path.name for path in files]
-    answers = [house.client.get(one["url"]) for one in told["files"]]
+    answers = [house.client.get(f"/api/v2/jobs/{name}/files/{number}") for number in range(4)]
     assert [answer.status_code for answer in answers] == [200, 404, 404, 404]
     assert answers[0].content == picture.read_bytes()
     assert answers[0].headers["content-disposition"].startswith("attachment")
@@ -315,3 +315,26 @@ def test_the_description_of_the_api_reads_well(house: RestHouse) -> None:
             assert one["description"], path
     body = ours["/api/v2/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["discriminator"]["propertyName"] == "kind"
+    assert {tag["name"] for tag in described["tags"]} >= {
+        one["tags"][0] for ways in ours.values() for one in ways.values()
+    }
+    told = ours["/api/v2/jobs/{job_id}"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    real = job(house, ended(house, queue(house)["id"])["id"])
+    assert set(told) == {key for key, value in real.items() if value is not None}
+
+
+def test_checkpoints_are_merged_as_a_job(house: RestHouse) -> None:
+    house.services.desk.pause()
+    body = {"kind": "modelmerger", "primary_model_name": "toy", "secondary_model_name": "toy", "multiplier": 0.5}
+    accepted = house.client.post("/api/v2/jobs", json=body)
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.json()["files"] == []
+    assert house.client.post("/api/v2/jobs", json={**body, "multiplier": 99}).status_code == 422
+    assert house.client.post("/api/v2/jobs", json={**body, "primary_model_name": "none"}).status_code == 422
+    assert house.client.post("/api/v2/jobs", json={**body, "save_images": True}).status_code == 422
+    name = accepted.json()["id"]
+    house.client.delete(f"/api/v2/jobs/{name}")
+    house.services.ledger.end(name, JobState.FINISHED, time.time(), [Path("merged.safetensors")])
+    house.services.engine.forget(name)
+    assert job(house, name)["files"] == [{"n": 0, "url": None, "name": "merged.safetensors", "format": "safetensors"}]
+    assert house.client.get(f"/api/v2/jobs/{name}/files/0").status_code == 404

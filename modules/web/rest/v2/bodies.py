@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from modules.domain.errors import InvalidRequest
 from modules.engine.job import Owner, Payload
+from modules.web.rest.merge import KIND as MERGE
+from modules.web.rest.merge import merge_model
+from modules.web.rest.merge import request_of as merge_request
 from modules.web.rest.schema import MakeBody, own_img2img_model, txt2img_model
 from modules.web.rest.translate import understand
 from modules.web.services import Services
@@ -26,6 +29,10 @@ class Asked:
     warnings: tuple[str, ...] = ()
 
 
+Read = Callable[[MakeBody, Services, Owner], tuple[Payload, tuple[str, ...]]]
+"""Makes the request of a body; also returns what had to be replaced in it, in sentences."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One thing that a job can do."""
@@ -33,19 +40,38 @@ class Kind:
     name: str
     model: Callable[[], type[MakeBody]]
     """Builds the model of its fields."""
+    read: Read
     example: Mapping[str, Any]
+    saves: bool = True
+    """Whether it makes pictures, which are saved unless the body says otherwise."""
+
+
+def _pictures(body: MakeBody, services: Services, owner: Owner) -> tuple[Payload, tuple[str, ...]]:
+    understood = understand(body, services, owner.user)
+    if understood.kept:
+        field = "override_settings_restore_afterwards"
+        raise InvalidRequest("a job leaves no settings behind; change them with /sdapi/v1/options", field=field)
+    return understood.generation, understood.warnings
+
+
+def _merged(body: MakeBody, services: Services, _owner: Owner) -> tuple[Payload, tuple[str, ...]]:
+    return merge_request(body.model_dump(), services), ()
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(
-        name="txt2img", model=txt2img_model,
+        name="txt2img", model=txt2img_model, read=_pictures,
         example=MappingProxyType({"prompt": "a red circle on a blue background", "steps": 20, "width": 128,
                                   "height": 128, "seed": 1}),
     ),
     Kind(
-        name="img2img", model=own_img2img_model,
+        name="img2img", model=own_img2img_model, read=_pictures,
         example=MappingProxyType({"prompt": "a red circle", "init_images": ["iVBORw0KGgo..."],
                                   "denoising_strength": 0.6}),
+    ),
+    Kind(
+        name=MERGE, model=merge_model, read=_merged, saves=False,
+        example=MappingProxyType({"primary_model_name": "one", "secondary_model_name": "other", "multiplier": 0.5}),
     ),
 )  # fmt: skip
 
@@ -65,10 +91,11 @@ def _job_model(kind: Kind) -> Any:
             extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [{"kind": kind.name, **kind.example}]}
         )
 
-    fields: dict[str, Any] = {"kind": (Literal[kind.name], kind.name), "save_images": (bool, True)}
-    return create_model(
-        f"{kind.name.capitalize()}Job", __base__=Strict, __doc__=f"A job of kind {kind.name}.", **fields
-    )
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], kind.name)}
+    if kind.saves:
+        fields["save_images"] = (bool, True)
+    about = f"A job of kind {kind.name}."
+    return create_model(f"{kind.name.capitalize()}Job", __base__=Strict, __doc__=about, **fields)
 
 
 def asked_of(body: MakeBody, services: Services, owner: Owner) -> Asked:
@@ -78,14 +105,9 @@ def asked_of(body: MakeBody, services: Services, owner: Owner) -> Asked:
         WebuiError: a value that cannot be used; names the field.
     """
     given = body.model_dump()
-    understood = understand(body, services, owner.user)
-    if understood.kept:
-        field = "override_settings_restore_afterwards"
-        raise InvalidRequest("a job leaves no settings behind; change them with /sdapi/v1/options", field=field)
-    return Asked(
-        payload=understood.generation, kind=given["kind"], task_id=given["force_task_id"] or None,
-        warnings=understood.warnings,
-    )  # fmt: skip
+    kind = next(one for one in KINDS if one.name == given["kind"])
+    payload, warnings = kind.read(body, services, owner)
+    return Asked(payload=payload, kind=kind.name, task_id=given["force_task_id"] or None, warnings=warnings)
 
 
 class Move(BaseModel):

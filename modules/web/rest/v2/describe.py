@@ -10,15 +10,18 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from modules.domain.events import Noted
+from modules.domain.merge import Merged
 from modules.domain.request import Generation
 from modules.domain.result import Produced
-from modules.engine.job import JobHandle, Payload
+from modules.engine.job import JobHandle, Payload, files_of
 from modules.engine.ledger import Entry
 from modules.web.rest.errors import without_folders
 from modules.web.rest.requests import owner_of
 from modules.web.services import Services
 
 PREFIX = "/api/v2"
+TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+"""Kinds of files that can be fetched."""
 MAX_TITLE = 120
 
 
@@ -81,7 +84,7 @@ def _of_handle(handle: JobHandle, services: Services, base: str) -> dict[str, An
         "progress": progress_json(handle),
         "error": None if error is None else {"type": type(error).__name__, "message": without_folders(str(error))},
         "notes": [event.text for _, event in handle.numbered() if isinstance(event, Noted)],
-        "files": [file_json(one, number, base) for number, one in enumerate(pictures_of(handle))],
+        "files": _files_of(handle, base),
     }  # fmt: skip
 
 
@@ -94,10 +97,7 @@ def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
         "started_at": entry.started_at, "ended_at": entry.ended_at, "progress": None,
         "error": failed or ({"type": "", "message": without_folders(entry.error)} if entry.error else None),
         "notes": [],
-        "files": [
-            {"n": number, "url": f"{base}/files/{number}", "name": path.name, "format": path.suffix.lstrip(".")}
-            for number, path in enumerate(entry.files)
-        ],
+        "files": [_path_json(path, number, base) for number, path in enumerate(entry.files)],
     }  # fmt: skip
 
 
@@ -110,6 +110,20 @@ def _title(prompt: Any) -> str:
     """Read the prompt of a request, or of its JSON form: one text or a list of them."""
     first = next(iter(cast("Sequence[Any]", prompt)), "") if isinstance(prompt, list | tuple) else prompt
     return first[:MAX_TITLE] if isinstance(first, str) else ""
+
+
+def _files_of(handle: JobHandle, base: str) -> list[dict[str, Any]]:
+    if isinstance(handle.job.payload, Generation):
+        return [file_json(one, number, base) for number, one in enumerate(pictures_of(handle))]
+    made = files_of(handle.result_as(Merged)) if handle.done and handle.error is None else []
+    return [_path_json(path, number, base) for number, path in enumerate(made)]
+
+
+def _path_json(path: Path, number: int, base: str) -> dict[str, Any]:
+    """Describe a file that a job left on the disk; only pictures can be fetched."""
+    kind = path.suffix.lstrip(".").lower()
+    url = f"{base}/files/{number}" if kind in TYPES else None
+    return {"n": number, "url": url, "name": path.name, "format": kind}
 
 
 def progress_json(handle: JobHandle) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
-from modules.web.rest.v2.describe import Known, name_of, pictures_of
+from modules.web.rest.v2.describe import TYPES, Known, name_of, pictures_of
 
-TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 _GONE = "The file is no longer there"
 
 

@@ -12,6 +12,7 @@ from modules.web.rest.jobs import EventStream, Readers, picture
 from modules.web.rest.requests import StrictRoute, owner_of, services_of
 from modules.web.rest.v2.bodies import Move, asked_of, job_model
 from modules.web.rest.v2.describe import PREFIX, Known, job_json, jobs_at, known_job
+from modules.web.rest.v2.docs import JOB, REFUSED, STORY, WAITING, Answers, answers
 from modules.web.rest.v2.events import Numbers, Previews, Story, ended
 from modules.web.rest.v2.files import file_answer
 from modules.web.services import Services
@@ -24,15 +25,25 @@ MAX_PAGE = 200
 def jobs_router() -> APIRouter:
     """Make the routes of this file."""
     router = APIRouter(prefix=PREFIX, route_class=StrictRoute, tags=["v2: jobs"])
-    router.add_api_route("/jobs", _submitting(), methods=["POST"], status_code=202, summary="Queue a job")
-    router.add_api_route("/jobs", list_jobs, methods=["GET"], summary="List jobs")
-    router.add_api_route("/jobs/{job_id}", get_job, methods=["GET"], summary="Describe a job")
-    router.add_api_route("/jobs/{job_id}", delete_job, methods=["DELETE"], summary="Cancel or forget a job")
-    router.add_api_route("/jobs/{job_id}/events", _following(), methods=["GET"], summary="Follow a job")
-    router.add_api_route("/jobs/{job_id}/preview", preview, methods=["GET"], summary="Look at the unfinished picture")
-    router.add_api_route("/jobs/{job_id}/files/{n}", get_file, methods=["GET"], summary="Download a picture")
-    router.add_api_route("/jobs/{job_id}/again", again, methods=["POST"], status_code=202, summary="Queue it once more")
-    router.add_api_route("/jobs/{job_id}/move", move, methods=["POST"], summary="Move it in the queue")
+    one, waiting = answers(200, JOB, "The job."), answers(202, WAITING, "The job was queued.")
+    page = answers(200, {"jobs": [JOB], "next": 41, "paused": False}, "A page of jobs; `next` is null on the last.")
+    story = answers(200, STORY, "The events.", kind="text/event-stream")
+    file: Answers = {200: {"description": "The picture.", "content": {"image/png": {}}}, **REFUSED}
+    ended = answers(200, {"id": JOB["id"], "cancelled": False, "forgotten": True}, "What was done.")
+    moved = answers(200, {"id": JOB["id"], "place": 1}, "Its new place.")
+    for method, path, call, summary, told in (
+        ("POST", "/jobs", _submitting(), "Queue a job", waiting),
+        ("GET", "/jobs", list_jobs, "List jobs", page),
+        ("GET", "/jobs/{job_id}", get_job, "Describe a job", one),
+        ("DELETE", "/jobs/{job_id}", delete_job, "Cancel or forget a job", ended),
+        ("GET", "/jobs/{job_id}/events", _following(), "Follow a job", story),
+        ("GET", "/jobs/{job_id}/preview", preview, "Look at the unfinished picture", file),
+        ("GET", "/jobs/{job_id}/files/{n}", get_file, "Download a picture", file),
+        ("POST", "/jobs/{job_id}/again", again, "Queue it once more", waiting),
+        ("POST", "/jobs/{job_id}/move", move, "Move it in the queue", moved),
+    ):
+        status = 202 if told is waiting else 200
+        router.add_api_route(path, call, methods=[method], summary=summary, status_code=status, responses=told)
     for name, call in (("interrupt", interrupt), ("skip", skip), ("stop", stop)):
         router.add_api_route(f"/jobs/{{job_id}}/{name}", call, methods=["POST"])
     router.add_api_route("/queue", get_queue, methods=["GET"], summary="Describe the queue", tags=["v2: queue"])
@@ -45,8 +56,8 @@ def _submitting() -> Any:
     def submit(request: Request, services: Needs, body: Annotated[Any, Body()]) -> Response:
         """Queue a job and return at once. It goes on whatever happens to its client.
 
-        The body has `kind` and, beside it, the fields of `/sdapi/v1/txt2img` or `/v1/img2img`, with two differences:
-        unknown fields are refused, and `save_images` is on. Pictures are fetched as files.
+        The body has `kind` and, beside it, the fields of `/sdapi/v1/txt2img`, `/v1/img2img` or those of the checkpoint
+        merger, with two differences: unknown fields are refused, and `save_images` is on. Pictures are fetched as files.
         """
         owner = owner_of(request)
         asked = asked_of(body, services, owner)

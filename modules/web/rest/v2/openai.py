@@ -23,7 +23,7 @@ from modules.web.rest.requests import StrictRoute, ended_or_gone, owner_of, serv
 from modules.web.rest.schema import MakeBody
 from modules.web.rest.sdapi import CLIENT_GONE
 from modules.web.rest.translate import understand
-from modules.web.rest.v2.files import TYPES
+from modules.web.rest.v2.describe import TYPES
 from modules.web.rest.v2.openai_bodies import ImagesRequest, edit_body, generation_body
 from modules.web.rest.v2.openai_links import Links
 from modules.web.services import Services

@@ -102,6 +102,10 @@ export class Rows {
   pictures(job) {
     const shelf = el("div", { class: "queue-pictures" });
     for (const file of job.files.slice(0, MOST_PICTURES)) {
+      if (!file.url) {
+        shelf.append(el("span", {}, file.name));
+        continue;
+      }
       const gone = () => image.replaceWith(el("span", { class: "note" }, `${file.name} is no longer there`));
       const image = el("img", { loading: "lazy", alt: file.name, title: file.infotext ?? file.name, onerror: gone });
       image.src = file.url;
