@@ -68,6 +68,8 @@ class Pool:
         """Held while the list of models changes, or one moves that nobody uses."""
         self._kept: list[Kept] = []
         """The last used first."""
+        self._last: tuple[ResolvedModel, Backend] | None = None
+        """What was asked for last, whether it is still there or not."""
         self._vae_formats: dict[VaeKey, torch.dtype] = {}
         """Of VAEs that gave no numbers in the usual one."""
 
@@ -116,6 +118,7 @@ class Pool:
                 model = self._with_vae(kept, wanted, vae)
                 self._place(kept, model, note)
                 self.settle()
+                self._last = wanted, attention
                 yield model
             finally:
                 self._give_back(kept, vae)
@@ -136,16 +139,17 @@ class Pool:
 
         Returns:
             Whether there was one to bring.
+
+        Raises:
+            ModelError: it left memory, and its files cannot be used any more.
         """
         if not self._turn.acquire(blocking=False):
             return True
         try:
-            with self._books:
-                last = self._kept[0].recipe if self._kept else None
-            if last is not None:
-                with self.lease(last.wanted, last.attention):
+            if self._last is not None:
+                with self.lease(*self._last):
                     pass
-            return last is not None
+            return self._last is not None
         finally:
             self._turn.release()
 

@@ -281,6 +281,8 @@ def test_unloading_without_a_card_frees_the_memory(tmp_path: Path) -> None:
     stock.use("ab")
     stock.pool.unload()
     assert (stock.there, stock.pool.loaded) == ("", None)
+    assert stock.pool.reload()
+    assert stock.there == "b"
 
 
 def test_unloading_leaves_a_model_in_use_until_its_job_ends(tmp_path: Path) -> None:
