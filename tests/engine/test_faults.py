@@ -25,6 +25,7 @@ from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.files import numbering
 from modules.hooks.context import JobContext
+from modules.imaging import save
 from modules.pipeline.carry_out import carry_on
 from modules.settings.snapshot import Snapshot
 from tests.pipeline.workshop import Studio, open_studio
@@ -96,6 +97,30 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 class Boom(Exception):
     """Raised somewhere."""
+
+
+def test_pictures_are_encoded_and_saved_while_the_next_job_samples(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, gate, threads = save.encode, threading.Event(), set[str]()
+
+    def slow(*args: Any, **more: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        assert gate.wait(20)
+        return encode(*args, **more)
+
+    monkeypatch.setattr(save, "encode", slow)
+    first, second = (bench.desk.accept(SAVING, OWNER) for _ in range(2))
+    for _ in range(2000):
+        if second.progress.fraction == 1.0:
+            break
+        threading.Event().wait(0.005)
+    assert second.progress.fraction == 1.0
+    assert not first.done
+    gate.set()
+    saved = [handle.wait(10).images[0].saved_as for handle in (first, second)]
+    assert [path.name[:5] for path in saved if path] == ["00000", "00001"]
+    assert "worker" not in threads
 
 
 OURS = tuple(
