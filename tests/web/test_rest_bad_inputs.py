@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modules.settings.snapshot import RESTRICTED
 from tests.web.bad_inputs import ELSEWHERE, NOT_YET, Row, rows
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -98,6 +99,17 @@ def test_an_infotext_error_names_the_line(house: RestHouse) -> None:
     answer = house.txt2img(infotext="a\nSampler: Euler, Seed: 5, CFG scale: seven", steps=None)
     assert answer.json()["detail"][0]["loc"] == ["body", "infotext"]
     assert "CFG scale" in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize("key", sorted(RESTRICTED))
+def test_no_client_changes_what_guards_the_machine(house: RestHouse, key: str) -> None:
+    before = house.get("/options").json()
+    value = before[key]
+    other = not value if isinstance(value, bool) else "/tmp" if isinstance(value, str) else value + 1
+    assert house.post("/options", {key: other}).status_code == 200
+    refused = house.txt2img(override_settings={key: other}, override_settings_restore_afterwards=False)
+    assert (kind_of(refused), key in refused.json()["detail"]) == ("FORBID", True)
+    assert house.get("/options").json() == before
 
 
 def test_limits_name_their_setting(house: RestHouse) -> None:
