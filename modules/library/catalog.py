@@ -141,8 +141,9 @@ class Catalog(Generic[MatchT]):
         return ordered
 
     def default(self) -> CheckpointEntry | None:
-        """The first checkpoint, for when none or a missing one is configured."""
-        return next(iter(self._entries), None)
+        """The first checkpoint that can be used, for when none or a missing one is configured; else the first."""
+        usable = (entry for entry in self._entries if self.inspect(entry).match is not None)
+        return next(usable, next(iter(self._entries), None))
 
     def find(self, text: str) -> CheckpointEntry | None:
         """Look up a checkpoint by title, name, hash or a part of its title.

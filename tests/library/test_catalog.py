@@ -207,6 +207,16 @@ def test_files_are_classified_when_asked_and_broken_ones_flagged(tmp_path: Path,
     assert "cannot be read" in listed.inspect(broken).fault
 
 
+def test_without_a_choice_the_first_that_can_be_used_is_used(tmp_path: Path, cache: HashCache) -> None:
+    put(tmp_path / "a.ckpt", "torn")
+    safetensors.torch.save_file({"lora": torch.zeros(1)}, tmp_path / "b.safetensors")
+    listed = catalog(cache, tmp_path)
+    assert listed.default() == listed.entries[0]
+    safetensors.torch.save_file({"unet": torch.zeros(1)}, tmp_path / "c.safetensors")
+    listed.refresh()
+    assert listed.default() == listed.entries[2]
+
+
 def test_readers_never_see_half_a_list(tmp_path: Path, cache: HashCache) -> None:
     for n in range(20):
         put(tmp_path / f"{n}.ckpt")

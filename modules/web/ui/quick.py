@@ -97,5 +97,6 @@ def current(key: str, context: UiContext) -> Any:
     if key != CHECKPOINT:
         return value
     checkpoints = context.services.checkpoints()
-    found = checkpoint_named(value, checkpoints) if value else next(iter(checkpoints), None)
+    used = value or context.services.checkpoint_facts("").filename
+    found = checkpoint_named(used, checkpoints)
     return found.title if found is not None else value

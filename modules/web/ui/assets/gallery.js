@@ -109,9 +109,16 @@ function fit() {
   dialog.dataset.fit = zoomed ? "page" : "full";
 }
 
+// The words below the gallery say how it went.
 function save() {
+  const log = byId(`html_log_${tab}`);
+  parts.said.textContent = "Saving ...";
+  const told = new MutationObserver(() => {
+    told.disconnect();
+    parts.said.textContent = log.innerText.trim();
+  });
+  told.observe(log, { childList: true, subtree: true, characterData: true });
   byId(`save_${tab}`)?.click();
-  parts.said.textContent = "Saved";
 }
 
 function key(event) {
