@@ -10,6 +10,8 @@ from benchmarks.load_house import Server, serving, slope
 from benchmarks.measure import Result, parser_of, show, significant
 
 GOAL_SLOPE_KB, GOAL_GROWTH_KB = 20.0, 30 * 1024
+SLACK = 1
+"""Files and threads that may be more at the end: a connection is just being closed."""
 
 
 def soak(server: Server, jobs: int, warm_up: int) -> Result:
@@ -34,12 +36,12 @@ def soak(server: Server, jobs: int, warm_up: int) -> Result:
         "pass": found["statuses"] == [200]
         and found["rss_slope_kb_per_job"] <= GOAL_SLOPE_KB
         and found["rss_growth_kb"] <= GOAL_GROWTH_KB
-        and all(last <= first for first, last in held.values())
+        and all(last <= first + SLACK for first, last in held.values())
     }
 
 
 def _before_and_after(values: Sequence[float]) -> tuple[float, float]:
-    """Return the medians of the first and of the last ten: a connection may just be closing."""
+    """Return the medians of the first and of the last ten."""
     return statistics.median(values[:10]), statistics.median(values[-10:])
 
 

@@ -9,7 +9,7 @@ do. With several, the next job samples while the last one's pictures are encoded
 import time
 
 from benchmarks.load_house import Server, serving, together
-from benchmarks.measure import ROOT, Result, parser_of, show, significant, summary
+from benchmarks.measure import ROOT, Result, parser_of, ratio, show, summary
 
 CHECKPOINT = ROOT / "models" / "Stable-diffusion" / "shapes-v1.safetensors"
 
@@ -40,7 +40,7 @@ def measure(clients: int, pictures: int, size: int, steps: int, rounds: int) -> 
     return {
         "size": size, "steps": steps, "clients": clients,
         "one_client_per_s": summary(alone), "together_per_s": summary(crowd),
-        "together/one": significant(max(crowd) / max(alone)),
+        "together/one": ratio(crowd, alone),
     }  # fmt: skip
 
 

@@ -5,7 +5,8 @@
 The program runs in this process without its interface, on a small random checkpoint, and is asked over its REST API.
 The CPU time that the job itself took is taken off that of the whole request; the rest is the web server, the checks of
 the request, the queue, the answer, and the client that asks. Of the job, what its own clock did not count towards a
-stage is the plan, the infotext and the note of the last prompt. The PNG writer is compared with Pillow's on a picture
+stage is the plan, the infotext and the note of the last prompt. Then the job is taken away, and what is left is the
+fixed cost of a request. The PNG writer is compared with Pillow's on a picture
 with grain, or on yours.
 """
 
@@ -27,7 +28,7 @@ from benchmarks.measure import Result, in_turns, one_thread, parser_of, ratio, s
 PORT = 17862
 REQUEST = {"prompt": "a cat", "steps": 4, "width": 64, "height": 64, "seed": 1, "save_images": False}
 WARM_UPS = 3
-GOALS_MS = {"nothing": 1.5, "png": 80.0}
+GOALS_MS = {"nothing": 1.5, "png": 80.0, "fixed": 5.0, "fixed_cpu": 1.0}
 
 
 class Api:
@@ -84,7 +85,32 @@ def measure_requests(count: int, port: int) -> Result:
         models.mkdir(parents=True)
         make_toy_checkpoint(models / "toy.safetensors", seed=0)
         with serving(Path(folder), port) as house:
-            return _ask(Api(port), _counting(house), count)
+            api = Api(port)
+            return _ask(api, _counting(house), count) | _fixed(api, house, 5 * count)
+
+
+def _fixed(api: Api, house: Any, count: int) -> Result:
+    """Measure a request whose job is there already: everything but the pipeline, and both ends of the connection."""
+    kept: list[Any] = []
+    run = house.engine._run
+
+    def keep(request: Any, ctx: Any) -> Any:
+        kept.append(run(request, ctx).finish())
+        return kept[0]
+
+    def txt2img() -> None:
+        api("POST", "/sdapi/v1/txt2img", REQUEST)
+
+    house.engine._run = keep
+    txt2img()
+    house.engine._run = lambda _request, _ctx: kept[0]
+    spent = [_spent(txt2img) for _ in range(count)]
+    pings = [_spent(lambda: api("GET", "/internal/ping")) for _ in range(count)]
+    return {
+        "fixed_ms": summary([wall for wall, _ in spent], 1e3) | {"goal": GOALS_MS["fixed"]},
+        "fixed_cpu_ms": summary([cpu for _, cpu in spent], 1e3) | {"goal": GOALS_MS["fixed_cpu"]},
+        "ping_cpu_ms": summary([cpu for _, cpu in pings], 1e3),
+    }
 
 
 def _counting(house: Any) -> list[tuple[float, float]]:

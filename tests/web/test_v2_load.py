@@ -49,7 +49,7 @@ def test_nothing_is_held_from_job_to_job(server: Server) -> None:
     assert found["statuses"] == [200]
     for name in ("files", "threads"):
         first, last = found[name]
-        assert last <= first, name
+        assert last <= first + load_soak.SLACK, name
     assert found["rss_growth_kb"] < load_soak.GOAL_GROWTH_KB
 
 
