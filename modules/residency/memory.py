@@ -17,6 +17,8 @@ CHUNK_BYTES = 64 << 20
 """Pinned memory is taken in pieces of this size, since torch rounds each up to a power of two."""
 ALIGNMENT = 256
 """Tensors in one buffer start at multiples of this many bytes, as kernels like it."""
+PAGEABLE_BYTES = 2 << 30
+"""Of main memory, what is never pinned: the system cannot move it for other programs."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -67,11 +69,16 @@ class Machine:
 
     def to_ram(self) -> Change:
         """Return the way into main memory: pinned, from where a CUDA device fetches by itself, as far as there is any."""
-        return Packed(pinned).take if self._device.type == "cuda" else lambda tensor: tensor.to("cpu")
+        return Packed(self._pinned).take if self._device.type == "cuda" else lambda tensor: tensor.to("cpu")
 
     def to_device(self) -> Change:
         """Return the way to the device; from pinned memory nobody waits for it to end."""
         return lambda tensor: tensor.to(self._device, non_blocking=True)
+
+    def _pinned(self, num_bytes: int) -> Tensor:
+        if self.free_ram() - num_bytes < PAGEABLE_BYTES:
+            raise RuntimeError("main memory is nearly full")
+        return pinned(num_bytes)
 
 
 class Packed:

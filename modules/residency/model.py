@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from modules.residency.wardrobe import Wardrobe
 from modules.sampling.types import Conditioning, Network
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 COND_CACHE_ENTRIES = 64
 """Encoded timelines kept per model; one of 77 tokens at width 768 takes a quarter of a megabyte."""
@@ -70,8 +72,8 @@ class Model:
         if cached and key in self._encoded:
             self._encoded.move_to_end(key)
             return self._encoded[key]
-        with self._present(self.components.text):
-            encoded = self.components.family.condition(self.components, texts, options)
+        rungs = [("at once", lambda: self.components.family.condition(self.components, texts, options))]
+        encoded = self._climb_with(self.components.text, "encoding the prompt", rungs, logger.info)
         if cached:
             self._encoded[key] = encoded
             while len(self._encoded) > COND_CACHE_ENTRIES:
@@ -104,19 +106,24 @@ class Model:
             note("Token merging has no effect on this kind of model")
         merging = merged_tokens(unet, merge_ratio) if merge_ratio else nullcontext()
         with ExitStack() as place, merging, attached(unet, self.worn.hypernetworks):
-            place.enter_context(self._running(unet))
+
+            def bring() -> None:
+                place.enter_context(self._running(unet))
 
             def shrink() -> None:
                 place.close()
                 self._leave_device(Offload.BLOCKS, parts_of(self.components))
-                place.enter_context(self._running(unet))
+                bring()
 
-            yield sparing(
-                self.components.family.network(self.components, tiling),
-                note,
-                make_room=self.placement.make_room,
-                shrink=shrink if self._can_leave and self.placement.offload is not Offload.BLOCKS else None,
+            shrinks, make_room = (
+                self._can_leave and self.placement.offload is not Offload.BLOCKS,
+                self.placement.make_room,
             )
+            rungs = [("as a whole", bring), ("block by block", shrink)] if shrinks else [("at once", bring)]
+            climb("bringing the network to the device", rungs, note, make_room)
+            run = self.components.family.network(self.components, tiling)
+            shrinks = shrinks and self.placement.offload is not Offload.BLOCKS
+            yield sparing(run, note, make_room=make_room, shrink=shrink if shrinks else None)
 
     def decode(
         self,
@@ -205,7 +212,8 @@ class Model:
             ("in one piece after freeing caches", lambda: run(x, tiling)),
             ("in tiles", lambda: decode_in_tiles(lambda part: run(part, False), x, wrap=tiling)),
         ]
-        return self._with_vae("decoding", rungs, note, stands_in=self.decoder is not None)[0].float().cpu()
+        part = None if self.decoder else self.components.vae
+        return self._climb_with(part, "decoding", rungs, note)[0].float().cpu()
 
     def _encode(self, picture: Tensor, encoder: Coder | None, tiling: bool, note: Callable[[str], None]) -> Tensor:
         run = encoder or partial(self.components.family.encode, self.components)
@@ -213,22 +221,29 @@ class Model:
             ("in one piece", lambda: run(picture, tiling)),
             ("after freeing caches", lambda: run(picture, tiling)),
         ]
-        return self._with_vae("encoding", rungs, note, stands_in=encoder is not None).float().to(self.device)
+        part = None if encoder else self.components.vae
+        return self._climb_with(part, "encoding", rungs, note).float().to(self.device)
 
-    def _with_vae(
-        self, task: str, rungs: Sequence[Rung[Tensor]], note: Callable[[str], None], *, stands_in: bool
-    ) -> Tensor:
-        """Climb with the VAE on the device, unless something stands in for it; last, with everything else off it."""
-        vae, (name, attempt) = self.components.vae, rungs[-1]
+    def _climb_with(
+        self, part: nn.Module | None, task: str, rungs: Sequence[Rung[T]], note: Callable[[str], None]
+    ) -> T:
+        """Climb with one part on the device, None where something small stands in for it; last, with nothing else."""
 
-        def alone() -> Tensor:
-            self._leave_device(Offload.COMPONENTS, [part for part in parts_of(self.components) if part is not vae])
-            return attempt()
+        def present(attempt: Callable[[], T]) -> Callable[[], T]:
+            def run() -> T:
+                with nullcontext() if part is None else self._present(part):
+                    return attempt()
 
+            return run
+
+        def alone() -> T:
+            self._leave_device(Offload.COMPONENTS, [one for one in parts_of(self.components) if one is not part])
+            return present(rungs[-1][1])()
+
+        tries = [(name, present(attempt)) for name, attempt in rungs]
         if self._can_leave and self.placement.offload is Offload.NONE:
-            rungs = [*rungs, (f"{name} and with the other networks in main memory", alone)]
-        with nullcontext() if stands_in else self._present(vae):
-            return climb(task, rungs, note, self.placement.make_room)
+            tries.append((f"{rungs[-1][0]} and with the other networks in main memory", alone))
+        return climb(task, tries, note, self.placement.make_room)
 
     def _may_help(self, dtype: torch.dtype, result: Tensor) -> bool:
         """Tell whether the VAE should be tried in another number format."""

@@ -188,6 +188,7 @@ def test_forty_switches_leave_memory_flat(tmp_path: Path, offload: Offload) -> N
             with stock.pool.lease(asked, PLAIN) as model, torch.inference_mode():
                 if card is None:
                     model.decode(torch.zeros(1, 4, 4, 4), tiling=False, fallback=None, note=stock.notes.append)
+            del model
 
     switch(4)
     process = psutil.Process()

@@ -1,6 +1,7 @@
 """Several models stay loaded, within the memory there is and what the settings say."""
 
 import gc
+import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.errors import OutOfMemory
+from modules.domain.request import BatchSpec, Generation, RefinerSpec, SamplingSpec, Size
 from modules.families.family import Components
 from modules.families.toy.checkpoint import make_toy_checkpoint
 from modules.families.toy.family import TOY
@@ -25,6 +27,7 @@ from modules.residency.resident import Where
 from modules.residency.sizes import weight_bytes
 from modules.sampling.types import Conditioning
 from modules.settings.snapshot import Snapshot
+from tests.pipeline.workshop import open_studio
 from tests.residency.pools import CARD, Stock, outputs, wanted
 
 
@@ -404,3 +407,15 @@ def test_as_a_last_resort_sampling_goes_on_block_by_block(tmp_path: Path, size: 
     assert set(present[2:]) <= {0, 1}
     assert len(stock.notes) == 1
     assert "block by block" in stock.notes[0]
+
+
+def test_a_job_with_a_refiner_loads_each_model_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    studio, half = open_studio(tmp_path / "data"), RefinerSpec(checkpoint="zebra", switch_at=0.5)
+    with caplog.at_level(logging.INFO, logger="modules.residency.loader"):
+        request = Generation(
+            prompt="a cat", size=Size(width=64, height=64), batch=BatchSpec(size=1, count=3), refiner=half,
+            sampling=SamplingSpec(steps=4),
+        )  # fmt: skip
+        outcome = studio.make(request)
+    assert len(outcome.images) == 3
+    assert [message.split(":")[0] for message in caplog.messages] == ["toy.safetensors", "zebra.safetensors"]
