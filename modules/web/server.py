@@ -19,6 +19,7 @@ from modules.cli import RESTART, LaunchConfig
 from modules.domain.errors import WebuiError
 from modules.domain.version import VERSION
 from modules.web.rest.absent import absent_router
+from modules.web.rest.cards import cards_router
 from modules.web.rest.checkpoint import checkpoint_router
 from modules.web.rest.control import control_router
 from modules.web.rest.errors import render
@@ -71,6 +72,7 @@ def create_app(config: LaunchConfig) -> FastAPI:
     for router in v2_routers(api=config.api or config.nowebui, metrics=config.metrics):
         app.include_router(router)
     app.include_router(sysinfo_router())
+    app.include_router(cards_router())
     if config.api or config.nowebui:
         for router in (
             v1_router(),

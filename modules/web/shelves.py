@@ -1,11 +1,10 @@
 """What lies in the folders of networks and extensions, as A1111's API lists it. Reads headers, never weights."""
 
-import json
 import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ from typing import Any
 from modules.domain.errors import ModelError
 from modules.library.header import Header, read_header
 from modules.library.scan import scan_files
+from modules.library.sidecars import shown_metadata
 
 logger = logging.getLogger(__name__)
 
 NETWORK_SUFFIXES = (".pt", ".ckpt", ".safetensors")
 HYPERNETWORK_SUFFIXES = (".pt",)
+COVER_IMAGES = "ssmd_cover_images"
+"""Entry of metadata that holds pictures, a JSON list of base64 texts."""
 _GIT_S = 5.0
 _GIT = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*")
 """Asking a repository a question must not run what its own configuration names."""
@@ -42,9 +44,14 @@ def loras(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """List the files of LoRAs with the metadata that their training wrote; a broken file has none."""
     return [
         {"name": path.stem, "alias": header.metadata.get("ss_output_name") or path.stem, "path": str(path),
-         "metadata": _decoded(header.metadata)}
+         "metadata": lora_metadata(header)}
         for path, header in _headers(folders, NETWORK_SUFFIXES, keep_broken=True)
     ]  # fmt: skip
+
+
+def lora_metadata(header: Header) -> dict[str, Any]:
+    """Return what a LoRA's training wrote, without the pictures that some programs add."""
+    return {key: value for key, value in shown_metadata(header.metadata).items() if key != COVER_IMAGES}
 
 
 def extensions(folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -97,15 +104,3 @@ def _headers(
                 logger.warning("%s", error)
                 if keep_broken:
                     yield path, Header(path, {}, {})
-
-
-def _decoded(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return metadata with the parts that are JSON objects as objects."""
-    return {key: _object(value) if value.startswith("{") else value for key, value in metadata.items()}
-
-
-def _object(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

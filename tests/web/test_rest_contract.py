@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "/internal/progress": {},
 }
 """What is sent to paths that need a body."""
+NOTHING_THERE = ("/sd_extra_networks/thumb", "/sd_extra_networks/cover-images")
+"""Paths that answer 404 without the name of something."""
 OF_OUR_OWN = {"hr_cfg"}
 """Fields beyond A1111's, in the words of its forks."""
 
@@ -61,6 +63,8 @@ def test_every_endpoint_is_served_absent_or_switched_off(shared_dir: Path, house
             assert answer.status_code == 501, path
             assert set(answer.json()) == {"error", "detail", "body", "errors"}
             assert answer.json()["detail"].endswith("is not supported yet")
+        elif path in NOTHING_THERE:
+            assert (answer.status_code, answer.json()["detail"]) == (404, "File not found"), path
         else:
             assert answer.status_code == 200, (path, answer.text)
 
@@ -149,6 +153,8 @@ def test_answers_have_the_fields_and_types_of_the_contract(shared_dir: Path, tmp
     with rest_house(tmp_path) as house:
         for one in served(shared_dir):
             shape, path = one["response"], one["path"]
+            if path.startswith("/sd_extra_networks/"):
+                continue  # answers of test_rest_cards.py
             body = BODIES.get(path, {}) if one["method"] == "POST" else None
             answer = house.client.request(one["method"], path, json=body)
             kind = shape.get("_type")
