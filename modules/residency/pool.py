@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +20,7 @@ from modules.residency.loader import Identify, Loader, Recipe, estimated_bytes
 from modules.residency.memory import Machine, Memory
 from modules.residency.model import Model
 from modules.residency.placing import Placement, relocate
-from modules.residency.relief import climb, free_caches, free_device_cache, is_out_of_memory
+from modules.residency.relief import climb, free_device_cache, is_out_of_memory
 from modules.residency.resident import Resident
 from modules.residency.sizes import is_on, parts_of, weight_bytes
 from modules.residency.streaming import LARGE_BYTES
@@ -336,12 +335,9 @@ class Pool:
     def _forget(self, leaving: Iterable[Kept]) -> None:
         gone = set(leaving)
         self._kept = [kept for kept in self._kept if kept not in gone]
-        networks = [weakref.ref(part) for kept in gone for part in kept.parts]
-        while gone:
-            logger.info("%s leaves memory", gone.pop().name)
-        if any(network() is not None for network in networks):
-            free_caches()  # takes a while, so only when something holds them in a circle
-        elif networks:
+        for kept in gone:
+            logger.info("%s leaves memory", kept.name)
+        if gone:
             free_device_cache()
 
     def _idle(self, *, on_device: bool = False) -> list[Kept]:
