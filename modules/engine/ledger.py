@@ -164,6 +164,11 @@ class Ledger:
 
         self._change(write, None)
 
+    def saved(self, job_id: str, files: Sequence[Path]) -> None:
+        """Write which files a running job has left so far."""
+        names = json.dumps([str(path) for path in files])
+        self._do(lambda db: db.execute("UPDATE jobs SET files=? WHERE id=?", (names, job_id)), None)
+
     def end(self, job_id: str, state: JobState, at: float, files: Sequence[Path] = (), error: str = "") -> None:
         """Write how a job ended and which files it left."""
         row = (state.value, at, json.dumps([str(path) for path in files]), error[:2000], job_id)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from functools import partial
 from typing import Any
 
 from modules.domain.errors import ShuttingDown
-from modules.domain.events import Noted, Queued, Started
+from modules.domain.events import Event, ImageReady, Noted, Queued, Started
 from modules.domain.result import Unfinished
 from modules.engine.endings import Endings
 from modules.engine.job import Cancelled, Job, JobHandle, Payload, Result, overrides_of
@@ -280,9 +281,16 @@ class LocalEngine:
         settings = self._snapshot(overrides_of(handle.job.payload))
         hooks = self._hooks.noting(lambda text: handle.add(Noted(job_id=handle.id, text=text)))
         return JobContext(
-            job_id=handle.id, settings=settings, emit=handle.add, cancel=handle.cancel_token, hooks=hooks,
+            job_id=handle.id, settings=settings, emit=partial(self._told, handle), cancel=handle.cancel_token, hooks=hooks,
             wants_preview=preview_policy(settings.previews, handle),
         )  # fmt: skip
+
+    def _told(self, handle: JobHandle, event: Event) -> None:
+        """Pass an event on; files are written down at once, so that a crash does not lose sight of them."""
+        handle.add(event)
+        if isinstance(event, ImageReady) and event.image.saved_as is not None:
+            saved = (picture.saved_as for picture in handle.images())
+            self._ledger.saved(handle.id, [path for path in saved if path is not None])
 
 
 def _logged(handle: JobHandle) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from modules.domain.errors import InvalidRequest, QueueFull, ShuttingDown, UnknownName
+from modules.domain.events import ImageReady
 from modules.domain.merge import MergeRequest
 from modules.domain.request import Generation, ImageRef, InitSpec, MaskSpec, SamplingSpec, SeedSpec
 from modules.domain.result import Outcome, Unfinished
@@ -420,3 +421,24 @@ def test_interrupting_at_random_moments_hits_its_job_alone(house: House) -> None
         house.desk.interrupt(first.id)
         assert first.wait(5) is not None
         assert not second.wait(5).interrupted
+
+
+def test_files_are_known_before_their_job_has_ended(tmp_path: Path) -> None:
+    first, second, inner, gate = tmp_path / "1.png", tmp_path / "2.png", FakeRunner(), threading.Event()
+
+    def run(request: Generation, ctx: JobContext) -> Outcome:
+        outcome = inner(request, replace(ctx, emit=lambda _event: None))
+        for path in (first, second):
+            ctx.emit(ImageReady(job_id=ctx.job_id, image=replace(outcome.images[0], saved_as=path)))
+        assert gate.wait(10)
+        return outcome
+
+    ledger = Ledger(tmp_path / "jobs.sqlite3")
+    engine = LocalEngine(run, snapshot=Snapshot().with_overrides, ledger=ledger)  # pyright: ignore
+    engine.start()
+    Desk(engine, Snapshot).accept(Generation(), UI)
+    until(lambda: [entry.files for entry in ledger.entries()] == [(first, second)])
+    assert ledger.entries()[0].state is JobState.RUNNING
+    gate.set()
+    assert engine.shutdown(5)
+    ledger.close()

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -162,7 +163,7 @@ def _following() -> Any:
         Send the last id that you saw as `Last-Event-ID` to go on from there, as browsers do by themselves; the answer
         is 204 when nothing more will come. A comment is sent every 15 seconds of silence.
         """
-        known, where = known_job(request, services, job_id), jobs_at(request)
+        known, where = await run_in_threadpool(known_job, request, services, job_id), jobs_at(request)
         handle = known.handle
         if handle is None:
             told = job_json(known, services, where)
