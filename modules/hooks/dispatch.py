@@ -2,11 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from modules.hooks.points import AfterStep, Hook
+from modules.hooks.points import READ_ONLY, Hook, WrapDenoise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from modules.sampling.types import Denoise
 
 logger = logging.getLogger(__name__)
 H = TypeVar("H", bound=Hook)
@@ -40,6 +45,12 @@ class Hooks:
     def __init__(self, handlers: Iterable[Handler] = (), note: Callable[[str], None] = logger.warning) -> None:
         self._handlers = _by_hook(list(handlers))
         self._note = note
+        self._failed: set[tuple[str, type[Hook]]] = set()
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """All of them; those of one point in their order."""
+        return tuple(handler for group in self._handlers.values() for handler in group)
 
     def noting(self, note: Callable[[str], None]) -> "Hooks":
         """Return the same handlers with another place for the notes about failures."""
@@ -47,24 +58,89 @@ class Hooks:
         other._handlers = self._handlers
         return other
 
+    def adding(self, handlers: Iterable[Handler]) -> "Hooks":
+        """Return these handlers and further ones; notes go to the same place."""
+        more = list(handlers)
+        return Hooks([*self.handlers, *more], self._note) if more else self
+
     def has(self, hook: type[Hook]) -> bool:
         """Tell whether anyone listens, so that costly payloads need not be built."""
         return bool(self._handlers.get(hook))
 
     def run(self, payload: H) -> H:
         """Pass a payload through all handlers of its type and return what came out."""
+        passing: Any = payload
         for handler in self._handlers.get(type(payload), ()):
-            try:
-                changed = handler.call(payload)
-            except Exception as error:
-                if handler.essential:
-                    raise
-                logger.exception("%s failed at %s", handler.name, type(payload).__name__)
-                self._note(f"{handler.name} failed at {type(payload).__name__}: {error}")
-                continue
-            if isinstance(changed, type(payload)) and not isinstance(payload, AfterStep):
-                payload = changed
-        return payload
+            call = self._wrapped if isinstance(passing, WrapDenoise) else self._call
+            changed = call(handler, passing)
+            if isinstance(changed, type(payload)) and not isinstance(payload, READ_ONLY):
+                passing = changed
+        return passing
+
+    def _call(self, handler: Handler, payload: Hook) -> Hook | None:
+        try:
+            return handler.call(payload)
+        except Exception as error:  # noqa: BLE001 - foreign code; it is named, and essential handlers raise
+            self._fail(handler, error)
+            return None
+
+    def _wrapped(self, handler: Handler, payload: WrapDenoise) -> WrapDenoise:
+        """Let a handler wrap the denoiser; where its own fails later, the one inside goes on alone."""
+        inner = _Remembered(payload.denoise)
+        changed = self._call(handler, replace(payload, denoise=inner))
+        if not isinstance(changed, WrapDenoise) or changed.denoise is inner:
+            return payload
+        outer, healthy = changed.denoise, True
+
+        def denoise(x: "Tensor", sigma: "Tensor") -> "Tensor":
+            nonlocal healthy
+            if healthy:
+                try:
+                    return outer(x, sigma)
+                except Exception as error:
+                    if error is inner.fault:
+                        raise
+                    self._fail(handler, error)
+                    healthy = False
+            return inner.again(x, sigma)
+
+        return replace(changed, denoise=denoise)
+
+    def _fail(self, handler: Handler, error: Exception) -> None:
+        """Tell once that a handler failed; only an essential one takes the job with it."""
+        if handler.essential:
+            raise error
+        if (handler.name, handler.hook) in self._failed:
+            return
+        self._failed.add((handler.name, handler.hook))
+        logger.error("%s failed at %s", handler.name, handler.hook.__name__, exc_info=error)
+        self._note(f"{handler.name} failed at {handler.hook.__name__}: {error}")
+
+
+class _Remembered:
+    """A denoiser that knows its latest answer, since asking it once more would count as another step."""
+
+    def __init__(self, denoise: "Denoise") -> None:
+        self._denoise = denoise
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self.fault: Exception | None = None
+        """What it raised itself."""
+
+    def __call__(self, x: "Tensor", sigma: "Tensor") -> "Tensor":
+        try:
+            found = self._denoise(x, sigma)
+        except Exception as error:
+            self.fault = error
+            raise
+        self._last = (x, sigma, found)
+        return found
+
+    def again(self, x: "Tensor", sigma: "Tensor") -> "Tensor":
+        """Answer; without asking where the question is the latest one."""
+        last, self._last = self._last, None
+        if last is not None and last[0] is x and last[1] is sigma:
+            return last[2]
+        return self._denoise(x, sigma)
 
 
 def _by_hook(handlers: list[Handler]) -> Mapping[type[Hook], Sequence[Handler]]:

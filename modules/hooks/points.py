@@ -1,23 +1,85 @@
-"""Every place where an extension may look at or change what a job does.
+"""Every place where an extension may look at or change what the program does.
 
 A hook payload is frozen; a handler returns None to leave it alone or a changed copy (`dataclasses.replace`).
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
+from modules.domain.request import Generation
+from modules.domain.result import Produced
+from modules.settings.sections import Section
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from modules.sampling.types import Denoise, Step
+    from modules.sampling.types import Denoise, Step, Timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageTab:
+    """A tab of the page that an extension brings."""
+
+    id: str
+    label: str
+    build: Callable[[], None]
+    """Builds its content with gradio, inside the tab."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """Base of all payloads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsBuilding(Hook):
+    """The pages of settings that extensions bring are about to be declared; pages may be added or left out."""
+
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabsBuilding(Hook):
+    """The page is about to be built; tabs of extensions may be added, left out or put in another order."""
+
+    tabs: tuple[PageTab, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AppStarted(Hook):
+    """The program is ready to answer. Read only: what a handler returns is ignored."""
+
+    app: Any
+    """The FastAPI application, to which routes may be added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppStopping(Hook):
+    """The program ends; jobs have ended already. Read only: what a handler returns is ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfotextPasted(Hook):
+    """A parameters text is about to fill the controls of a tab; entries may be changed."""
+
+    tab: str
+    """txt2img or img2img."""
+    text: str
+    entries: Mapping[str, Any]
+    """Keys of the text, with their values as it writes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAccepted(Hook):
+    """A request is about to be checked and queued; a handler may return another request."""
+
+    request: Generation
+    source: str
+    """ui or api."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +95,18 @@ class BeforeConditioning(Hook):
 
     plan: Plan
     batch: BatchPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AfterConditioning(Hook):
+    """The texts of a batch are encoded, once for each pass and for each checkpoint that takes part."""
+
+    plan: Plan
+    batch: BatchPlan
+    positives: "tuple[tuple[Timeline, ...], ...]"
+    """For each picture the parts of its prompt that are joined by AND."""
+    negatives: "tuple[Timeline, ...]"
+    """One for each picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,14 +168,43 @@ class BeforeSave(Hook):
     infotext: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterSave(Hook):
+    """The file of a picture was written. Read only: what a handler returns is ignored."""
+
+    plan: Plan
+    image_plan: ImagePlan
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureReady(Hook):
+    """A picture is encoded, and saved if it is to be. Read only: what a handler returns is ignored."""
+
+    plan: Plan
+    image: Produced
+
+
+READ_ONLY: tuple[type[Hook], ...] = (AppStarted, AppStopping, AfterStep, AfterSave, PictureReady)
+"""Points where handlers may only look."""
+
 HOOKS: tuple[type[Hook], ...] = (
+    SettingsBuilding,
+    TabsBuilding,
+    AppStarted,
+    InfotextPasted,
+    RequestAccepted,
     PlanMade,
     BeforeConditioning,
+    AfterConditioning,
     WrapDenoise,
     BeforeSampling,
     AfterStep,
     AfterSampling,
     AfterDecode,
     BeforeSave,
+    AfterSave,
+    PictureReady,
+    AppStopping,
 )
-"""All hook points, in the order in which a job reaches them."""
+"""All hook points, in the order in which the program and a job reach them."""

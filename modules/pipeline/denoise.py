@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.plan import BatchPlan, ImagePlan, Networks, Pass, Plan, RefinerPlan, SamplerOptions, TextOptions
+from modules.hooks.points import AfterConditioning
 from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
@@ -82,12 +83,25 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
         for image in images
     ]
     with session.clock("encode"):
-        return Prompts(
+        prompts = Prompts(
             positives=[tuple(line(part.timeline, part.weight) for part in prompt.parts) for prompt in found],
             negatives=[line(prompt.negative_timeline, negative=True) for prompt in found],
             empty_chunk=model.empty_chunk(plan.text) if plan.guidance.pad_cond_uncond else None,
             words=words,
         )
+    return _shown(session, plan, batch, prompts)
+
+
+def _shown(session: Session, plan: Plan, batch: BatchPlan, prompts: Prompts) -> Prompts:
+    """Let extensions look at the encoded prompts."""
+    hooks = session.ctx.hooks
+    if not hooks.has(AfterConditioning):
+        return prompts
+    payload = AfterConditioning(
+        plan=plan, batch=batch, positives=tuple(prompts.positives), negatives=tuple(prompts.negatives)
+    )
+    changed = hooks.run(payload)
+    return replace(prompts, positives=list(changed.positives), negatives=list(changed.negatives))
 
 
 def _words(session: Session, texts: tuple[str, ...], options: TextOptions) -> dict[str, str]:

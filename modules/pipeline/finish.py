@@ -13,7 +13,7 @@ from modules.domain.events import ImageReady, Stage
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
-from modules.hooks.points import AfterDecode, BeforeSave
+from modules.hooks.points import AfterDecode, AfterSave, BeforeSave, PictureReady
 from modules.imaging.grid import grid_rows, make_grid, wants_grid
 from modules.imaging.mask import cut_out
 from modules.imaging.resize import FILL, resize
@@ -120,8 +120,7 @@ class Finisher:
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
         )
         future = self.output.submit(ready.image, ready.infotext, plan, image_plan, self.ctx.settings, save=save)
-        future.add_done_callback(self.announce)
-        pending = [Pending(pixels=ready.image, produced=future, plan=plan)]
+        pending = [Pending(pixels=ready.image, produced=self._announced(future), plan=plan)]
         more = [self._beside(plan, image_plan, one, save=save) for one in beside if one.shown or save]
         return [*pending, *more]
 
@@ -143,10 +142,30 @@ class Finisher:
         made = self.output.submit_grid(image, infotext, self.plan, self.ctx.settings, save=saved).result()
         return made if shown else None
 
+    def _announced(self, future: Future[Produced]) -> Future[Produced]:
+        """Return a future that is done when extensions have looked at the picture, so that their notes are not late."""
+        announced: Future[Produced] = Future()
+
+        def pass_on(made: Future[Produced]) -> None:
+            try:
+                self.announce(made)
+                announced.set_result(made.result())
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                announced.set_exception(error)
+
+        future.add_done_callback(pass_on)
+        return announced
+
     def announce(self, future: Future[Produced]) -> None:
         """Tell that a picture is ready."""
-        if not future.cancelled() and future.exception() is None:
-            self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=future.result()))
+        if future.cancelled() or future.exception() is not None:
+            return
+        image, hooks = future.result(), self.ctx.hooks
+        if image.saved_as is not None and image.plan is not None and hooks.has(AfterSave):
+            hooks.run(AfterSave(plan=self.plan, image_plan=image.plan, path=image.saved_as))
+        if hooks.has(PictureReady):
+            hooks.run(PictureReady(plan=self.plan, image=image))
+        self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=image))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

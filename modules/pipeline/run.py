@@ -1,5 +1,6 @@
 """Carry out one request: decide, then make."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -38,6 +39,8 @@ def set_out(shop: Workshop, request: Generation, ctx: JobContext) -> Unfinished:
         OutOfMemory: after every measure to save it.
         NumericalFault: a network produced NaN.
     """
+    heard: list[Note] = []
+    ctx = replace(ctx, hooks=ctx.hooks.noting(partial(_hear, ctx, heard)))
     plan = ctx.hooks.run(PlanMade(plan=make_plan(request, ctx.settings, shop.shelf()))).plan
     canvas = canvas_of(plan, image_limits(ctx.settings.api))
     if canvas:
@@ -52,9 +55,20 @@ def set_out(shop: Workshop, request: Generation, ctx: JobContext) -> Unfinished:
         described = beside.submit(_described, shop, ctx, plan, ended.is_set)
         finisher = partial(_finisher, shop, ctx, canvas, described)
         try:
-            return generate(plan, canvas, ctx, shop, cache(finisher))
+            unfinished = generate(plan, canvas, ctx, shop, cache(finisher))
         finally:
             ended.set()
+    return Unfinished(finish=lambda: _with_notes(unfinished.finish(), heard))
+
+
+def _hear(ctx: JobContext, heard: list[Note], text: str) -> None:
+    """Keep what an extension did wrong, and tell it at once."""
+    heard.append(Note(text=text))
+    ctx.note(text)
+
+
+def _with_notes(outcome: Outcome, heard: Sequence[Note]) -> Outcome:
+    return replace(outcome, notes=(*outcome.notes, *heard)) if heard else outcome
 
 
 def _keep_received(shop: Workshop, ctx: JobContext, canvas: Canvas) -> None:

@@ -279,7 +279,7 @@ def test_a_fault_at_any_call_leaves_the_next_picture_equal(studio: Studio, call:
 
         return replace(payload, denoise=denoise)
 
-    hooks = Hooks([Handler(name="fails", hook=WrapDenoise, call=fail)])
+    hooks = Hooks([Handler(name="fails", hook=WrapDenoise, call=fail, essential=True)])
     with pytest.raises(RuntimeError, match="injected"):
         studio.make(request(batch=BatchSpec(count=2)), hooks=hooks)
     assert studio.make(request()).images[0].data == clean.images[0].data
