@@ -220,6 +220,7 @@ print(json.dumps(found | {"file": path.stat().st_size / 1e6}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell anonymous memory")
 def test_loading_never_holds_two_copies(tmp_path: Path) -> None:
     """A file of half precision stays where it is, mapped; in float32 it takes its new size and no more."""
