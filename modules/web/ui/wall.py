@@ -12,7 +12,17 @@ from modules.web.rest.guard import Gate
 from modules.web.rest.wire import ALWAYS, USER_KEY, route_path
 from modules.web.ui.page import Identify
 
-GUARDED = ("/internal/", "/sd_extra_networks/", "/sdapi/", "/v1/", "/api/", "/metrics", "/docs", "/redoc", "/openapi.json")
+GUARDED = (
+    "/internal/",
+    "/sd_extra_networks/",
+    "/sdapi/",
+    "/v1/",
+    "/api/",
+    "/metrics",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+)
 OPEN = (*ALWAYS, "/internal/ui/assets/", "/internal/ui/user.css")
 LOGIN = "/login"
 """Gradio's address that takes the form of its login page."""
