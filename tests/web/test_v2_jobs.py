@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.engine.job import JobState
+from modules.web.rest.v2 import events
 from tests.engine.fakes import png
 from tests.web.rest_house import RestHouse, rest_house
 
@@ -207,6 +209,26 @@ def test_the_stream_tells_the_story_and_can_be_taken_up_again(house: RestHouse) 
     assert events_of(follow(house, name, last=of_another_run, previews="inline").text) == told
     assert "preview" not in [event for _, event, _ in events_of(follow(house, name, previews="none").text)]
     assert follow(house, name, previews="loud").status_code == 422
+
+
+def test_a_silent_stream_says_that_it_lives_and_where_the_job_stands(
+    house: RestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
+    house.services.desk.pause()
+    names = [queue(house)["id"] for _ in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(follow, house, names[1])
+        time.sleep(0.4)
+        house.client.delete(f"/api/v2/jobs/{names[0]}")
+        time.sleep(0.3)
+        house.client.delete(f"/api/v2/jobs/{names[1]}")
+        text = asked.result(10).text
+    assert text.startswith("retry: ")
+    assert text.count(": still here") >= 2
+    told = events_of(text)
+    assert [data["place"] for _, name, data in told if name == "queued"] == [2, 1]
+    assert (told[-1][1], told[-1][2]["state"]) == ("failed", "not run")
 
 
 def test_a_failed_job_says_why(house: RestHouse) -> None:
