@@ -65,7 +65,7 @@ class LocalEngine:
         self._loaded = ""
         self.tally = Tally()
         self._endings = Endings(ledger, self.tally)
-        self.left_over = ledger.recover().waiting
+        self.left_over: Sequence[str] = ledger.recover().waiting
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._finishing: Future[None] | None = None
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
