@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 LORA, HYPERNETWORK = ("lora", "lyco"), ("hypernet",)
 """First words of tags."""
+MISSING = "Lora not found: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def with_default_tags(
 
 
 def batch_networks(
-    images: Sequence[ImagePlan], request: Generation, shelf: NetworkShelf
+    images: Sequence[ImagePlan], request: Generation, rules: ExtraNetworks, shelf: NetworkShelf
 ) -> tuple[tuple[BatchNetworks, ...], list[Note]]:
     """Find the networks of each batch by the tags of its first picture; what is not there is noted and left out."""
     if not request.extra_networks:
@@ -80,6 +81,9 @@ def batch_networks(
         first = _networks(image.prompt, shelf, notes)
         second = _networks(image.hires_prompt, shelf, notes) if request.hires else Networks()
         found.append(BatchNetworks(first=first, second=second))
+    for text in notes:
+        if rules.lora_not_found_warning_console and text.startswith(MISSING):
+            logger.warning("%s", text)
     return tuple(found), [Note(text=text) for text in notes]
 
 
@@ -143,7 +147,7 @@ def _loras(tags: Sequence[ExtraNetwork], shelf: NetworkShelf, notes: dict[str, N
         except ValueError as error:
             notes[f"<{tag.name}:{tag.target[:100]}> is ignored: {error}"] = None
     if missing:
-        notes[f"Lora not found: {', '.join(dict.fromkeys(missing))}"] = None
+        notes[f"{MISSING}{', '.join(dict.fromkeys(missing))}"] = None
     last = {use.path: use for use in found}
     return tuple(replace(last[use.path], name=use.name) for use in found)
 

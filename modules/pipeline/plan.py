@@ -132,7 +132,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
 
     library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
     images = with_default_tags(_images(request, settings, shelf, styles, draw), request, settings, library)
-    networks, network_notes = batch_networks(images, request, library)
+    networks, network_notes = batch_networks(images, request, settings.extra_networks, library)
     ratio = merge_ratio(request, settings)
     main = pass_of(chosen, request.run_size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main)

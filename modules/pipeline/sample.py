@@ -30,7 +30,6 @@ from modules.sampling.start import (
 )
 from modules.sampling.types import Step
 
-
 Fact = str | int | float | bool
 
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modules.adapters.hypernetwork.files import hypernetwork_files
+from modules.adapters.lora.catalog import LoraCatalog
+from modules.adapters.store import NetworkFiles
+from modules.adapters.textual_inversion.folder import EmbeddingFolder
 from modules.domain.events import Event
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
@@ -67,9 +71,17 @@ def open_studio(data: Path) -> Studio:
     hashes = HashCache(data / "hashes.sqlite3")
     catalog: Catalog[Any] = Catalog(Sources(folders=[models]), hashes, lambda header: None)
     catalog.refresh()
+    loras = LoraCatalog([data / "Lora"])
     policy = decide(DeviceWish(use_cpu=["all"]))
     shop = Workshop(
-        shelf=lambda: Shelf(catalog=catalog, hashes=hashes, vaes={}),
+        shelf=lambda: Shelf(
+            catalog=catalog,
+            hashes=hashes,
+            vaes={},
+            loras=loras,
+            hypernetworks=lambda: hypernetwork_files([data / "hypernetworks"]),
+        ),
+        networks=NetworkFiles(EmbeddingFolder([data / "embeddings"])),
         approximations=Approximations([data / "VAE-approx", data / "VAE-taesd"], policy),
         pool=Pool(
             policy,
