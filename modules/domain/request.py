@@ -369,6 +369,8 @@ class Generation:
     extra_networks: bool = True
     """Whether tags in prompts switch networks on. They are cut out in any case."""
     script: ScriptCall | None = None
+    scripts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    """Extensions' scripts that are switched on: id -> values of their parameters by name."""
     folder: FolderSpec | None = None
     post: PostSpec = field(default_factory=PostSpec)
     overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -21,13 +21,25 @@ class Script(Protocol):
     Controls, API arguments and infotext follow from `Params`, a frozen dataclass of `param(...)`.
     """
 
-    id: str
-    """Small letters, digits, `_` and `-`; names its values in requests and its elements in the page."""
-    label: str
-    """Title of the accordion; in any case also its name in `alwayson_scripts`."""
-    tabs: tuple[str, ...]
-    """Where it is offered: `BOTH`, or one of its names."""
-    Params: type
+    @property
+    def id(self) -> str:
+        """Small letters, digits, `_` and `-`; names its values in requests and its elements in the page."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Title of the accordion; in any case also its name in `alwayson_scripts`."""
+        ...
+
+    @property
+    def tabs(self) -> tuple[str, ...]:
+        """Where it is offered: `BOTH`, or one of its names."""
+        ...
+
+    @property
+    def Params(self) -> type:  # noqa: N802 - a class
+        """Its parameters."""
+        ...
 
     def hooks(self, params: Any) -> Iterable[Handler]:
         """Return what runs at which point of one job, for these parameters. Only asked for while switched on."""
@@ -49,10 +61,25 @@ class ScriptRun:
 class SelectableScript(Protocol):
     """Takes the place of a single run; chosen in the drop-down of its tabs."""
 
-    id: str
-    label: str
-    tabs: tuple[str, ...]
-    Params: type
+    @property
+    def id(self) -> str:
+        """See `Script.id`; must differ from those of other selectable scripts."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Entry of the drop-down; in any case also its `script_name`."""
+        ...
+
+    @property
+    def tabs(self) -> tuple[str, ...]:
+        """See `Script.tabs`."""
+        ...
+
+    @property
+    def Params(self) -> type:  # noqa: N802 - a class
+        """Its parameters, in the order of `script_args`."""
+        ...
 
     def run(self, run: ScriptRun) -> Outcome:
         """Make the pictures of the request. Ends early when `run.ctx.cancel.ends_job`."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from modules.hooks.points import READ_ONLY, Hook, WrapDenoise
 
@@ -75,7 +75,7 @@ class Hooks:
             changed = call(handler, passing)
             if isinstance(changed, type(payload)) and not isinstance(payload, READ_ONLY):
                 passing = changed
-        return passing
+        return cast("H", passing)
 
     def _call(self, handler: Handler, payload: Hook) -> Hook | None:
         try:

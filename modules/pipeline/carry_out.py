@@ -1,5 +1,6 @@
 """The door of the pipeline: one run, or a script or a folder that makes several."""
 
+from dataclasses import replace
 from functools import partial
 
 from modules.domain.request import Generation
@@ -33,6 +34,9 @@ def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | 
         return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))
     if request.script is None:
         return set_out(shop, request, ctx)
+    runner = shop.scripts(request.script.name)
+    if runner is not None:
+        return runner(request, ctx, lambda part: set_out(shop, replace(part, script=None), ctx).finish())
     match read_script(request.script):
         case PoorMansOutpainting() as spec:
             return poor_mans(shop, request, ctx, spec)

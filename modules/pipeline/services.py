@@ -6,6 +6,9 @@ from pathlib import Path
 
 from modules.adapters.store import NetworkFiles
 from modules.adapters.textual_inversion.folder import EmbeddingFolder
+from modules.domain.request import Generation
+from modules.domain.result import Outcome
+from modules.hooks.context import JobContext
 from modules.imaging.save import Output
 from modules.nn.attention.backend import Backend
 from modules.pipeline.plan import Shelf
@@ -32,3 +35,11 @@ class Workshop:
     networks: NetworkFiles = field(default_factory=lambda: NetworkFiles(EmbeddingFolder([])))
     """Reads LoRAs, hypernetworks and embeddings."""
     check_nan: bool = True
+    scripts: Callable[[str], "Runner | None"] = lambda _name: None
+    """Finds a script of an extension that makes several runs, by its title."""
+
+
+Make = Callable[[Generation], Outcome]
+"""Carries out one run and waits until its pictures are saved."""
+Runner = Callable[[Generation, JobContext, Make], Outcome]
+"""Carries out a request in its own way."""

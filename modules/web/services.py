@@ -9,6 +9,8 @@ from typing import Any
 from modules.engine.desk import Desk
 from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
+from modules.extending.scripts import Scripts
+from modules.hooks.dispatch import Hooks
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.snapshot import Snapshot
 from modules.settings.store import SettingsStore
@@ -185,5 +187,9 @@ class Services:
     lora_names: Callable[[], Sequence[str]] = tuple
     refresh_loras: Callable[[], None] = lambda: None
     hypernetwork_names: Callable[[], Sequence[str]] = tuple
+    scripts: Scripts = field(default_factory=Scripts)
+    """What extensions offer to switch on for a run."""
+    hooks: Hooks = field(default_factory=Hooks)
+    """Handlers of extensions."""
     modules: Callable[[], Sequence[VaeInfo]] = tuple
     """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""

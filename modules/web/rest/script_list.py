@@ -1,6 +1,6 @@
 """A1111's `/scripts` and `/script-info`: the scripts that a request can name, and their arguments in order."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,6 +9,8 @@ from fastapi import APIRouter, Depends
 from modules.domain.param import ParamPath, walk_params
 from modules.domain.request import RefinerSpec, SamplingSpec, SeedSpec, SoftSpec
 from modules.domain.scripts import ARGUMENTS, Argument
+from modules.extending.script import IMG2IMG, TXT2IMG
+from modules.extending.scripts import parameters
 from modules.web.rest.parts import SOFT_INPAINTING
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
@@ -58,13 +60,41 @@ def script_info(services: Needs) -> list[dict[str, Any]]:
 
 def of_text(services: Services) -> list[ScriptInfo]:
     """Return the scripts of txt2img."""
-    return [*_fields(services)]
+    return [*_of_extensions(services, TXT2IMG), *_fields(services)]
 
 
 def of_pictures(services: Services) -> list[ScriptInfo]:
     """Return the scripts of img2img."""
     selectable = [ScriptInfo(name=name, is_alwayson=False, args=args) for name, args in ARGUMENTS.items()]
-    return [*selectable, *_fields(services), _soft()]
+    return [*selectable, *_of_extensions(services, IMG2IMG), *_fields(services), _soft()]
+
+
+def _of_extensions(services: Services, tab: str) -> Iterable[ScriptInfo]:
+    """Yield the scripts of extensions; their arguments are their parameters in order."""
+    for is_alwayson, found in ((False, services.scripts.selectable(tab)), (True, services.scripts.always(tab))):
+        for one in found:
+            args = tuple(_of_param(item, services) for item in parameters(one.Params).values())
+            yield ScriptInfo(name=one.label.lower(), is_alwayson=is_alwayson, args=args)
+
+
+def _of_param(item: ParamPath, services: Services) -> Argument:
+    about = item.param
+    choices = about.choices if isinstance(about.choices, tuple) else lists_of(services).get(about.choices or "")
+    low, high = about.slider or (about.ge, about.le)
+    return Argument(
+        label=about.label, default=item.default, minimum=low, maximum=high, step=about.step,
+        choices=tuple(choices) if choices is not None else None,
+    )  # fmt: skip
+
+
+def lists_of(services: Services) -> dict[str, Sequence[str]]:
+    """Return the lists that parameters of scripts may name."""
+    return {
+        "checkpoints": [one.title for one in services.checkpoints()],
+        "vaes": [one.model_name for one in services.vaes()],
+        "samplers": [one.name for one in services.samplers()],
+        "schedulers": [one.label for one in services.schedulers()],
+    }
 
 
 def _soft() -> ScriptInfo:

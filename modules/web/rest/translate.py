@@ -12,6 +12,8 @@ from modules.domain.errors import InvalidRequest, UnknownName, UnsupportedFeatur
 from modules.domain.param import walk_params
 from modules.domain.request import Generation, ScriptCall, SoftSpec
 from modules.domain.scripts import READERS, read_script
+from modules.extending.script import IMG2IMG, TXT2IMG
+from modules.extending.scripts import Scripts
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.infotext_styles import StyleTexts
 from modules.library.vaes import AUTOMATIC, NONE
@@ -84,7 +86,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
     body = with_infotext(body, settings, services.styles())
     asked = body.model_dump()
     refuse_unsupported(asked)
-    refuse_scripts(asked)
+    refuse_scripts(asked, services.scripts)
     overrides: dict[str, Any] = asked["override_settings"] or {}
     services.settings.overridden(overrides, by="api")
     check_checkpoint(overrides, services.knows_checkpoint)
@@ -100,7 +102,8 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
         "output": {"save_images": save, "save_grid": save, "user": user},
         **parts_of(asked, pictures, services.knows_checkpoint),
         "extra_networks": not asked["disable_extra_networks"],
-        "script": script_of(asked),
+        "script": script_of(asked, services.scripts),
+        "scripts": services.scripts.asked(tab_of(asked), asked["alwayson_scripts"]),
     }
     values.update(first_pass_size(asked) or size_of_first_image(asked, pictures))
     generation = build(Generation, values, more)
@@ -189,17 +192,28 @@ def refuse_unsupported(asked: Mapping[str, Any]) -> None:
             raise UnsupportedFeature(feature, field=field)
 
 
-def refuse_scripts(asked: Mapping[str, Any]) -> None:
+def tab_of(asked: _Asked) -> str:
+    """Return the tab whose scripts a request may name."""
+    return IMG2IMG if "init_images" in asked else TXT2IMG
+
+
+def refuse_scripts(asked: Mapping[str, Any], scripts: Scripts) -> None:
     """Refuse the names of scripts that do not exist, in A1111's words."""
-    on_picture = "init_images" in asked
-    names = [name] if (name := asked["script_name"]) and not (on_picture and name.lower() in READERS) else []
-    known = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if on_picture else frozenset[str]())
-    names += [title for title in asked["alwayson_scripts"] if title.lower() not in known]
+    tab, on_picture = tab_of(asked), "init_images" in asked
+    name = asked["script_name"]
+    known = (on_picture and (name or "").lower() in READERS) or scripts.selectable_named(name or "", tab) is not None
+    names = [name] if name and not known else []
+    own = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if on_picture else frozenset[str]())
+    names += [
+        title
+        for title in asked["alwayson_scripts"]
+        if title.lower() not in own and scripts.always_named(title, tab) is None
+    ]
     for name in names:
         raise HTTPException(422, f"Script '{name[:200]}' not found")
 
 
-def script_of(asked: _Asked) -> ScriptCall | None:
+def script_of(asked: _Asked, scripts: Scripts) -> ScriptCall | None:
     """Read the script that is to run.
 
     Raises:
@@ -208,7 +222,8 @@ def script_of(asked: _Asked) -> ScriptCall | None:
     if not asked["script_name"]:
         return None
     call = ScriptCall(name=asked["script_name"], args=tuple(asked["script_args"]))
-    read_script(call)
+    if not scripts.check_call(call, tab_of(asked)):
+        read_script(call)
     return call
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.request import HiresSpec
+from modules.hooks.points import InfotextPasted
 from modules.imaging.infotext_parse import MAX_CHARS, parse_infotext
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.web.rest.translate import asks_for_hires, infotext_fields
@@ -27,6 +28,7 @@ from modules.web.ui.values import (
     names_of,
     override_entries,
     parameters,
+    script_control,
     typed_value,
 )
 
@@ -56,6 +58,7 @@ def paste(tab: str, text: str, services: Services) -> Pasted:
         text, styles=services.styles(), styles_mode=settings.infotext.infotext_styles,
         skip=settings.infotext.infotext_skip_pasting, backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip
+    parsed = dict(services.hooks.run(InfotextPasted(tab=tab, text=text, entries=MappingProxyType(parsed))).entries)
     values = _plain_values(tab, parsed)
     if "Steps" not in parsed:
         # Without a parameters line the text is a plain prompt, and defaults of absent keys say nothing.
@@ -64,6 +67,11 @@ def paste(tab: str, text: str, services: Services) -> Pasted:
     notes = _settle_passes(values, parsed, services) if tab == TXT2IMG else _settle_mask(values, parsed)
     notes += _settle_refiner(values, parsed, services)
     values[SUBSEED_SHOW] = any(key in parsed for key in ("Variation seed", "Seed resize from-1"))
+    values |= {
+        script_control(script, name): value
+        for script, found in services.scripts.pasted(tab, parsed).items()
+        for name, value in found.items()
+    }
     values[OVERRIDES] = override_entries(settings_in_infotext(parsed, settings))
     return Pasted(values=values, notes=notes)
 

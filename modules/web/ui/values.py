@@ -38,6 +38,8 @@ PROMPTS = ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt")
 SUBSEED_SHOW, ENABLE_HIRES, ENABLE_REFINER = "subseed_show", "enable_hr", "enable_refiner"
 ENABLE_SOFT, ENABLE_EXTEND = "enable_soft_inpainting", "enable_extend"
 OVERRIDES = "override_settings"
+SCRIPT = "script"
+"""Begins the names of the controls of extensions' scripts."""
 MASK_BLUR = "mask_blur"
 """One control for both directions."""
 DEPTH_MAP = "depth_map"
@@ -106,12 +108,29 @@ def generation_of(
     check_checkpoint(overrides, services.knows_checkpoint)
     output = {"save_images": settings.saving.samples_save, "save_grid": settings.saving.grid_save, "user": user}
     more: dict[str, Any] = {"overrides": MappingProxyType(overrides), "output": output}
+    more["scripts"] = services.scripts.chosen(tab, script_values(values))
     more["hires"] = _hires(typed, services) if values.get(ENABLE_HIRES) else None
     more["refiner"] = _refiner(typed, services) if values.get(ENABLE_REFINER) else None
     if pictures is not None:
         more |= started_from(pictures, typed, values)
         typed |= {} if pictures.size is None else dict(zip(("width", "height"), pictures.size, strict=True))
     return build(Generation, typed, more)
+
+
+def script_control(script: str, name: str) -> str:
+    """Name the control of a parameter of an extension's script."""
+    return f"{SCRIPT}/{script}/{name}"
+
+
+def script_values(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return id of a script -> raw values of its controls by the names of its parameters."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        first, _, rest = name.partition("/")
+        script, _, parameter = rest.partition("/")
+        if first == SCRIPT and value is not None:
+            found.setdefault(script, {})[parameter] = value
+    return found
 
 
 def typed_values(tab: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What txt2img and img2img have in common: prompts, buttons, sampler, seeds, results. Each builds a part of a tab."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,7 +11,8 @@ from modules.web.ui.controls import Controls
 from modules.web.ui.results import Shown
 from modules.web.ui.tabs.gallery import tools
 from modules.web.ui.tabs.send_to import GALLERY_TARGETS, send_buttons
-from modules.web.ui.tabs.tab import QUIET, tool
+from modules.web.ui.tabs.switched import switched
+from modules.web.ui.tabs.tab import tool
 from modules.web.ui.values import ENABLE_REFINER, OVERRIDES, SUBSEED_SHOW, TXT2IMG
 
 PROGRESS = (
@@ -127,33 +127,6 @@ def seeds(controls: Controls) -> Parts:
         "random_seed": random_seed, "reuse_seed": reuse_seed, "random_subseed": random_subseed,
         "reuse_subseed": reuse_subseed, "extras": extras,
     }  # fmt: skip
-
-
-@contextmanager
-def switched(
-    controls: Controls, switch: str, label: str, elem_id: str, note_id: str | None = None
-) -> Iterator[gr.HTML | None]:
-    """Build an accordion that is on while it is open; its box also turns it on or off by itself.
-
-    Args:
-        controls: the box is counted among them.
-        switch: name of the box.
-        label: of the accordion.
-        elem_id: of the accordion; its box has `-checkbox` at the end.
-        note_id: of a note in its header; None makes none.
-
-    Yields:
-        The note.
-    """
-    with gr.Column(elem_classes=["switched"]):
-        box = gr.Checkbox(label=f"Use {label}", elem_id=f"{elem_id}-checkbox", container=False, min_width=0)
-        controls.keep(switch, box)
-        note = gr.HTML("", elem_id=note_id, elem_classes=["size-note"]) if note_id else None
-        with gr.Accordion(label, open=False, elem_id=elem_id) as accordion:
-            yield note
-    accordion.expand(None, None, [box], js="() => true", **QUIET)
-    accordion.collapse(None, None, [box], js="() => false", **QUIET)
-    box.change(lambda wanted: gr.update(open=wanted), [box], [accordion], **QUIET)
 
 
 def refiner(controls: Controls) -> None:

@@ -35,7 +35,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             _extend(controls)
             mask = _mask(controls)
             controls.add("resize_mode", elem_id="resize_mode")
-            blocks = generation.in_order(_blocks(controls), order)
+            blocks = generation.in_order(_blocks(context, controls), order)
         with gr.Column(elem_id=f"{IMG2IMG}_results", elem_classes=["results-column"], min_width=320):
             results = generation.results(context, IMG2IMG)
     parts = {**actions, **pictures, **mask, **blocks, **results}
@@ -44,7 +44,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
     return Made(controls=dict(controls.made), parts=parts)
 
 
-def _blocks(controls: Controls) -> Mapping[str, Callable[[], Parts | None]]:
+def _blocks(context: UiContext, controls: Controls) -> Mapping[str, Callable[[], Parts | None]]:
     def cfg() -> None:
         with gr.Row():
             controls.add("cfg_scale")
@@ -67,7 +67,7 @@ def _blocks(controls: Controls) -> Mapping[str, Callable[[], Parts | None]]:
         "cfg": cfg,
         "seed": lambda: generation.seeds(controls),
         "override_settings": lambda: generation.overrides(controls),
-        "scripts": lambda: script_controls(IMG2IMG),
+        "scripts": lambda: script_controls(context, controls),
         "preset": lambda: generation.preset(IMG2IMG),
     }
 

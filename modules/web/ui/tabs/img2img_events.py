@@ -84,7 +84,7 @@ def _make(
 ) -> Generation:
     """Make the request of an inner tab; its size comes from the picture where a scale decides it."""
     own, asked = sent[: -len(parts["script_inputs"])], sent[-len(parts["script_inputs"]) :]
-    script = script_of(IMG2IMG, asked)
+    script = script_of(IMG2IMG, asked, context.services.scripts)
     first, *raw, by_scale, scale = own
     limits = limits_of(context)
     if source.read is None:

@@ -1,5 +1,9 @@
-"""The drop-down of scripts, and the controls of the one that is chosen: made from what scripts declare."""
+"""Scripts: accordions of those that are switched on, the drop-down, and the controls of the one that is chosen there.
 
+All controls are made from what scripts declare.
+"""
+
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,23 +13,33 @@ import gradio as gr
 from modules.domain.errors import InvalidRequest
 from modules.domain.request import ScriptCall
 from modules.domain.scripts import ARGUMENTS, Argument, read_script
+from modules.extending.script import ENABLED, Script
+from modules.extending.scripts import AnyScript, Scripts, parameters, read_arguments
+from modules.web.rest.script_list import lists_of as named_lists
+from modules.web.ui.choices import lists_of
+from modules.web.ui.context import UiContext
+from modules.web.ui.controls import Controls, parameter_control
+from modules.web.ui.tabs.switched import switched
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import IMG2IMG
+from modules.web.ui.values import IMG2IMG, script_control
 
 NONE = "None"
 SCRIPTS: Mapping[str, Mapping[str, tuple[Argument, ...]]] = {IMG2IMG: ARGUMENTS}
 """Tab -> title in small letters -> arguments."""
 
 
-def script_controls(tab: str) -> Mapping[str, Any]:
-    """Build the drop-down of a tab and the controls of its scripts.
+def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]:
+    """Build the scripts of a tab; values of accordions are among the controls of the tab.
 
     Returns:
-        `script_inputs`: the drop-down, then all controls in the order of `SCRIPTS`.
+        `script_inputs`: the drop-down, then all controls of what it offers, in that order.
     """
-    found = SCRIPTS[tab]
+    tab, scripts = controls.tab, context.services.scripts
+    found, own = SCRIPTS.get(tab, {}), scripts.selectable(tab)
     with gr.Column(elem_id=f"{tab}_script_container", elem_classes=["scripts"]):
-        titles = [(title_of(name), name) for name in found]
+        for script in scripts.always(tab):
+            _accordion(context, controls, script)
+        titles = [*((title_of(name), name) for name in found), *((one.label, one.label.lower()) for one in own)]
         chosen = gr.Dropdown([(NONE, NONE), *titles], value=NONE, label="Script", elem_id="script_list")
         groups: list[Any] = []
         made: list[Any] = []
@@ -33,9 +47,40 @@ def script_controls(tab: str) -> Mapping[str, Any]:
             with gr.Column(visible=False, elem_id=f"script_{_plain(name)}") as group:
                 made += [_control(name, one) for one in arguments if one.elem_id]
             groups.append(group)
-    visible = ", ".join(f"{{ __type__: 'update', visible: chosen === {name!r} }}" for name in found)
+        for script in own:
+            with gr.Column(visible=False, elem_id=_element(script, tab)) as group:
+                made += list(_parameters(context, script, tab).values())
+            groups.append(group)
+    visible = ", ".join(f"{{ __type__: 'update', visible: chosen === {json.dumps(name)} }}" for _, name in titles)
     chosen.change(None, [chosen], groups, js=f"(chosen) => [{visible}]", **QUIET)
     return {"script_inputs": [chosen, *made]}
+
+
+def _accordion(context: UiContext, controls: Controls, script: Script) -> None:
+    """Build an always-on script: on while its accordion is open, where it has a switch."""
+    tab, switch = controls.tab, script_control(script.id, ENABLED)
+    if ENABLED in parameters(script.Params):
+        around: Any = switched(controls, switch, script.label, _element(script, tab))
+    else:
+        around = gr.Accordion(script.label, open=False, elem_id=_element(script, tab))
+    with around:
+        for name, control in _parameters(context, script, tab, without=(ENABLED,)).items():
+            controls.keep(script_control(script.id, name), control)
+
+
+def _parameters(context: UiContext, script: AnyScript, tab: str, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Build the controls of a script's parameters."""
+    lists = {**named_lists(context.services), **lists_of(context.services)}
+    return {
+        name: parameter_control(item, _element(script, tab), lists, info=item.param.help or None)
+        for name, item in parameters(script.Params).items()
+        if name not in without
+    }
+
+
+def _element(script: AnyScript, tab: str) -> str:
+    """Return the element id of a script; those of both tabs have the tab in it."""
+    return f"script_{tab}_{script.id}" if len(script.tabs) > 1 else f"script_{script.id}"
 
 
 def title_of(name: str) -> str:
@@ -61,12 +106,13 @@ def _control(script: str, one: Argument) -> Any:
     return gr.Textbox(one.default or "", **common)
 
 
-def script_of(tab: str, sent: Sequence[Any]) -> ScriptCall | None:
+def script_of(tab: str, sent: Sequence[Any], scripts: Scripts | None = None) -> ScriptCall | None:
     """Make the call of the script that is chosen.
 
     Args:
         tab: whose script it is.
         sent: raw values of `script_inputs`.
+        scripts: those of extensions.
 
     Raises:
         InvalidRequest: no such script, or an argument it cannot take.
@@ -74,10 +120,8 @@ def script_of(tab: str, sent: Sequence[Any]) -> ScriptCall | None:
     chosen, *values = sent
     if chosen in (None, NONE):
         return None
-    if chosen not in SCRIPTS[tab]:
-        raise InvalidRequest(f"Script {str(chosen)[:200]!r} not found", field="script_name")
     given = iter(values)
-    for name, arguments in SCRIPTS[tab].items():
+    for name, arguments in SCRIPTS.get(tab, {}).items():
         args = tuple(next(given, None) if one.elem_id else one.default for one in arguments)
         if name == chosen:
             call = ScriptCall(
@@ -85,4 +129,12 @@ def script_of(tab: str, sent: Sequence[Any]) -> ScriptCall | None:
             )
             read_script(call)
             return call
-    return None
+    for script in scripts.selectable(tab) if scripts else ():
+        args = tuple(next(given, None) for _ in parameters(script.Params))
+        if script.label.lower() == chosen:
+            call = ScriptCall(
+                name=script.label, args=tuple(tuple(arg) if isinstance(arg, list) else arg for arg in args)
+            )
+            read_arguments(script, call.args, "script_args")
+            return call
+    raise InvalidRequest(f"Script {str(chosen)[:200]!r} not found", field="script_name")

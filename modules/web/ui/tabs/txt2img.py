@@ -1,6 +1,7 @@
 """Pictures from text."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from modules.web.ui.controls import Controls
 from modules.web.ui.tabs import generation
 from modules.web.ui.tabs.generation_events import Parts, connect, connect_generate
 from modules.web.ui.tabs.hires import connect_hires, hires
+from modules.web.ui.tabs.scripts import script_controls, script_of
 from modules.web.ui.tabs.tab import Made, Tab
 from modules.web.ui.values import TXT2IMG, generation_of
 
@@ -29,11 +31,12 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
             results = generation.results(context, TXT2IMG)
     parts = {**actions, **blocks, **results}
 
-    def make(owner: Owner, values: Mapping[str, Any], _more: Sequence[Any]) -> Generation:
+    def make(owner: Owner, values: Mapping[str, Any], asked: Sequence[Any]) -> Generation:
         """Make the request of the controls."""
-        return generation_of(TXT2IMG, values, context.services, owner.user)
+        script = script_of(TXT2IMG, asked, context.services.scripts)
+        return replace(generation_of(TXT2IMG, values, context.services, owner.user), script=script)
 
-    connect_generate(context, controls, parts, make, event=parts["generate"].click)
+    connect_generate(context, controls, parts, make, event=parts["generate"].click, more=parts["script_inputs"])
     connect(context, controls, parts)
     connect_hires(context, controls, parts)
     return Made(controls=dict(controls.made), parts=parts)
@@ -62,6 +65,7 @@ def _blocks(context: UiContext, controls: Controls) -> Mapping[str, Callable[[],
         "cfg": cfg,
         "seed": lambda: generation.seeds(controls),
         "override_settings": lambda: generation.overrides(controls),
+        "scripts": lambda: script_controls(context, controls),
         "preset": lambda: generation.preset(TXT2IMG),
     }
 
