@@ -1,6 +1,6 @@
 """Run the benchmarks and print what they found: a short table, section by section, and everything as JSON at the end.
 
-    python benchmarks/run.py [unet loop load start request samplers] [--quick] [--latent 32] [--json FILE]
+    python benchmarks/run.py [unet loop lora load start request samplers] [--quick] [--latent 32] [--json FILE]
 
 Each section runs in a process of its own, so that none profits from or pays for another and peak memory is its own.
 """
@@ -88,9 +88,21 @@ def sampler_rows(found: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def lora_rows(found: dict[str, Any]) -> list[Row]:
+    """Tell what a change of LoRA costs."""
+    peers = {"switch": ("peft, merged",), "first_step": ("peft, merged",), "first_step_beside": ("peft, beside",)}
+    rows: list[Row] = [("change of LoRA, CPU s", _median(found["switch"]["ours"]["s"]), f"<= {found['goal_s']}")]
+    for part, names in peers.items():
+        for name in names:
+            label = f"{part.split('_beside')[0].replace('_', ' ')} with another LoRA, ours / {name}"
+            rows.append((label, _median(found.get(part, {}).get(f"ours/{name}")), "< 1"))
+    return [*rows, ("original weights restored exactly", found["restored_exactly"], "True")]
+
+
 SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], list[Row]], list[str]]] = {
     "loop": ("loop_overhead", loop_rows, ["--rounds", "3", "--steps", "40"]),
     "unet": ("unet_step", unet_rows, ["--rounds", "3", "--width", "32", "--vae-width", "32", "--latent", "16"]),
+    "lora": ("lora_switch", lora_rows, ["--rounds", "2", "--width", "32"]),
     "load": ("load_time", load_rows, ["--rounds", "1", "--width", "32"]),
     "start": ("cold_start", start_rows, ["--runs", "1"]),
     "request": ("request_overhead", request_rows, ["--requests", "5", "--rounds", "2"]),

@@ -16,6 +16,7 @@ SCRIPTS = (
     "gpu_models",
     "load_time",
     "loop_overhead",
+    "lora_switch",
     "request_overhead",
     "sampler_cost",
     "unet_step",
@@ -70,6 +71,14 @@ def test_loading_is_measured_for_both_layouts(layout: str):
     options = ("--layout", layout, "--width", "32", "--rounds", "1", "--dtype", "float16", "--ways", "read", "ours")
     found = measured("load_time", *options)
     assert found["ours"]["peak_own_mb"] < found["read"]["peak_own_mb"] + 60
+
+
+@pytest.mark.slow
+def test_a_change_of_lora_is_measured():
+    found = measured("lora_switch", "--width", "32", "--rank", "2", "--rounds", "1")
+    assert found["projections"] == 128
+    assert found["restored_exactly"]
+    assert found["relative_difference"] < 1e-3
 
 
 @pytest.mark.slow
