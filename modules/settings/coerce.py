@@ -36,6 +36,8 @@ def coerce(item: ParamPath, value: Any) -> Any:
 
 
 def _convert(key: str, annotation: Any, value: Any) -> Any:
+    if annotation is Any:
+        return value
     if isinstance(annotation, types.UnionType):
         rest = [kind for kind in get_args(annotation) if kind is not types.NoneType]
         return None if value is None else _convert(key, rest[0], value)

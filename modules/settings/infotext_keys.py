@@ -14,11 +14,17 @@ _ALSO_READ = {"Beta schedule alpha": "beta_dist_alpha", "Beta schedule beta": "b
 """Keys that pictures carry although A1111 reads them under another spelling only."""
 
 
-def setting_of_infotext_key(key: str) -> str | None:
-    """Return the setting that an infotext key stands for, or None when it stands for none."""
+def setting_of_infotext_key(key: str, current: Snapshot | None = None) -> str | None:
+    """Return the setting that an infotext key stands for, or None when it stands for none.
+
+    Args:
+        key: of the infotext.
+        current: knows the settings of extensions too.
+    """
     if key in _ALSO_READ:
         return _ALSO_READ[key]
-    return next((name for name, item in declarations().items() if item.param.infotext == key), None)
+    known = declarations() if current is None else current.declarations()
+    return next((name for name, item in known.items() if item.param.infotext == key), None)
 
 
 def settings_in_infotext(parsed: Mapping[str, Any], current: Snapshot) -> dict[str, Any]:
@@ -32,11 +38,11 @@ def settings_in_infotext(parsed: Mapping[str, Any], current: Snapshot) -> dict[s
     """
     found: dict[str, Any] = {}
     for key, value in parsed.items():
-        name = setting_of_infotext_key(key)
+        name = setting_of_infotext_key(key, current)
         if name is None or (name == "sd_model_checkpoint" and current.infotext.disable_weights_auto_swap):
             continue
         try:
-            typed = coerce(declarations()[name], value)
+            typed = coerce(current.declarations()[name], value)
         except InvalidRequest:
             continue
         if typed != current.value(name):

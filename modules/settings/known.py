@@ -143,7 +143,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "postprocessing_operation_order": [],
         "upscaling_max_images_in_cache": 5,
         "postprocessing_existing_caption_action": "Ignore",
-        "disabled_extensions": [],
         "restore_config_state_file": "",
         "canvas_hotkey_zoom": "Alt",
         "canvas_hotkey_adjust": "Ctrl",
@@ -178,10 +177,10 @@ IGNORED = frozenset({"sd_checkpoint_hash", "sd_vae_explanation"})
 """Keys that A1111 reports but that nobody sets on purpose; any value is accepted without effect."""
 
 HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType(
-    {"disable_all_extensions": ("none", "extra", "all"), "lora_functional": (False, True)}
+    {"lora_functional": (False, True)}
 )
-"""Settings that ask for what holds already, whichever of these values they have: what is not here is switched off,
-and LoRAs give the same pictures whether they are merged or computed beside."""
+"""Settings that ask for what holds already, whichever of these values they have: LoRAs give the same pictures whether
+they are merged or computed beside."""
 
 RESTRICTED_ELSEWHERE = frozenset(
     {

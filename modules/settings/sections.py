@@ -182,6 +182,13 @@ class System:
         8, label="How often a waiting job may be overtaken", ge=1, le=1000,
         help="After so many times it is its turn, whatever model it uses.",
     )  # fmt: skip
+    disable_all_extensions: str = param(
+        "none", label="Disable all extensions", choices=("none", "extra", "all"),
+        help="extra leaves only those that come with the program. Holds from the next start on.",
+    )  # fmt: skip
+    disabled_extensions: tuple[str, ...] = param(
+        (), label="Disabled extensions", help="Folders of extensions that do not run. Holds from the next start on."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from modules.domain.errors import ForbiddenSetting, InvalidRequest, UnknownName, UnsupportedFeature
 from modules.domain.param import ParamPath, walk_params
@@ -24,13 +24,38 @@ from modules.settings.sections import (
     Saving,
     Sd,
     Sdxl,
+    Section,
     System,
     Ui,
     Vae,
 )
 
+T = TypeVar("T")
 Caller = Literal["local", "api"]
 """Who asks: the owner of the machine, or a client that is trusted with less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """Settings that extensions declared."""
+
+    sections: tuple[Section, ...] = ()
+    declared: Mapping[str, ParamPath] = field(default_factory=lambda: MappingProxyType({}))
+    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Those that differ from their defaults."""
+
+    def with_section(self, section: Section) -> "Added":
+        """Return these and the settings of one more page.
+
+        Raises:
+            ValueError: another setting has one of its keys.
+        """
+        own = {item.path[-1]: item for item in walk_params(section.cls)}
+        taken = next((key for key in own if key in declarations() or key in self.declared or key in UNSUPPORTED), None)
+        if taken is not None:
+            raise ValueError(f"another setting is called {taken}")
+        declared = MappingProxyType({**self.declared, **own})
+        return replace(self, sections=(*self.sections, section), declared=declared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +77,15 @@ class Snapshot:
     infotext: Infotext = field(default_factory=Infotext)
     system: System = field(default_factory=System)
     api: Api = field(default_factory=Api)
+    added: Added = field(default_factory=Added)
+
+    def declarations(self) -> Mapping[str, ParamPath]:
+        """Return flat key -> declaration of every setting, those of extensions last."""
+        return {**declarations(), **self.added.declared} if self.added.declared else declarations()
+
+    def of(self, cls: type[T]) -> T:
+        """Return the settings that an extension declared with a class, as an instance of it."""
+        return cls(**{item.path[-1]: self.value(item.path[-1]) for item in walk_params(cls)})
 
     def value(self, key: str) -> Any:
         """Return one setting by its flat key.
@@ -59,6 +93,9 @@ class Snapshot:
         Raises:
             UnknownName: no setting has this key.
         """
+        own = self.added.declared.get(key)
+        if own is not None:
+            return self.added.values.get(key, own.default)
         section, name = declared(key).path
         return getattr(getattr(self, section), name)
 
@@ -76,26 +113,34 @@ class Snapshot:
             ForbiddenSetting: a restricted key, asked for over the API.
         """
         changes: dict[str, dict[str, Any]] = {}
+        of_extensions = {
+            key: coerce(self.added.declared[key], values[key]) for key in values if key in self.added.declared
+        }
         for key, value in values.items():
+            if key in of_extensions:
+                continue
             refused = by == "api" and key in RESTRICTED
             if refused and key not in declarations():
                 raise _forbidden(key)
             if asks_nothing(key, value):
                 continue
             item = declared(key)
-            if refused and value != self.value(key):
+            if refused and value != _as_json(self.value(key)):
                 raise _forbidden(key)
             section, name = item.path
             changes.setdefault(section, {})[name] = coerce(item, value)
-        return replace(self, **{name: replace(getattr(self, name), **part) for name, part in changes.items()})
+        parts = {name: replace(getattr(self, name), **part) for name, part in changes.items()}
+        if of_extensions:
+            parts["added"] = replace(self.added, values=MappingProxyType({**self.added.values, **of_extensions}))
+        return replace(self, **parts)
 
     def flat(self) -> dict[str, Any]:
         """Return all settings under their flat keys, in JSON types, in the order of the Settings tab."""
-        return {key: _as_json(self.value(key)) for key in declarations()}
+        return {key: _as_json(self.value(key)) for key in self.declarations()}
 
     def keys(self) -> tuple[str, ...]:
         """Return the flat keys in the order of the Settings tab."""
-        return tuple(declarations())
+        return tuple(self.declarations())
 
 
 def _as_json(value: Any) -> Any:

@@ -3,14 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from modules.domain.errors import ForbiddenSetting
+from modules.domain.errors import ForbiddenSetting, InvalidRequest
+from modules.domain.param import walk_params
 from modules.files import atomic
 from modules.settings.config_file import ConfigFile, read_config
-from modules.settings.sections import SECTIONS, Paths
+from modules.settings.sections import SECTIONS, Paths, Section
 from modules.settings.snapshot import RESTRICTED, Caller, Snapshot, asks_nothing
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,24 @@ class SettingsStore:
         """What was wrong with the file when it was read, in sentences for a person."""
         return self._file.notes
 
+    def declare(self, section: Section) -> None:
+        """Add the page of settings that an extension brings; the file may hold values of it already.
+
+        Raises:
+            ValueError: another setting has one of its keys.
+        """
+        with self._lock:
+            settings = replace(self._file.settings, added=self._file.settings.added.with_section(section))
+            for key in (item.path[-1] for item in walk_params(section.cls)):
+                if key not in self._file.raw:
+                    continue
+                try:
+                    settings = settings.with_overrides({key: self._file.raw[key]})
+                except InvalidRequest as error:
+                    logger.warning("%s: %s; the default is used", self._path.name, error)
+            self._file = replace(self._file, settings=settings)
+            self._current = settings.with_overrides(self._flags)
+
     def snapshot(self) -> Snapshot:
         """Return the settings as they are now."""
         return self._current
@@ -87,7 +106,7 @@ class SettingsStore:
             return current
         wanted = current.with_overrides(values, by=by)
         for key in sorted(_differences(current, wanted)):
-            if self._freeze.covers(key):
+            if self._covers(key):
                 raise _frozen(key)
         return wanted
 
@@ -127,9 +146,14 @@ class SettingsStore:
                 listener(changed)
         return changed
 
+    def _covers(self, key: str) -> bool:
+        """Tell whether a setting is frozen, one of an extension by the page that it is on too."""
+        pages = (one for one in self._current.added.sections if one.id in self._freeze.sections)
+        return self._freeze.covers(key) or any(key == item.path[-1] for one in pages for item in walk_params(one.cls))
+
     def _refuse_fixed(self, changed: frozenset[str]) -> None:
         for key in sorted(changed):
-            if self._freeze.covers(key):
+            if self._covers(key):
                 raise _frozen(key)
             if key in self._flags:
                 raise ForbiddenSetting("is given on the command line; remove it there first", field=key)

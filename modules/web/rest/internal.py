@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from modules.engine.job import JobHandle, JobState
-from modules.settings.snapshot import declarations
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.rest.schema import ProgressRequest
 from modules.web.services import Services
@@ -25,9 +24,11 @@ def internal_router() -> APIRouter:
     return router
 
 
-def quicksettings_hint() -> list[dict[str, str]]:
+def quicksettings_hint(services: Needs) -> list[dict[str, str]]:
     """List the settings that can be put at the top of the page, with their labels."""
-    return [{"name": key, "label": item.param.label} for key, item in declarations().items()]
+    return [
+        {"name": key, "label": item.param.label} for key, item in services.settings.snapshot().declarations().items()
+    ]
 
 
 async def ping() -> dict[str, Any]:

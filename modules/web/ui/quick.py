@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import WebuiError
-from modules.settings.snapshot import declarations
 from modules.web.ui import html, settings_form
 from modules.web.ui.choices import checkpoint_named
 from modules.web.ui.context import UiContext
@@ -43,11 +42,11 @@ class Quick:
 def quick_settings(context: UiContext) -> Quick:
     """Put the settings of `quicksettings_list` here; each is saved when it is changed."""
     snapshot = context.services.settings.snapshot()
-    keys = dict.fromkeys(key for key in snapshot.ui.quicksettings_list if key in declarations())
+    keys = dict.fromkeys(key for key in snapshot.ui.quicksettings_list if key in snapshot.declarations())
     made: dict[str, Any] = {}
     with gr.Row(elem_id="quicksettings", elem_classes=["quicksettings"]):
         for key in [key for key in keys if key not in context.hidden][:MAX_QUICK]:
-            made[key] = setting_control(declarations()[key], current(key, context), context.services)
+            made[key] = setting_control(snapshot.declarations()[key], current(key, context), context.services)
             if key in REFRESHED:
                 _refresh_button(context, key, made[key])
         reload = gr.Button("Reload quick settings", visible="hidden", elem_id="quicksettings_reload")
@@ -84,7 +83,8 @@ def _set(context: UiContext, key: str, value: Any) -> None:
 
 
 def _update(key: str, context: UiContext) -> Any:
-    choices = settings_form.choices_of(declarations()[key], context.services)
+    known = context.services.settings.snapshot().declarations()
+    choices = settings_form.choices_of(known[key], context.services)
     value = current(key, context)
     return gr.update(value=value) if choices is None else gr.update(value=value, choices=choices)
 

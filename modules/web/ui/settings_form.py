@@ -22,7 +22,8 @@ MAX_KEYS = 1000
 
 def describe(context: UiContext) -> list[dict[str, Any]]:
     """Describe all sections in the order of the Settings tab, with the values of this moment."""
-    snapshot = context.services.settings.snapshot().flat()
+    current = context.services.settings.snapshot()
+    snapshot, known = current.flat(), current.declarations()
     return [
         {
             "id": section.id,
@@ -30,15 +31,15 @@ def describe(context: UiContext) -> list[dict[str, Any]]:
             "category": section.category,
             "settings": [
                 {
-                    **describe_one(declarations()[item.name], context.services),
+                    **describe_one(known[item.name], context.services),
                     "value": snapshot[item.name],
                     "locked": context.remote and item.name in RESTRICTED,
                 }
                 for item in fields(section.cls)
-                if item.name in declarations() and item.name not in context.hidden
+                if item.name in known and item.name not in context.hidden
             ],
         }
-        for section in SECTIONS
+        for section in (*SECTIONS, *current.added.sections)
     ]
 
 
@@ -84,7 +85,7 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
         "hypernetworks": lambda: ["None", *services.hypernetwork_names()],
         "modules": lambda: [one.model_name for one in services.modules()],
         "samplers": lambda: [one.name for one in services.samplers()],
-        "settings": partial(list, declarations()),
+        "settings": partial(list, services.settings.snapshot().declarations()),
         "tabs": lambda: list(LABELS),
         "blocks": lambda: list(BLOCKS),
         "localizations": lambda: [NONE, *services.localizations()],
