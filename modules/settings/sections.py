@@ -544,6 +544,66 @@ class ExtraNetworks:
     lora_not_found_warning_console: bool = param(
         False, label="Lora not found warning in console", help="Also write to the log which LoRAs were not found."
     )
+    extra_networks_show_hidden_directories: bool = param(
+        True, label="Show hidden directories", help="Folders whose name begins with a dot are among the folders of cards."
+    )
+    extra_networks_dir_button_function: bool = param(
+        False, label="Add a '/' to the beginning of directory buttons",
+        help="A folder then shows what lies below it and not other folders whose path holds its name.",
+    )  # fmt: skip
+    extra_networks_hidden_models: str = param(
+        "When searched", label="Show cards for models in hidden directories", choices=("Always", "When searched", "Never"),
+        help="When searched: only while at least four characters are searched for.",
+    )  # fmt: skip
+    extra_networks_card_width: int = param(
+        0, label="Card width for Extra Networks", ge=0, le=2000, help="In pixels; 0 is the usual one."
+    )
+    extra_networks_card_height: int = param(
+        0, label="Card height for Extra Networks", ge=0, le=2000, help="In pixels; 0 is the usual one."
+    )
+    extra_networks_card_text_scale: float = param(
+        1.0, label="Card text scale", ge=0, le=2, slider=(0, 2), step=0.01, help="1 is the usual size of letters."
+    )
+    extra_networks_card_show_desc: bool = param(
+        True, label="Show description on card", help="Below the name, as far as there is room."
+    )
+    extra_networks_card_order_field: str = param(
+        "Path", label="Default order field for Extra Networks cards", choices=("Path", "Name", "Date Created", "Date Modified"),
+        help="What cards are sorted by at first.",
+    )  # fmt: skip
+    extra_networks_card_order: str = param(
+        "Ascending", label="Default order for Extra Networks cards", choices=("Ascending", "Descending"),
+        help="In which direction cards are sorted at first.",
+    )  # fmt: skip
+    extra_networks_tree_view_style: str = param(
+        "Dirs", label="Extra Networks directory view style", choices=("Tree", "Dirs"),
+        help="Folders as a tree beside the cards, or as buttons above them.",
+    )  # fmt: skip
+    extra_networks_tree_view_default_enabled: bool = param(
+        True, label="Show the Extra Networks directory view by default", help="Folders are shown at first."
+    )
+    extra_networks_tree_view_default_width: int = param(
+        180, label="Default width for the Extra Networks directory tree view", ge=50, le=1000, help="In pixels."
+    )
+    extra_networks_add_text_separator: str = param(
+        " ", label="Extra networks separator", help="Stands between the prompt and what a card appends."
+    )
+    ui_extra_networks_tab_reorder: str = param(
+        "", label="Extra networks tab order",
+        help="Titles of pages with commas between them; those named come first. Holds after Reload UI.",
+    )  # fmt: skip
+    lora_preferred_name: str = param(
+        "Alias from file", label="When adding to prompt, refer to Lora by", choices=("Alias from file", "Filename"),
+        help="What its trainer called it, where that is clear, or the name of its file.",
+    )  # fmt: skip
+    lora_show_all: bool = param(
+        False, label="Always show all networks on the Lora page",
+        help="Off hides those made for another kind of model than the one in use.",
+    )  # fmt: skip
+    lora_hide_unknown_for_versions: tuple[str, ...] = param(
+        (), label="Hide networks of unknown versions for model versions",
+        help="SD1, SD2 or SDXL: with such a model, networks of which nobody knows what they are made for are hidden.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
