@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from modules.residency.pool import Pool
     from modules.settings.snapshot import Snapshot
     from modules.training.merge.merger import Pantry
+    from modules.web.ui.tokens import Tokenizer, Words
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ class House:
         config = self.config
         context = UiContext(
             services=self.services,
-            counter=TokenCounter(),
+            counter=TokenCounter(words=self._known_words()),
             temp=self.temp,
             theme=config.theme,
             api=config.api,
@@ -227,6 +228,21 @@ class House:
         """List the embeddings that fit the model in memory, and the others; waits for the libraries that read them."""
         shop = self._workshop.result()
         return adapters.embedding_lists(shop.networks.listing(fresh=fresh), shop.pool.encoders())
+
+    def _known_words(self) -> "Callable[[Tokenizer], Words | None]":
+        """Return what finds the embeddings that fit the model in memory; none before there is one."""
+        from modules.adapters.textual_inversion.words import WordsCache
+
+        cache = WordsCache()
+
+        def known(tokenizer: "Tokenizer") -> "Words | None":
+            shop = self._workshop.result() if self._workshop.done() and not self._workshop.exception() else None
+            encoders = shop.pool.encoders() if shop else None
+            return (
+                cache.get(shop.networks.listing().embeddings, encoders, tokenizer.encode) if shop and encoders else None
+            )
+
+        return known
 
     def _may_download(self) -> bool:
         """Tell whether requests may name addresses of pictures; for other machines only when somebody here said so."""

@@ -13,7 +13,7 @@ from modules.adapters.lora.lineage import LABELS
 from modules.adapters.store import FileKey, NetworkFiles
 from modules.adapters.textual_inversion.embedding import Embedding
 from modules.adapters.textual_inversion.read import embedding_of
-from modules.adapters.textual_inversion.words import Words, words_of
+from modules.adapters.textual_inversion.words import WordsCache
 from modules.domain.errors import BrokenFile
 from modules.domain.plan import LoraUse, Networks
 from modules.families.chunked import Embeddings
@@ -46,8 +46,7 @@ class Wardrobe:
         self._worn = {"unet": Worn(components.unet), "text": Worn(components.text)}
         self._bound: dict[FileKey, Bound] = {}
         self._keys: KeyMap | None = None
-        self._embeddings: tuple[Embedding, ...] = ()
-        self._words: Words | None = None
+        self._words = WordsCache()
         self._text_key: Hashable = ()
         self.hypernetworks: tuple[tuple[Hypernetwork, float], ...] = ()
         """Worn now, with their strengths."""
@@ -55,23 +54,27 @@ class Wardrobe:
     @property
     def key(self) -> Hashable:
         """Equal while texts are encoded alike."""
-        return (self._text_key, self._words.key if self._words else ())
+        words = self._words.last
+        return (self._text_key, words.key if words else ())
 
     @property
     def words(self) -> Mapping[str, Embeddings]:
         """The embeddings that prompts may use, by text encoder; empty when there are none."""
-        if self._words is None or not self._words.embeddings:
+        words = self._words.last
+        if words is None or not words.embeddings:
             return {}
         encoders = self._components.family.encoders(self._components)
-        return {name: self._words.of_encoder(name, encoders) for name in encoders}
+        return {name: words.of_encoder(name, encoders) for name in encoders}
 
     def digest_of(self, word: str) -> str:
         """Return the hash by which others find an embedding."""
-        return self._words.embeddings[word].digest if self._words else ""
+        words = self._words.last
+        return words.embeddings[word].digest if words else ""
 
     def is_bundled(self, word: str) -> bool:
         """Tell whether an embedding came with a LoRA."""
-        return self._words is not None and self._words.embeddings[word].bundled
+        words = self._words.last
+        return words is not None and words.embeddings[word].bundled
 
     def wear(self, networks: Networks, files: NetworkFiles, note: Note) -> None:
         """Make these the networks that the model wears, and no others. Only weights that differ are touched.
@@ -98,7 +101,9 @@ class Wardrobe:
         self._merge(layers, note)
         self._bound, self._text_key = bound, tuple(text_key) if layers["text"] else ()
         self.hypernetworks = tuple(_hypernetworks(networks, files, note))
-        self._learn((*files.listing().embeddings, *bundled))
+        family, tokenizer = self._components.family, self._components.tokenizer
+        embeddings = (*files.listing().embeddings, *bundled)
+        self._words.get(embeddings, family.encoders(self._components), tokenizer.encode)
 
     def take_off(self) -> None:
         """Give the networks their own weights back."""
@@ -150,13 +155,6 @@ class Wardrobe:
             return tuple(network.get_parameter(name).shape)
         except AttributeError:
             return None
-
-    def _learn(self, embeddings: tuple[Embedding, ...]) -> None:
-        if self._words is not None and [id(one) for one in embeddings] == [id(one) for one in self._embeddings]:
-            return
-        family, tokenizer = self._components.family, self._components.tokenizer
-        self._words = words_of(embeddings, family.encoders(self._components), tokenizer.encode)
-        self._embeddings = embeddings
 
 
 def bundled_with(file: LoraFile, lora: LoraUse, note: Note) -> list[Embedding]:

@@ -33,8 +33,8 @@ class LoraEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Names:
-    """One state of the list."""
+class LoraNames:
+    """What prompts may call some LoRAs."""
 
     entries: tuple[LoraEntry, ...]
     by_name: Mapping[str, LoraEntry]
@@ -42,6 +42,13 @@ class _Names:
     """Names and aliases; of several files with one alias the last."""
     ambiguous: frozenset[str]
     """Aliases of several files, small letters; only the names of files count there."""
+
+    def find(self, text: str) -> LoraEntry | None:
+        """Look a LoRA up by name, alias, or name with folders."""
+        if text.lower() in RESERVED or text.lower() in self.ambiguous:
+            return self.by_name.get(text)
+        found = self.by_alias.get(text)
+        return found or next((entry for entry in self.entries if entry.relative == text), None)
 
 
 class LoraCatalog:
@@ -56,7 +63,7 @@ class LoraCatalog:
         self._folders, self._allow_unsafe = folders, allow_unsafe
         self._metadata: dict[tuple[Path, tuple[int, ...]], Mapping[str, str]] = {}
         self._lock = threading.Lock()
-        self._names: _Names | None = None
+        self._names: LoraNames | None = None
 
     @property
     def entries(self) -> tuple[LoraEntry, ...]:
@@ -67,19 +74,19 @@ class LoraCatalog:
         """Scan the folders again. Only files that are new or changed are looked into."""
         self._scan()
 
-    def _scan(self) -> _Names:
+    def _scan(self) -> LoraNames:
         with self._lock:
             known = self._metadata
             self._metadata = {}
             entries = tuple(
                 self._entry(name, path, known) for folder in self._folders for name, path in self._files(folder)
             )
-            self._names = _named(entries)
+            self._names = names_of(entries)
             return self._names
 
     def find(self, text: str) -> LoraEntry | None:
         """Look a LoRA up by name, alias, or name with folders; an unknown one is looked for on disk again."""
-        return _find(text, self._names or self._scan()) or _find(text, self._scan())
+        return (self._names or self._scan()).find(text) or self._scan().find(text)
 
     def _files(self, folder: Path) -> list[tuple[str, Path]]:
         return scan_files(folder, SUFFIXES)
@@ -107,18 +114,12 @@ class LoraCatalog:
             return {}
 
 
-def _named(entries: tuple[LoraEntry, ...]) -> _Names:
+def names_of(entries: tuple[LoraEntry, ...]) -> LoraNames:
+    """Settle what names stand for; a name that belongs to several files stands for the last."""
     by_name, by_alias, ambiguous = dict[str, LoraEntry](), dict[str, LoraEntry](), set[str]()
     for entry in entries:
         by_name[entry.name] = entry
         if entry.alias in by_alias and by_alias[entry.alias].path != entry.path:
             ambiguous.add(entry.alias.lower())
         by_alias[entry.name] = by_alias[entry.alias] = entry
-    return _Names(entries=entries, by_name=by_name, by_alias=by_alias, ambiguous=frozenset(ambiguous))
-
-
-def _find(text: str, names: _Names) -> LoraEntry | None:
-    if text.lower() in RESERVED or text.lower() in names.ambiguous:
-        return names.by_name.get(text)
-    found = names.by_alias.get(text)
-    return found or next((entry for entry in names.entries if entry.relative == text), None)
+    return LoraNames(entries=entries, by_name=by_name, by_alias=by_alias, ambiguous=frozenset(ambiguous))

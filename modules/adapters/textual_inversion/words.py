@@ -1,5 +1,6 @@
 """The embeddings that prompts may use with one model, found by the tokens of their names."""
 
+import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,3 +73,27 @@ def words_of(
     by_token = {first: tuple(sorted(names, key=lambda pair: -len(pair[0]))) for first, names in table.items()}
     key = tuple((name, one.digest, id(one) if not one.digest else 0) for name, one in fitting.items())
     return Words(embeddings=fitting, by_token=by_token, key=key)
+
+
+class WordsCache:
+    """Keeps the words of the last embeddings and model that were asked for."""
+
+    def __init__(self) -> None:
+        self._embeddings: tuple[Embedding, ...] = ()
+        self._encoders: Mapping[str, int] = {}
+        self._words: Words | None = None
+
+    @property
+    def last(self) -> Words | None:
+        """What was returned last."""
+        return self._words
+
+    def get(
+        self, embeddings: Sequence[Embedding], encoders: Mapping[str, int], tokenize: Callable[[str], Sequence[int]]
+    ) -> Words:
+        """Return the words, as `words_of` does, anew only for other embeddings or another model."""
+        same = len(embeddings) == len(self._embeddings) and all(map(operator.is_, embeddings, self._embeddings))
+        if self._words is None or not same or encoders != self._encoders:
+            self._words = words_of(embeddings, encoders, tokenize)
+            self._embeddings, self._encoders = tuple(embeddings), dict(encoders)
+        return self._words

@@ -14,6 +14,14 @@ from modules.prompting.styles import apply_styles
 from modules.settings.snapshot import Snapshot
 
 
+class Words(Protocol):
+    """The embeddings that prompts may use."""
+
+    def find(self, ids: Sequence[int], position: int) -> tuple[int, int, str] | None:
+        """Return (tokens of the name, vectors, name) of the embedding whose name begins at a position."""
+        ...
+
+
 class Tokenizer(Protocol):
     """What is needed of a tokenizer to count."""
 
@@ -38,8 +46,13 @@ class TokenCount:
 class TokenCounter:
     """Counts with CLIP's vocabulary, which is read when the first count is asked for. Thread-safe."""
 
-    def __init__(self, load: Callable[[], Tokenizer] = load_clip_tokenizer) -> None:
-        self._load, self._lock = load, threading.Lock()
+    def __init__(
+        self,
+        load: Callable[[], Tokenizer] = load_clip_tokenizer,
+        words: Callable[[Tokenizer], Words | None] | None = None,
+    ) -> None:
+        """Count words only, or also embeddings, each as many tokens as it has vectors, if `words` knows them."""
+        self._load, self._words, self._lock = load, words, threading.Lock()
         self._tokenizer: Tokenizer | None = None
 
     def count(
@@ -62,11 +75,17 @@ class TokenCounter:
         texts = counted_texts(
             apply_styles(prompt, styles), steps=steps, positive=positive, comments=settings.sd.enable_prompt_comments
         )
+        words = self._words(tokenizer) if self._words else None
+        find = words.find if words else None
         backtrack, emphasis = settings.sd.comma_padding_backtrack, settings.sd.emphasis
         used = max(
             count(
                 chunk(
-                    parse_emphasis(text, emphasis), tokenizer.encode, comma_id=tokenizer.comma_id, backtrack=backtrack
+                    parse_emphasis(text, emphasis),
+                    tokenizer.encode,
+                    comma_id=tokenizer.comma_id,
+                    backtrack=backtrack,
+                    find_embedding=find,
                 )
             )
             for text in texts
