@@ -38,6 +38,8 @@ from modules.prompting.style_book import StyleBook
 from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
 from modules.web import adapters, server
+from modules.web.cards.kinds import card_pages
+from modules.web.cards.pages import CardPages
 from modules.web.rest.fetch import Fetcher
 from modules.web.services import EmbeddingLists, LoadedModel, Services
 from modules.web.shelves import Shelves
@@ -147,6 +149,7 @@ class House:
             lora_names=lambda: [entry.name for entry in self.loras.entries],
             refresh_loras=self.loras.refresh,
             hypernetwork_names=lambda: list(hypernetwork_files([self.layout.hypernetworks])),
+            cards=self._cards(),
             start_profile=self.profile.dump,
             fetch_picture=Fetcher(self._may_download),
             memory=adapters.memory_in_use,
@@ -228,6 +231,21 @@ class House:
         """List the embeddings that fit the model in memory, and the others; waits for the libraries that read them."""
         shop = self._workshop.result()
         return adapters.embedding_lists(shop.networks.listing(fresh=fresh), shop.pool.encoders())
+
+    def _cards(self) -> CardPages:
+        """Make the pages of cards; nothing is looked for before somebody looks at one."""
+        layout = self.layout
+        return card_pages(
+            layout.cache / "cards",
+            embeddings=[layout.embeddings],
+            hypernetworks=[layout.hypernetworks],
+            loras=[layout.lora, layout.lycoris],
+            checkpoints=lambda: [(one.name, one.path) for one in self.catalog.entries],
+            look_at_checkpoint=partial(adapters.checkpoint_card, self.catalog),
+            refresh_checkpoints=self._refresh_checkpoints,
+            refresh_loras=self.loras.refresh,
+            hash_of=(lambda _path: None) if self.config.no_hashing else self.hashes.known_sha256,
+        )
 
     def _known_words(self) -> "Callable[[Tokenizer], Words | None]":
         """Return what finds the embeddings that fit the model in memory; none before there is one."""

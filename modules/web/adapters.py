@@ -10,6 +10,7 @@ from modules.domain.errors import BrokenFile
 from modules.library.catalog import Catalog, CheckpointEntry, is_vae_name
 from modules.library.folders import is_model_folder, model_files
 from modules.library.scan import scan_files
+from modules.web.cards.facts import FileFacts
 from modules.web.services import (
     CheckpointFacts,
     CheckpointInfo,
@@ -108,6 +109,13 @@ def checkpoint_facts(catalog: Catalog[Any], name: str) -> CheckpointFacts:
         native_size=native_size(found.match.config),
         label=next((one.label for one in families() if one.id == found.match.family), found.match.family),
     )  # fmt: skip
+
+
+def checkpoint_card(catalog: Catalog[Any], path: Path) -> FileFacts:
+    """Tell what the card of a checkpoint shows of its inside."""
+    found = catalog.inspect(CheckpointEntry(path=path, name=path.name))
+    family = "" if found.match is None else found.match.family
+    return FileFacts(family=family, has_metadata=bool(found.metadata), fault=found.fault)
 
 
 STRAYS: Mapping[str, str] = MappingProxyType({

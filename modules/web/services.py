@@ -14,6 +14,7 @@ from modules.hooks.dispatch import Hooks
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.snapshot import Snapshot
 from modules.settings.store import SettingsStore
+from modules.web.cards.pages import CardPages
 from modules.web.shelves import Shelves
 
 
@@ -191,5 +192,7 @@ class Services:
     """What extensions offer to switch on for a run."""
     hooks: Hooks = field(default_factory=Hooks)
     """Handlers of extensions."""
+    cards: CardPages = field(default_factory=CardPages)
+    """Embeddings, hypernetworks, checkpoints and LoRAs with their previews and notes."""
     modules: Callable[[], Sequence[VaeInfo]] = tuple
     """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""

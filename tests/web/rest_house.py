@@ -15,6 +15,7 @@ from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.prompting.styles import Style
 from modules.settings.store import SettingsStore
+from modules.web.cards.kinds import card_pages
 from modules.web.rest.fetch import Fetcher
 from modules.web.server import attach_services, create_app
 from modules.web.services import (
@@ -127,6 +128,13 @@ def services_for(
         localizations=lambda: {path.stem: path for path in folder.glob("localizations/*.json")},
         styles=lambda: [Style("ink", "in ink", "colour")],
         shelves=shelves_in(folder),
+        cards=card_pages(
+            folder / "cache" / "cards",
+            embeddings=[folder / "embeddings"],
+            hypernetworks=[folder / "hypernetworks"],
+            loras=[folder / "Lora"],
+            refresh_loras=lambda: refreshed.append("loras"),
+        ),
         start_profile=StartProfile().dump,
         fetch_picture=Fetcher(lambda: True, resolve=lambda host, _port: [host], connect=no_connection),
         unload_models=lambda: refreshed.append("unloaded"),

@@ -13,7 +13,6 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("POST", "/sdapi/v1/create/hypernetwork", "Hypernetworks"),
     ("POST", "/sdapi/v1/train/embedding", "Textual inversion training"),
     ("POST", "/sdapi/v1/train/hypernetwork", "Hypernetworks"),
-    ("GET", "/sd_extra_networks/get-single-card", "Extra network cards"),
 )
 """Method, path, and the feature that is missing."""
 

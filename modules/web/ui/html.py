@@ -23,6 +23,11 @@ def element(tag: str, *content: Markup | str, **attributes: str) -> Markup:
     return Markup(f"<{tag}{_attributes(attributes)}>{inside}</{tag}>")
 
 
+def image(address: str, **attributes: str) -> Markup:
+    """Show a picture of ours, without words for those who cannot see it; attributes as for `element`."""
+    return Markup(f"<img{_attributes({'src': address, 'alt': '', **attributes})}>")
+
+
 def link(label: str, address: str) -> Markup:
     """Make a link to one of our own pages or to a project's site; other schemes become plain text."""
     if not address.startswith(("https://", "http://", "/", "./")) or address.startswith("//"):

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modules.cli import Login
 from modules.web.rest.errors import render
 from modules.web.ui import html
+from modules.web.ui.cards import cards_ui_router
 from modules.web.ui.context import UiContext
 from modules.web.ui.page import Identify, Page
 from modules.web.ui.routes import PREFIX, ui_router
@@ -55,6 +56,7 @@ class Interface:
         self._building = threading.Lock()
         self._make: Callable[[], Page] | None = None
         app.include_router(ui_router())
+        app.include_router(cards_ui_router())
         app.mount(f"{PREFIX}/assets", Assets(directory=ASSETS), name="ui-assets")
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         # The default answers what no route does. A mount at "/" would also swallow wrong methods of known routes.
