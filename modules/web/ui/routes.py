@@ -1,5 +1,6 @@
 """The few routes that the page's own scripts call."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from modules.domain.errors import InvalidRequest
+from modules.domain.errors import InvalidRequest, LimitExceeded
 from modules.prompting.styles import Style, apply_styles
 from modules.web.rest.jobs import image, job_of
 from modules.web.rest.requests import StrictRoute
@@ -61,17 +62,24 @@ def ui_router() -> APIRouter:
 
 def tokens(context: Needs, body: Values) -> dict[str, Any]:
     """Count the tokens of both prompts."""
-    settings, styles = context.services.settings.snapshot(), context.services.styles()
+    styles = context.services.styles()
     names = [str(name) for name in _list(body, "styles")]
     steps = body.get("steps")
     steps = steps if isinstance(steps, int) and 1 <= steps <= 500 else 20
-    answer: dict[str, Any] = {}
-    for name, positive in (("prompt", True), ("negative_prompt", False)):
-        found = context.counter.count(
-            _text(body, name), style_texts(styles, names, positive=positive), settings, steps=steps, positive=positive
-        )
-        answer[name] = {"used": found.used, "limit": found.limit}
-    return answer
+    return {
+        name: _count(context, _text(body, name), style_texts(styles, names, positive=positive), steps, positive)
+        for name, positive in (("prompt", True), ("negative_prompt", False))
+    }
+
+
+def _count(context: UiContext, prompt: str, styles: Sequence[str], steps: int, positive: bool) -> dict[str, Any]:
+    """Count one prompt, or say why it cannot be used: a counter has nobody to fail for."""
+    settings = context.services.settings.snapshot()
+    try:
+        found = context.counter.count(prompt, styles, settings, steps=steps, positive=positive)
+    except LimitExceeded as refused:
+        return {"problem": str(refused)}
+    return {"used": found.used, "limit": found.limit}
 
 
 def get_settings(context: Needs) -> dict[str, Any]:

@@ -15,8 +15,9 @@ function field(id) {
 function write(id, count) {
   const shown = byId(id)?.querySelector(".count");
   if (!shown) return;
-  shown.textContent = `${count.used}/${count.limit}`;
-  shown.title = `${count.used} of ${count.limit} tokens`;
+  const { used, limit, problem } = count;
+  shown.textContent = problem ? "!" : `${used}/${limit}`;
+  shown.title = problem ?? `${used} of ${limit} tokens`;
 }
 
 async function count(tab) {
