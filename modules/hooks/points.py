@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modules.sampling.types import Denoise, Step, Timeline
+    from modules.sampling.watching import NetworkCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,37 @@ class BeforeSampling(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BeforeNetwork(Hook):
+    """Guidance is about to ask the network; what it is given may be changed."""
+
+    plan: Plan
+    batch: BatchPlan
+    given: "NetworkCall"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AfterNetwork(Hook):
+    """The network has answered; guidance is about to combine its estimates."""
+
+    plan: Plan
+    batch: BatchPlan
+    given: "NetworkCall"
+    estimates: "Tensor"
+    """[R, C, h, w]: estimates of the clean latent, those of the prompts first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AfterGuidance(Hook):
+    """The estimates are combined."""
+
+    plan: Plan
+    batch: BatchPlan
+    given: "NetworkCall"
+    x0: "Tensor"
+    """[B, C, h, w]: the guided estimate of the clean latent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AfterStep(Hook):
     """A sampler step was done. Read only: what a handler returns is ignored."""
 
@@ -147,6 +179,16 @@ class AfterSampling(Hook):
     batch: BatchPlan
     x: "Tensor"
     """[B, C, h, w]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchDecoded(Hook):
+    """All pictures of a batch are decoded."""
+
+    plan: Plan
+    batch: BatchPlan
+    pixels: "Tensor"
+    """[B, 3, H, W] in 0..1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -199,8 +241,12 @@ HOOKS: tuple[type[Hook], ...] = (
     AfterConditioning,
     WrapDenoise,
     BeforeSampling,
+    BeforeNetwork,
+    AfterNetwork,
+    AfterGuidance,
     AfterStep,
     AfterSampling,
+    BatchDecoded,
     AfterDecode,
     BeforeSave,
     AfterSave,

@@ -14,6 +14,7 @@ from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
 from modules.pipeline.session import Session
+from modules.pipeline.watch import watching
 from modules.sampling.catalogue import Sampler, sampler_named
 from modules.sampling.guidance import GuidanceFacts, Guided
 from modules.sampling.prediction import Prediction, SigmaTable, downcast_alphas, rescale_zero_terminal_snr
@@ -194,6 +195,7 @@ class Guide:
             needs_uncond=sampler.needs_uncond,
             timesteps=sampler.timesteps,
             first_call=first_call,
+            watch=watching(session.ctx.hooks, plan, self._batch),
         )
 
     def _due(self, refiner: RefinerPlan, sigma: Tensor) -> bool:

@@ -13,13 +13,13 @@ from modules.domain.events import ImageReady, Stage
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
-from modules.hooks.points import AfterDecode, AfterSave, BeforeSave, PictureReady
+from modules.hooks.points import AfterDecode, AfterSave, BatchDecoded, BeforeSave, PictureReady
 from modules.imaging.grid import grid_rows, make_grid, wants_grid
 from modules.imaging.mask import cut_out
 from modules.imaging.resize import FILL, resize
 from modules.imaging.save import Output
 from modules.pipeline.canvas import Canvas
-from modules.pipeline.pixels import to_pil
+from modules.pipeline.pixels import to_pil, to_unit
 from modules.pipeline.precision import vae_fallback
 from modules.pipeline.sample import Sampled
 from modules.pipeline.soft import change_mask
@@ -60,13 +60,25 @@ class Finisher:
         save = self.plan.request.output.save_images and self.ctx.settings.saving.samples_save
         save = save and (sampled.complete or self.ctx.settings.saving.save_incomplete_images)
         made: list[Pending] = []
-        for position, (image, x) in enumerate(zip(batch.images, sampled.x, strict=True)):
+        for number, painted in enumerate(self._decoded(model, plan, batch, sampled)):
+            # An extension may add pictures; they go with the last one of the batch.
+            position = min(number, len(batch.images) - 1)
+            image = batch.images[position]
             if save and sampled.pictures:
                 first = Beside(image=sampled.pictures[position], suffix="-before-highres-fix")
                 made.append(self._beside(plan, image, first, save=save))
             canvas = self._canvas(sampled, position)
-            made += self._one(model, plan, image, x, canvas=canvas, position=position, save=save)
+            made += self._one(plan, image, painted, canvas=canvas, position=position, save=save)
         return made
+
+    def _decoded(self, model: Model, plan: Plan, batch: BatchPlan, sampled: Sampled) -> Iterator[Image.Image]:
+        """Yield the pictures of a batch; all are decoded first where extensions want to see them together."""
+        latents = zip(batch.images, sampled.x, strict=True)
+        pixels = (self._pixels(model, plan, image, x) for image, x in latents)
+        if self.ctx.hooks.has(BatchDecoded):
+            payload = BatchDecoded(plan=plan, batch=batch, pixels=torch.stack([*pixels]))
+            pixels = (one for one in self.ctx.hooks.run(payload).pixels)
+        yield from map(to_pil, pixels)
 
     def outcome(self, pending: Sequence[Pending], seconds: Mapping[str, float], *, interrupted: bool) -> Outcome:
         """Wait for encoding and saving and say what came of the job."""
@@ -94,27 +106,29 @@ class Finisher:
         x, clean = sampled.x[position], mask.clean[position]
         return canvas.with_mask(change_mask(clean, x, mask.repaint[0, 0], mask.soft, self.plan.main.size), position)
 
-    def _one(
-        self,
-        model: Model,
-        plan: Plan,
-        image_plan: ImagePlan,
-        x: Tensor,
-        *,
-        canvas: Canvas | None,
-        position: int,
-        save: bool,
-    ) -> list[Pending]:
+    def _pixels(self, model: Model, plan: Plan, image_plan: ImagePlan, x: Tensor) -> Tensor:
+        """Decode one latent [C, h, w] to a picture [3, H, W] in 0..1."""
         if self.check_nan and not bool(torch.isfinite(x).all()):
             raise NumericalFault(
                 f"The UNet produced NaN or infinite values for picture {image_plan.index + 1}. "
                 "Start with --no-half, or try another checkpoint or a lower CFG scale."
             )
         fallback = vae_fallback(self.ctx.settings, model)
-        pixels = model.decode(
-            x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan
+        return to_unit(
+            model.decode(x[None], tiling=plan.tiling, fallback=fallback, note=self.ctx.note, check_nan=self.check_nan)
         )
-        painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=to_pil(pixels))).image
+
+    def _one(
+        self,
+        plan: Plan,
+        image_plan: ImagePlan,
+        decoded: Image.Image,
+        *,
+        canvas: Canvas | None,
+        position: int,
+        save: bool,
+    ) -> list[Pending]:
+        painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=decoded)).image
         image, beside = _composed(plan, canvas, painted, position)
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))

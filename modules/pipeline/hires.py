@@ -13,7 +13,7 @@ from modules.domain.errors import UnknownName
 from modules.domain.plan import HiresPlan, Plan
 from modules.imaging.resize import plain
 from modules.pipeline.begin import INPAINTING, Begin, encoded, seen_of, to_tensor
-from modules.pipeline.pixels import to_pil
+from modules.pipeline.pixels import to_pil, to_unit
 from modules.pipeline.precision import vae_fallback
 from modules.pipeline.session import Session
 
@@ -63,7 +63,7 @@ def decoded(session: Session, plan: Plan, x: Tensor) -> tuple[Image.Image, ...]:
         x: [B, C, h, w].
     """
     with session.clock("decode"):
-        return tuple(to_pil(_decoded(session, plan, row)) for row in x)
+        return tuple(to_pil(to_unit(_decoded(session, plan, row))) for row in x)
 
 
 def _decoded(session: Session, plan: Plan, x: Tensor) -> Tensor:

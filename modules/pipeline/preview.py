@@ -9,7 +9,7 @@ from torch import Tensor
 from modules.domain.events import Previewed
 from modules.families.family import LatentSpec
 from modules.hooks.context import JobContext
-from modules.pipeline.pixels import to_pil
+from modules.pipeline.pixels import to_pil, to_unit
 from modules.residency.approximations import FULL, Approximations
 from modules.residency.model import Model
 
@@ -66,11 +66,11 @@ class Previewer:
         latent = model.components.latent
         if method == FULL:
             rows = [self._decoded(model, row[None]) for row in x0]
-            return to_pil(torch.cat(rows, dim=-1))
+            return to_pil(to_unit(torch.cat(rows, dim=-1)))
         network = None if method == APPROXIMATE else self._approximations.previewer(method, latent)
         if network is None:
             return approximate(x0, latent)
-        return to_pil(torch.cat([*network(x0).float().cpu().nan_to_num(nan=-1.0)], dim=-1))
+        return to_pil(to_unit(torch.cat([*network(x0).float().cpu().nan_to_num(nan=-1.0)], dim=-1)))
 
     def _decoded(self, model: Model, x0: Tensor) -> Tensor:
         """Decode one estimate with the VAE; what is no number becomes black, since only the result may fail the job."""

@@ -13,6 +13,7 @@ from modules.domain.plan import GuidanceOptions
 from modules.sampling.batching import Rows, calls_for, padded, pick, stack, with_image_extras, without_picture
 from modules.sampling.prediction import Prediction, predict
 from modules.sampling.types import Network, Timeline
+from modules.sampling.watching import Watch, call_of, evaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class _Layout:
 
     selection: tuple[tuple[tuple[int, ...], ...], tuple[int, ...], bool]
     calls: tuple[Rows, ...]
+    sides: tuple[Rows, ...]
+    """The same rows, not joined."""
 
 
 class Guided:
@@ -60,6 +63,7 @@ class Guided:
         needs_uncond: bool = False,
         timesteps: bool = False,
         first_call: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         """Set up guidance for one run.
 
@@ -79,6 +83,7 @@ class Guided:
             needs_uncond: evaluate the negative prompt even where guidance would not use it.
             timesteps: compare the timestep instead of sigma with `s_min_uncond`, as the timestep family always did.
             first_call: where the count starts, when this continues a run.
+            watch: is asked around each evaluation.
 
         Raises:
             InvalidRequest: a picture without a prompt, counts that differ, or several prompts for a picture with
@@ -112,6 +117,7 @@ class Guided:
         weights = {part.weight for parts in self._positives for part in parts}
         self._even_weight = weights.pop() if len(weights) == 1 and self._num_rows == len(self._negatives) else None
         self._first_rows = list(accumulate((len(parts) for parts in self._positives[:-1]), initial=0))
+        self._watch = watch
         self._layout: _Layout | None = None
         self._uncond: Tensor | None = None
         self.calls = first_call
@@ -122,9 +128,22 @@ class Guided:
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
         skip = self._skips(sigma)
-        calls = self._calls(x.device, skip or self._unused)
-        parts = [self._evaluate(rows, x, sigma) for rows in calls]
-        outputs = parts[0] if len(parts) == 1 else torch.cat(parts)
+        layout = self._laid_out(x.device, skip or self._unused)
+        if self._watch is None:
+            return self._guide(x, self._estimates(layout, x, sigma), skip=skip)
+        given = call_of(layout.sides, x, sigma, self.calls, self._total_calls)
+        changed = self._watch.before(given)
+        outputs = self._estimates(layout, x, sigma) if changed is given else evaluate(changed, self._predict)
+        outputs = self._watch.estimated(changed, outputs)
+        return self._watch.guided(changed, self._guide(x, outputs, skip=skip))
+
+    def _estimates(self, layout: _Layout, x: Tensor, sigma: Tensor) -> Tensor:
+        """Run the network; estimates x0 of all rows, those of the prompts first."""
+        parts = [self._evaluate(rows, x, sigma) for rows in layout.calls]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _guide(self, x: Tensor, outputs: Tensor, *, skip: bool) -> Tensor:
+        """Combine the estimates of all rows to one for each picture."""
         self.calls += 1
         positive = outputs[: self._num_rows]
         if skip:
@@ -164,7 +183,7 @@ class Guided:
             self.facts = replace(self.facts, ngms=True)
         return level < o.s_min_uncond
 
-    def _calls(self, device: torch.device, without_negative: bool) -> tuple[Rows, ...]:
+    def _laid_out(self, device: torch.device, without_negative: bool) -> _Layout:
         """Return the network calls that are due now; assembled again only when a timeline or a skip changes."""
         selection = (
             tuple(tuple(part.row(self.calls) for part in parts) for parts in self._positives),
@@ -172,8 +191,8 @@ class Guided:
             without_negative,
         )
         if self._layout is None or self._layout.selection != selection:
-            self._layout = _Layout(selection, self._assemble(device, *selection))
-        return self._layout.calls
+            self._layout = _Layout(selection, *self._assemble(device, *selection))
+        return self._layout
 
     def _assemble(
         self,
@@ -181,7 +200,7 @@ class Guided:
         positive_rows: tuple[tuple[int, ...], ...],
         negative_rows: tuple[int, ...],
         without_negative: bool,
-    ) -> tuple[Rows, ...]:
+    ) -> tuple[tuple[Rows, ...], tuple[Rows, ...]]:
         picked = [
             pick(part.conditioning, row)
             for parts, rows in zip(self._positives, positive_rows, strict=True)
@@ -200,7 +219,8 @@ class Guided:
             sides.append(without_picture(unasked, self._prompts_only))
             if self._leads_by_picture:
                 sides.append(without_picture(sides[-1], extras))
-        return tuple(calls_for(sides, together=self._options.batch_cond_uncond, num_images=len(negatives)))
+        calls = calls_for(sides, together=self._options.batch_cond_uncond, num_images=len(negatives))
+        return tuple(calls), tuple(sides)
 
     def _evaluate(self, rows: Rows, x: Tensor, sigma: Tensor) -> Tensor:
         """Run one network call; returns an estimate per row."""
