@@ -60,7 +60,7 @@ def bind(file: LoraFile, keys: KeyMap, shape_of: ShapeOf) -> Bound:
         for patch, name, shape in pairs:
             if patch is None:
                 continue
-            if shape is None or not patch.fits(_shared(shape, target)):
+            if shape is None or not _fits(patch, _shared(shape, target)):
                 misfits.append(layer)
                 break
             placed.append(Placed(network=layer.network, target=target, name=name, patch=patch))
@@ -83,6 +83,13 @@ def uses(bound: Bound, strength: Strength, source: Hashable) -> Iterator[tuple[s
         patch = one.patch.cut(rank) if rank is not None and isinstance(one.patch, LowRank) else one.patch
         use = Use(patch=patch, source=(source, rank), strength=amount, share=one.target.share)
         yield one.target.part, one.name, use
+
+
+def _fits(patch: Patch, shape: Shape) -> bool:
+    try:
+        return patch.fits(shape)
+    except (IndexError, ValueError, ZeroDivisionError):  # a tensor has fewer dimensions than its kind, or none at all
+        return False
 
 
 def _bias_shape(weight: Shape | None) -> Shape | None:

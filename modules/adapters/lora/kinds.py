@@ -1,5 +1,6 @@
 """From the tensors of one layer to the patches of its weight and its bias."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,13 +25,32 @@ class LayerPatches:
     bias: Patch | None = None
 
 
-def layer_patches(tensors: Tensors) -> LayerPatches:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A scale that is told beside the tensors."""
+
+    alpha: float
+    by_root: bool = False
+    """Divide by the square root of the rank instead of the rank."""
+
+    def scale(self, rank: int) -> float:
+        """Return what products of a rank are multiplied by."""
+        return self.alpha / (math.sqrt(rank) if self.by_root else rank)
+
+
+def layer_patches(tensors: Tensors, stated: Stated | None = None) -> LayerPatches:
     """Make the patches of a layer.
+
+    Args:
+        tensors: of the layer.
+        stated: scale of a low-rank layer that brings none.
 
     Raises:
         KeyError: a tensor is missing that belongs to another one.
         ValueError: the tensors make no known kind of patch.
     """
+    if stated is not None and "down" in tensors and not {"alpha", "scale"} & tensors.keys():
+        tensors = {**tensors, "scale": torch.tensor(stated.scale(tensors["down"].shape[0]))}
     weight = _weight(tensors)
     if weight is not None and "bias_values" in tensors:
         weight = Corrected(inner=weight, values=_sparse(tensors), scale=_scale(tensors, None))
@@ -142,4 +162,5 @@ def _whole(tensors: Tensors) -> Patch | None:
 
 def _sparse(tensors: Tensors) -> Tensor:
     size = torch.Size(int(side) for side in tensors["bias_size"])
-    return torch.sparse_coo_tensor(tensors["bias_indices"].long(), tensors["bias_values"].float(), size)
+    indices, values = tensors["bias_indices"].long(), tensors["bias_values"].float()
+    return torch.sparse_coo_tensor(indices, values, size, check_invariants=True)

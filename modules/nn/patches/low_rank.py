@@ -26,10 +26,11 @@ class LowRank(Additive):
     def fits(self, shape: Shape) -> bool:
         """Tell whether the patch was made for a weight of this shape."""
         rows, columns = flat(shape)
-        kernel = 1 if self.mid is None else self.mid[0, 0].numel()
-        rank = self.up.shape[1] if self.up.ndim > 1 else 0
-        middle = rank == self.down.shape[0] if self.mid is None else self.mid.shape[:2] == (rank, self.down.shape[0])
-        return middle and self.up.shape[0] == rows and self.down[0].numel() * kernel == columns
+        if self.mid is None:
+            return _chained(self.up, self.down) and (self.up.shape[0], self.down[0].numel()) == (rows, columns)
+        inner, kernel = (self.up[0].numel(), self.down.shape[0]), tuple(self.mid.shape[2:])
+        middle = self.mid.ndim == 4 and self.mid.shape[:2] == inner
+        return middle and (self.up.shape[0], self.down[0].numel(), *kernel) == shape
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return the product, in the shape of the weight."""
@@ -72,10 +73,10 @@ class Hadamard(Additive):
     def fits(self, shape: Shape) -> bool:
         """Tell whether the patch was made for a weight of this shape."""
         if self.cores is None:
-            sizes = [(a.shape[0], b[0].numel()) for a, b in zip(self.a, self.b, strict=True)]
-            return all(size == flat(shape) for size in sizes)
+            pairs = zip(self.a, self.b, strict=True)
+            return all(_chained(a, b) and (a.shape[0], b[0].numel()) == flat(shape) for a, b in pairs)
         parts = zip(self.a, self.b, self.cores, strict=True)
-        return all((a.shape[1], b.shape[1], *core.shape[2:]) == shape for a, b, core in parts)
+        return all(_tucker_shape(core, a, b) == shape for a, b, core in parts)
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return the product, in the shape of the weight."""
@@ -104,10 +105,12 @@ class Kronecker(Additive):
 
     def fits(self, shape: Shape) -> bool:
         """Tell whether the patch was made for a weight of this shape."""
-        rows = self.first[0].shape[0] * self.second[0].shape[0 if self.core is None else 1]
-        kernel = 1 if self.core is None else self.core[0, 0].numel()
-        columns = self.first[-1].shape[1] * self.second[-1][0].numel() * kernel
-        return (rows, columns) == flat(shape)
+        first = _product_shape(self.first)
+        second = _product_shape(self.second) if self.core is None else _tucker_shape(self.core, *self.second)
+        if first is None or second is None:
+            return False
+        (rows, columns), (p, q) = flat(second), flat(first)
+        return (p * rows, q * columns) == flat(shape)
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return the product, in the shape of the weight."""
@@ -135,7 +138,9 @@ class Generalised(Additive):
         """Tell whether the patch was made for a weight of this shape."""
         left, right = self.inner
         up, down = self.outer
-        return left.shape[0] == shape[1] == right[0].numel() and (up.shape[0], down[0].numel()) == flat(shape)
+        chained = _chained(left, right) and _chained(up, down)
+        square = left.shape[0] == shape[1] == right[0].numel()
+        return chained and square and (up.shape[0], down[0].numel()) == flat(shape)
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return what is added to the weight, which itself enters it."""
@@ -147,6 +152,24 @@ class Generalised(Additive):
 def tucker(core: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Return the convolution [o, i, k, k] of a core [r, r, k, k] between a [r, o] and b [r, i]."""
     return torch.einsum("mnkl,mo,ni->oikl", core, a, b)
+
+
+def _chained(left: Tensor, right: Tensor) -> bool:
+    """Tell whether the matrices of two tensors can be multiplied."""
+    return left[0].numel() == right.shape[0]
+
+
+def _product_shape(factors: tuple[Tensor, ...]) -> Shape | None:
+    if len(factors) == 1:
+        return tuple(factors[0].shape) if factors[0].ndim > 1 else None
+    left, right = factors
+    return (left.shape[0], right[0].numel()) if left.ndim == 2 and _chained(left, right) else None
+
+
+def _tucker_shape(core: Tensor, a: Tensor, b: Tensor) -> Shape | None:
+    if (core.ndim, a.ndim, b.ndim) != (4, 2, 2) or tuple(core.shape[:2]) != (a.shape[0], b.shape[0]):
+        return None
+    return (a.shape[1], b.shape[1], *core.shape[2:])
 
 
 def _product(factors: list[Tensor]) -> Tensor:

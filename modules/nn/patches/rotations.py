@@ -28,8 +28,9 @@ class Rotation(Additive):
 
     def fits(self, shape: Shape) -> bool:
         """Tell whether the patch was made for a weight of this shape."""
+        num, rows, columns = self.blocks.shape
         scaled = self.rescale is None or self.rescale.numel() == shape[0]
-        return len(shape) > 1 and scaled and self.blocks.shape[0] * self.blocks.shape[1] == shape[0]
+        return len(shape) > 1 and scaled and rows == columns and num * rows == shape[0]
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return the way from the weight to the turned one."""
@@ -55,10 +56,11 @@ class Butterfly(Additive):
 
     def fits(self, shape: Shape) -> bool:
         """Tell whether the patch was made for a weight of this shape."""
-        levels, num, side = self.blocks.shape[:3]
+        levels, num, side, other = self.blocks.shape
         scaled = self.rescale is None or self.rescale.numel() == shape[0]
         widest = 2**levels * (side // 2)
-        return len(shape) > 1 and scaled and num * side == shape[0] and side % 2 == 0 and shape[0] % widest == 0
+        blocks = side == other and num * side == shape[0] and side % 2 == 0
+        return len(shape) > 1 and scaled and blocks and shape[0] % widest == 0
 
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return the way from the weight to the turned one."""
