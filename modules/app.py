@@ -147,6 +147,7 @@ class House:
             shelves=_shelves(self.layout),
             embeddings=self._embeddings,
             lora_names=lambda: [entry.name for entry in self.loras.entries],
+            lora_by_hash=self._lora_by_hash,
             refresh_loras=self.loras.refresh,
             hypernetwork_names=lambda: list(hypernetwork_files([self.layout.hypernetworks])),
             cards=self._cards(),
@@ -246,6 +247,14 @@ class House:
             refresh_loras=self.loras.refresh,
             hash_of=(lambda _path: None) if self.config.no_hashing else self.hashes.known_sha256,
         )
+
+    def _lora_by_hash(self, digest: str) -> str | None:
+        """Name the LoRA with a hash that is known without reading the file."""
+        for entry in self.loras.entries:
+            if self.hashes.known_lora_hash(entry.path, entry.metadata) == digest:
+                found = self.loras.find(entry.alias)
+                return entry.alias if found and found.path == entry.path else entry.name
+        return None
 
     def _known_words(self) -> "Callable[[Tokenizer], Words | None]":
         """Return what finds the embeddings that fit the model in memory; none before there is one."""

@@ -154,6 +154,17 @@ class HashCache:
             value = self._get(path, "after_header", lambda: file_sha256(path, skip_bytes=skip, cancelled=cancelled))
         return value and value[:AUTOV3_DIGITS]
 
+    def known_lora_hash(self, path: Path, metadata: Mapping[str, str]) -> str | None:
+        """The same if it is stored in the file, or was computed before and the file is unchanged."""
+        if stored := metadata.get("sshs_model_hash"):
+            return stored[:AUTOV3_DIGITS]
+        try:
+            kind: Kind = "after_header" if header_bytes(path) else "sha256"
+            value = self._look_up(path, kind, _stamp(path))
+        except BrokenFile:
+            return None
+        return value and value[:AUTOV3_DIGITS]
+
     def old_hash(self, path: Path) -> str:
         """The 8 digits of the first public versions.
 

@@ -1,11 +1,14 @@
 """Tags such as `<lora:name:0.8>` that switch on additional networks and are not part of the text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 _OPENING = re.compile(r"<(\w++):")
+_LORA = re.compile(r"<(lora|lyco):([^:<>]++)(?=[:>])")
+_LONGEST = 10_000
+"""Characters of a list of hashes that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,25 @@ def parse_extra_networks(text: str) -> tuple[str, tuple[ExtraNetwork, ...]]:
         position = search_from = close + 1
     kept.append(text[position:])
     return "".join(kept), tuple(tags)
+
+
+def with_local_names(prompt: str, hashes: str, find: Callable[[str], str | None]) -> str:
+    """Give LoRAs in a prompt from elsewhere the names that the same files have here.
+
+    Args:
+        prompt: with tags.
+        hashes: `name: hash, name: hash` as infotexts have it.
+        find: hash -> name of the file here, None when there is none.
+    """
+    pairs = (entry.rpartition(":") for entry in hashes[:_LONGEST].split(","))
+    known = {name.strip(): digest.strip() for name, _, digest in pairs}
+
+    def local(match: re.Match[str]) -> str:
+        digest = known.get(match[2].replace(",", ""))
+        name = find(digest) if digest else None
+        return f"<{match[1]}:{name}" if name else match[0]
+
+    return _LORA.sub(local, prompt)
 
 
 def _tag(name: str, arguments: str) -> ExtraNetwork:

@@ -186,6 +186,8 @@ class Services:
     embeddings: Callable[[bool], EmbeddingLists] = lambda fresh: EmbeddingLists()
     """Lists the embeddings; reads every file again if told so."""
     lora_names: Callable[[], Sequence[str]] = tuple
+    lora_by_hash: Callable[[str], str | None] = lambda digest: None
+    """Names the LoRA file that has a hash; None when no file is known to have it."""
     refresh_loras: Callable[[], None] = lambda: None
     hypernetwork_names: Callable[[], Sequence[str]] = tuple
     scripts: Scripts = field(default_factory=Scripts)

@@ -158,3 +158,16 @@ def test_a_broken_cache_json_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "cache.json").write_text(text, encoding="utf-8")
     with HashCache(tmp_path / "h.db") as cache:
         assert cache.import_cache_json(tmp_path / "cache.json", {"checkpoint/a": tmp_path / "a"}) == 0
+
+
+def test_a_lora_hash_is_known_without_reading_once_it_was_computed_or_stored(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({"w": torch.arange(10.0)}, path)
+    with HashCache(tmp_path / "h.db") as cache:
+        assert cache.known_lora_hash(path, {}) is None
+        assert cache.known_lora_hash(path, {"sshs_model_hash": "0123456789abcdef"}) == "0123456789ab"
+        computed = cache.lora_hash(path, {})
+        assert cache.known_lora_hash(path, {}) == computed
+        safetensors.torch.save_file({"w": torch.arange(12.0)}, path)
+        assert cache.known_lora_hash(path, {}) is None
+        assert cache.known_lora_hash(tmp_path / "absent.safetensors", {}) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from modules.prompting.comments import strip_comments
 from modules.prompting.composition import SubPrompt, split_and
-from modules.prompting.extra_networks import ExtraNetwork, parse_extra_networks
+from modules.prompting.extra_networks import ExtraNetwork, parse_extra_networks, with_local_names
 
 quick = settings(deadline=None, database=None, max_examples=150)
 
@@ -58,3 +58,14 @@ def test_never_raise_and_leave_nothing_behind(text: str):
     kept, tags = parse_extra_networks(text)
     assert bool(tags) == (kept != text)
     assert len(split_and(text)) >= 1
+
+
+def test_loras_get_the_names_they_have_here() -> None:
+    here = {"0123456789ab": "mine", "ba9876543210": "yours"}
+    prompt = "a <lora:ink:0.5> b <lyco:old> <lora:other:1> <lora:ink, red:1:2>"
+    hashes = "ink: 0123456789ab, old: ba9876543210, other: 000000000000, ink red: 0123456789ab"
+    assert (
+        with_local_names(prompt, hashes, here.get) == "a <lora:mine:0.5> b <lyco:yours> <lora:other:1> <lora:mine:1:2>"
+    )
+    assert with_local_names(prompt, "", here.get) == prompt
+    assert with_local_names(prompt, "nothing, :, ink", here.get) == prompt

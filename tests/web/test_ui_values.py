@@ -1,6 +1,7 @@
 """From controls to a request and from a parameters text to controls."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,12 @@ def test_what_a_text_does_not_say_stays(house: RestHouse):
     assert "subseed" not in found
     assert found["subseed_show"] is False
     assert found["override_settings"] == []
+
+
+def test_loras_of_a_text_get_the_names_they_have_here(house: RestHouse):
+    services = replace(house.services, lora_by_hash={"0123456789ab": "mine"}.get)
+    text = 'a <lora:ink:0.5>\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 1, Lora hashes: "ink: 0123456789ab"'
+    assert paste(TAB, text, services).values["prompt"] == "a <lora:mine:0.5>"
 
 
 def test_a_plain_prompt_changes_nothing_but_prompts(house: RestHouse):

@@ -11,6 +11,7 @@ from modules.domain.errors import InvalidRequest
 from modules.domain.request import HiresSpec
 from modules.hooks.points import InfotextPasted
 from modules.imaging.infotext_parse import MAX_CHARS, parse_infotext
+from modules.prompting.extra_networks import with_local_names
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.web.rest.translate import asks_for_hires, infotext_fields
 from modules.web.services import Services
@@ -59,6 +60,8 @@ def paste(tab: str, text: str, services: Services) -> Pasted:
         skip=settings.infotext.infotext_skip_pasting, backcompat=settings.compatibility.auto_backcompat,
     )  # fmt: skip
     parsed = dict(services.hooks.run(InfotextPasted(tab=tab, text=text, entries=MappingProxyType(parsed))).entries)
+    for key in {"Prompt", "Hires prompt"} & parsed.keys():
+        parsed[key] = with_local_names(str(parsed[key]), str(parsed.get("Lora hashes", "")), services.lora_by_hash)
     values = _plain_values(tab, parsed)
     if "Steps" not in parsed:
         # Without a parameters line the text is a plain prompt, and defaults of absent keys say nothing.
