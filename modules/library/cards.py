@@ -56,32 +56,28 @@ def card_files(models: Iterable[tuple[str, Path]]) -> tuple[CardFile, ...]:
             from several folders the later ones get the name of their folder in front.
     """
     listed = list(models)
-    own = frozenset(path for _, path in listed)
     folders = {parent: _names(parent) for parent in {path.parent for _, path in listed}}
     found: dict[str, CardFile] = {}
     for relative, path in listed:
-        made = card_file(_unused(relative, path, found), path, own, folders[path.parent])
+        made = card_file(_unused(relative, path, found), path, folders[path.parent])
         if made is not None:
             found[made.relative] = made
     return tuple(found.values())
 
 
-def card_file(
-    relative: str, path: Path, models: frozenset[Path] = frozenset(), names: frozenset[str] | None = None
-) -> CardFile | None:
+def card_file(relative: str, path: Path, names: frozenset[str] | None = None) -> CardFile | None:
     """Look at one model and at what lies beside it; None when it is gone.
 
     Args:
         relative: its name.
         path: where it lies.
-        models: pictures that are models themselves, and so no preview of another.
         names: what lies in its folder, where that is known already.
     """
     names = _names(path.parent) if names is None else names
     status = _status(path)
     if status is None:
         return None
-    preview = _preview(path, models, names)
+    preview = _preview(path, names)
     texts = {ending: beside(path, ending) for ending in (NOTES, CIVITAI, *TEXTS) if beside(path, ending).name in names}
     return CardFile(
         path=path, relative=relative, size_bytes=status.st_size, modified_s=status.st_mtime,
@@ -98,10 +94,10 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _preview(model: Path, models: frozenset[Path], names: frozenset[str]) -> Path | None:
+def _preview(model: Path, names: frozenset[str]) -> Path | None:
     """Find the picture of a model. An embedding that is a picture itself is its own, unless there is another."""
     candidates = (beside(model, mark + suffix) for suffix in PREVIEW_SUFFIXES for mark in ("", ".preview"))
-    found = (path for path in candidates if path.name in names and path not in models)
+    found = (path for path in candidates if path.name in names and path != model)
     return next(found, model if model.suffix.lower() in PREVIEW_SUFFIXES else None)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".jxl", ".avif")
 MAX_SIDECAR_BYTES = 4 << 20
 
-MODEL_SUFFIXES = frozenset({".ckpt", ".safetensors", ".sft", ".pt", ".pth", ".bin"})
+MODEL_SUFFIXES = frozenset({".ckpt", ".safetensors", ".sft", ".pt", ".pth", ".bin", *PREVIEW_SUFFIXES})
+"""Endings of models; embeddings may be pictures."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

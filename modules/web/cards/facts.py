@@ -79,9 +79,11 @@ def dump(facts: FileFacts | NoteFacts) -> dict[str, Any]:
 
 def load(kind: type[ValueT], stored: Mapping[str, Any]) -> ValueT:
     """Take facts from a file of facts; those that this kind does not have are left out."""
-    known = {item.name for item in fields(kind)}
-    values: dict[str, Any] = {key: value for key, value in stored.items() if key in known}
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    known, values = {item.name for item in fields(kind)}, dict[str, Any]()
+    for key, value in stored.items():
+        if key in known:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
 
 
 def of_lora(path: Path) -> FileFacts:

@@ -138,7 +138,7 @@ class CardPage:
         with self._lock:
             before = self.listed
             old = before.cards.get(key)
-            file = None if old is None else card_file(key, old.file.path, frozenset(self._pictures(before)))
+            file = None if old is None else card_file(key, old.file.path)
             cards = dict(before.cards)
             if file is None:
                 cards.pop(key, None)
@@ -165,9 +165,6 @@ class CardPage:
     def _card(self, file: CardFile, facts: FileFacts, notes: NoteFacts) -> Card:
         digits = facts.hash or self._hash_of(file.path) or ""
         return Card(file=file, facts=facts, notes=notes, hash=digits)
-
-    def _pictures(self, listed: Listed) -> Iterable[Path]:
-        return (card.file.path for card in listed.cards.values() if card.file.path.suffix.lower() in SHOWN)
 
 
 class CardPages:

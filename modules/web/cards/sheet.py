@@ -119,7 +119,8 @@ def preview_target(page: CardPage, card: Card, kind: str) -> Path:
         kind: format of the picture.
     """
     shown, model = card.file.preview, card.file.path
-    if shown is not None and shown != model:
+    models = {one.file.path for one in page.listed.cards.values()}
+    if shown is not None and shown not in models:
         # One that cannot be written in its own format stays, behind a PNG, which is looked for first.
         return shown if shown.suffix.lower() in ENCODED else beside(model, f"{page.kind.preview_mark}.png")
     return beside(model, f"{page.kind.preview_mark}.{kind}")
