@@ -1,12 +1,13 @@
 """The composition root: the only file that knows every room. Nothing here runs before `serve`."""
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,19 @@ from modules.engine.desk import Desk
 from modules.engine.job import Job, Payload, Result
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
+from modules.extending.discover import Mode
+from modules.extending.index import DEFAULT as DEFAULT_INDEX
+from modules.extending.loader import NativeLoader
+from modules.extending.manage import Places
+from modules.extending.page_files import localizations
+from modules.extending.start import Extending, Wish, open_extensions
 from modules.files.atomic import make_folder
 from modules.files.layout import Layout
 from modules.files.lock import hold
 from modules.files.numbering import tidy
 from modules.files.temp import temp_root
 from modules.hooks.context import JobContext
+from modules.hooks.points import AppStarted, AppStopping
 from modules.imaging.folders import OutputFolders
 from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
@@ -84,7 +92,12 @@ def _build(app: "FastAPI", config: LaunchConfig, until_exit: ExitStack) -> Servi
     house = House(config, until_exit)
     if not config.nowebui:
         threading.Thread(target=house.open_interface, args=(app,), name="interface", daemon=True).start()
+    for router in house.extending.loaded.routers:
+        app.include_router(router)
+    house.extending.manager.restart = lambda: app.state.stopping.end(finish_running=True, again=True)
     house.start()
+    if config.nowebui:
+        house.ready(app)
     return house.services
 
 
@@ -115,15 +128,22 @@ class House:
         self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
+        self.extending = self._open_extensions()
+        mark("load extensions")
+        until_exit.callback(lambda: self.extending.hooks.run(AppStopping()))
         self.engine = LocalEngine(
             self.run,
+            hooks=self.extending.hooks,
             snapshot=lambda overrides: self.settings.snapshot().with_overrides(overrides),
             ledger=ledger,
             model_of=self._model_of,
         )
         self.services = Services(
             settings=self.settings,
-            desk=Desk(self.engine, self.settings.snapshot, ledger=ledger),
+            desk=Desk(self.engine, self.settings.snapshot, ledger=ledger, hooks=self.extending.hooks),
+            scripts=self.extending.scripts,
+            hooks=self.extending.hooks,
+            extensions=self.extending.manager,
             engine=self.engine,
             ledger=ledger,
             flags=config.flags,
@@ -175,6 +195,7 @@ class House:
             return self._merge(request, ctx)
         from modules.pipeline.carry_out import carry_on
 
+        ctx = replace(ctx, hooks=ctx.hooks.adding(self.extending.scripts.handlers(request)))
         return carry_on(self._workshop.result(), request, ctx)
 
     def _model_of(self, job: Job) -> str:
@@ -184,6 +205,30 @@ class House:
         settings = self.settings.snapshot().with_overrides(job.payload.overrides)
         entry = self.catalog.find(settings.sd.sd_model_checkpoint or "") or self.catalog.default()
         return str(entry.path) if entry is not None else ""
+
+    def _open_extensions(self) -> Extending:
+        """Find and load what extends the program."""
+        config, layout = self.config, self.layout
+        flags = (
+            (config.disable_all_extensions, Mode.ALL, "--disable-all-extensions"),
+            (config.disable_extra_extensions, Mode.EXTRA, "--disable-extra-extensions"),
+        )
+        off, flag = next(((mode, name) for given, mode, name in flags if given), (Mode.NONE, ""))
+        wish = Wish(
+            off=off, flag=flag, install=not (config.skip_install or config.skip_prepare_environment),
+            update=config.update_all_extensions,
+            allowed=not config.is_remote or config.enable_insecure_extension_access,
+            index_address=os.environ.get("WEBUI_EXTENSIONS_INDEX", DEFAULT_INDEX),
+        )  # fmt: skip
+        places = Places(
+            root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states
+        )
+        return open_extensions(places, layout.cache, self.settings, [NativeLoader()], wish)
+
+    def ready(self, app: "FastAPI") -> None:
+        """Tell extensions that the program answers, and that this start came to its end."""
+        self.extending.watch.ready()
+        self.extending.hooks.run(AppStarted(app=app))
 
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""
@@ -211,7 +256,8 @@ class House:
             ui_config=self.layout.ui_config_file,
             hides_folders=config.hide_ui_dir_config,
         )
-        app.state.interface.load(context)
+        if app.state.interface.load(context):
+            self.ready(app)
         mark("build the page")
         scheme = "https" if config.tls_certfile else "http"
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
@@ -282,7 +328,8 @@ class House:
     def _localizations(self) -> dict[str, Path]:
         from modules.web.ui.localization import list_localizations
 
-        return list_localizations([self.layout.localizations, self.layout.data / "localizations"])
+        own = [self.layout.localizations, self.layout.data / "localizations"]
+        return list_localizations([*own, *localizations(self.extending.loaded)])
 
     def _loaded(self) -> list[LoadedModel]:
         """List the models in memory; none until the libraries for them are imported."""
@@ -387,6 +434,7 @@ class House:
             last_prompt=self._last_prompt(),
             networks=NetworkFiles(EmbeddingFolder([layout.embeddings], allow_unsafe=unsafe), allow_unsafe=unsafe),
             check_nan=not config.disable_nan_check,
+            scripts=self.extending.scripts.runner,
         )
 
     def _open_pool(self, policy: "DevicePolicy") -> "Pool":
@@ -496,7 +544,6 @@ def _shelves(layout: Layout) -> Shelves:
     return Shelves(
         hypernetworks=(layout.hypernetworks,),
         loras=(layout.lora, layout.lycoris),
-        extensions=(layout.extensions,),
     )
 
 

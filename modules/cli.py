@@ -108,6 +108,10 @@ class LaunchConfig:
     freeze_specific_settings: frozenset[str]
     skip_load_model_at_start: bool
     no_prompt_history: bool
+    disable_all_extensions: bool
+    disable_extra_extensions: bool
+    update_all_extensions: bool
+    enable_insecure_extension_access: bool
 
     loglevel: str | None
     log_startup: bool

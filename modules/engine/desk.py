@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from modules.domain.errors import InvalidRequest, LimitExceeded, QueueFull, ShuttingDown, UnknownName
 from modules.domain.limits import Limits, check
 from modules.domain.merge import MergeRequest, check_merge
+from modules.domain.request import Generation
 from modules.engine.earlier import job_of, payload_of
 from modules.engine.engine import Engine
 from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of, overrides_of
 from modules.engine.ledger import Entry, Ledger
 from modules.engine.order import allowed_index
 from modules.hooks.cancel import CancelReason
+from modules.hooks.dispatch import Hooks
+from modules.hooks.points import RequestAccepted
 from modules.settings.limits import limits_of
 from modules.settings.snapshot import Snapshot
 
@@ -32,6 +35,7 @@ class Desk:
         settings: returns the settings of this moment.
         verify: looks up the names in a request and raises `UnknownName` for one that is not there.
         ledger: knows the jobs of earlier runs of the program; without one there were none.
+        hooks: handlers of extensions, which may revise requests.
     """
 
     def __init__(
@@ -41,8 +45,10 @@ class Desk:
         verify: Callable[[Payload], None] | None = None,
         *,
         ledger: Ledger | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._engine, self._settings, self._verify, self._ledger = engine, settings, verify, ledger
+        self._hooks = hooks if hooks is not None else Hooks()
         self._lock = threading.Lock()
         self._open = True
 
@@ -95,6 +101,8 @@ class Desk:
             QueueFull: the queue, or the owner's share of it, is full.
             ShuttingDown: the server is stopping.
         """
+        if isinstance(payload, Generation) and self._hooks.has(RequestAccepted):
+            payload = self._hooks.run(RequestAccepted(request=payload, source=owner.source)).request
         settings = self._settings()
         _check(payload, limits_of(settings))
         settings.with_overrides(overrides_of(payload), by="api" if owner.source == "api" else "local")

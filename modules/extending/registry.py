@@ -10,32 +10,13 @@ from modules.domain.param import walk_params
 from modules.extending.discover import Extension
 from modules.extending.script import Script, SelectableScript
 from modules.hooks.dispatch import Handler
-from modules.hooks.points import Hook
+from modules.hooks.points import Hook, PageTab
+from modules.settings.sections import Section
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageTab:
-    """A tab of the page that an extension brings."""
-
-    id: str
-    label: str
-    build: Callable[[], None]
-    """Builds its content with gradio, inside the tab."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsPage:
-    """A page of the Settings tab that an extension brings."""
-
-    id: str
-    title: str
-    cls: type
-    """A frozen dataclass of `param(...)`; names of its fields are keys of config.json and begin with those of nobody else."""
 
 
 class Registry:
@@ -51,7 +32,7 @@ class Registry:
         self.scripts: list[Script] = []
         self.selectable: list[SelectableScript] = []
         self.tabs: list[PageTab] = []
-        self.settings: list[SettingsPage] = []
+        self.settings: list[Section] = []
         self.routers: list[APIRouter] = []
         self.page_files: list[Path] = []
         self.faults: list[str] = []
@@ -111,13 +92,19 @@ class Registry:
     def settings_page(self, page_id: str, title: str, cls: type) -> None:
         """Add a page to the Settings tab.
 
+        Args:
+            page_id: id of the page.
+            title: of the page.
+            cls: a frozen dataclass of `param(...)`. The names of its fields are keys of config.json, so they should
+                begin with the name of the extension. Read them with `settings.of(cls)`.
+
         Raises:
             ValueError: the id is not one, or the class declares no parameters.
         """
         check_id(page_id)
         if not is_dataclass(cls) or not any(True for _ in walk_params(cls)):
             raise ValueError(f"the settings {page_id} must be a dataclass of param(...)")
-        self.settings.append(SettingsPage(id=page_id, title=title, cls=cls))
+        self.settings.append(Section(name=page_id, cls=cls, id=page_id, title=title, category="Extensions"))
 
     def routes(self, router: "APIRouter") -> None:
         """Add routes to the server."""
@@ -183,7 +170,7 @@ class Loaded:
         return tuple(tab for one in self.registries for tab in one.tabs)
 
     @property
-    def settings(self) -> tuple[SettingsPage, ...]:
+    def settings(self) -> tuple[Section, ...]:
         """Pages of settings."""
         return tuple(page for one in self.registries for page in one.settings)
 

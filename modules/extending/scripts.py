@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.param import ParamPath, walk_params
@@ -14,8 +14,10 @@ from modules.extending.script import ENABLED, IMG2IMG, TXT2IMG, Script, ScriptRu
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import PlanMade
-from modules.pipeline.services import Make, Runner
 from modules.settings.coerce import coerce
+
+if TYPE_CHECKING:
+    from modules.pipeline.services import Make, Runner
 
 S = TypeVar("S", Script, SelectableScript)
 AnyScript = Script | SelectableScript
@@ -113,7 +115,7 @@ class Scripts:
             found += [*own, Handler(name=f"{name}/infotext", hook=PlanMade, call=partial(_tell, script, params))]
         return found
 
-    def runner(self, title: str) -> Runner | None:
+    def runner(self, title: str) -> "Runner | None":
         """Find what carries out a call of a script that makes several runs."""
         script = self.selectable_named(title)
         return None if script is None else partial(_run, script)
@@ -205,7 +207,7 @@ def _tell(script: Script, params: Any, payload: PlanMade) -> PlanMade:
     return replace(payload, plan=replace(payload.plan, infotext_extra=extra))
 
 
-def _run(script: SelectableScript, request: Generation, ctx: JobContext, make: Make) -> Outcome:
+def _run(script: SelectableScript, request: Generation, ctx: JobContext, make: "Make") -> Outcome:
     args = request.script.args if request.script is not None else ()
     params = params_of(script, read_arguments(script, args, ARGS_FIELD))
     return script.run(ScriptRun(request=replace(request, script=None), params=params, ctx=ctx, make=make))

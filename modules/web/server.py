@@ -23,6 +23,7 @@ from modules.web.rest.cards import cards_router
 from modules.web.rest.checkpoint import checkpoint_router
 from modules.web.rest.control import control_router
 from modules.web.rest.errors import render
+from modules.web.rest.extensions import extensions_router
 from modules.web.rest.extras import extras_router
 from modules.web.rest.guard import Gate, Origins
 from modules.web.rest.internal import internal_router
@@ -72,6 +73,7 @@ def create_app(config: LaunchConfig) -> FastAPI:
     for router in v2_routers(api=config.api or config.nowebui, metrics=config.metrics):
         app.include_router(router)
     app.include_router(sysinfo_router())
+    app.include_router(extensions_router(api=config.api or config.nowebui))
     app.include_router(cards_router())
     if config.api or config.nowebui:
         for router in (

@@ -9,6 +9,7 @@ from typing import Any
 from modules.engine.desk import Desk
 from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
+from modules.extending.manage import Manager
 from modules.extending.scripts import Scripts
 from modules.hooks.dispatch import Hooks
 from modules.imaging.infotext_styles import StyleTexts
@@ -194,6 +195,8 @@ class Services:
     """What extensions offer to switch on for a run."""
     hooks: Hooks = field(default_factory=Hooks)
     """Handlers of extensions."""
+    extensions: Manager | None = None
+    """What there is of extensions, and what can be done with them."""
     cards: CardPages = field(default_factory=CardPages)
     """Embeddings, hypernetworks, checkpoints and LoRAs with their previews and notes."""
     modules: Callable[[], Sequence[VaeInfo]] = tuple

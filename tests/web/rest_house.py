@@ -70,7 +70,6 @@ def shelves_in(folder: Path) -> Shelves:
     """Name folders, which need not exist, below a test's own."""
     return Shelves(
         hypernetworks=(folder / "hypernetworks",), loras=(folder / "Lora",),
-        extensions=(folder / "extensions",),
     )  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +38,6 @@ def test_loras_tell_their_metadata(tmp_path: Path) -> None:
     assert (broken["name"], broken["alias"], broken["metadata"]) == ("broken", "broken", {})
     assert (good["name"], good["alias"], good["path"]) == ("x", "ink", str(tmp_path / "sub" / "x.safetensors"))
     assert good["metadata"] == {"ss_output_name": "ink", "ss_tag_frequency": {"a": {"b": 3}}, "ss_broken": "{no"}
-
-
-def git(folder: Path, *words: str) -> str:
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_extensions_from_a_repository_are_listed(tmp_path: Path) -> None:
-    for name in ("plain", "local", "cloned"):
-        (tmp_path / name).mkdir()
-    for name in ("local", "cloned"):
-        git(tmp_path / name, "init", "-q", "-b", "main")
-        git(tmp_path / name, "commit", "-q", "--allow-empty", "-m", "first")
-    git(tmp_path / "cloned", "remote", "add", "origin", "https://example.com/cloned.git")
-    canary = tmp_path / "canary"
-    git(tmp_path / "cloned", "config", "core.fsmonitor", f"touch {canary}")
-    (found,) = shelves.extensions([tmp_path, tmp_path / "not there"])
-    commit = git(tmp_path / "local", "--git-dir", str(tmp_path / "cloned" / ".git"), "log", "-1", "--format=%H")
-    assert found.pop("commit_date").isdecimal()
-    assert found == {
-        "name": "cloned", "remote": "https://example.com/cloned.git", "branch": "main", "commit_hash": commit,
-        "version": commit[:8], "enabled": False,
-    }  # fmt: skip
 
 
 def test_the_start_is_measured(caplog: pytest.LogCaptureFixture) -> None:

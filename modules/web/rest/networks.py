@@ -1,4 +1,4 @@
-"""A1111's API: networks beside checkpoints, face restorers and extensions."""
+"""A1111's API: networks beside checkpoints, and face restorers."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ def networks_router() -> APIRouter:
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
     for path, call in (
         ("/embeddings", embeddings), ("/hypernetworks", hypernetworks), ("/loras", loras),
-        ("/extensions", extensions), ("/face-restorers", face_restorers), ("/realesrgan-models", realesrgan_models),
+        ("/face-restorers", face_restorers), ("/realesrgan-models", realesrgan_models),
     ):  # fmt: skip
         router.add_api_route(path, call, methods=["GET"])
     router.add_api_route("/refresh-embeddings", refresh_embeddings, methods=["POST"])
@@ -40,11 +40,6 @@ def hypernetworks(services: Needs) -> list[dict[str, Any]]:
 def loras(services: Needs) -> list[dict[str, Any]]:
     """List the files of LoRAs."""
     return shelves.loras(services.shelves.loras)
-
-
-def extensions(services: Needs) -> list[dict[str, Any]]:
-    """List the extensions that come from a git repository."""
-    return shelves.extensions(services.shelves.extensions)
 
 
 def face_restorers() -> list[dict[str, Any]]:

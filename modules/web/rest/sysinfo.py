@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from modules.cli_flags import FLAGS
-from modules.web import shelves
+from modules.web.rest.extensions import told
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
 
@@ -66,7 +66,7 @@ def report(services: Services) -> dict[str, Any]:
         "Torch": _torch(),
         "CPU": {"model": platform.processor() or platform.machine(), "count logical": os.cpu_count()},
         "Memory": services.memory(),
-        "Extensions": shelves.extensions(services.shelves.extensions),
+        "Extensions": told(services.extensions),
         "Environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "Config": services.settings.snapshot().flat(),
         "Startup": services.start_profile(),

@@ -19,7 +19,7 @@ from starlette.routing import Mount
 from modules.cli import Login
 from modules.domain.errors import StorageFault
 from modules.web.rest.errors import render
-from modules.web.ui import html
+from modules.web.ui import extensions, html
 from modules.web.ui.choices import checkpoint_lists
 from modules.web.ui.context import UiContext
 from modules.web.ui.defaults import defaults_panel
@@ -35,8 +35,9 @@ from modules.web.ui.ui_config import UiConfig
 logger = logging.getLogger(__name__)
 
 TITLE = "Stable Diffusion"
-TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB, settings.TAB)
-"""In the order in which they are shown."""
+TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB)
+"""In the order in which they are shown, those of extensions after them."""
+LAST_TABS = (settings.TAB, extensions.TAB)
 BY_OWNER = (txt2img.TAB.id, img2img.TAB.id)
 """Tabs whose controls begin with what `ui-config.json` says."""
 MAX_UPLOAD = "64mb"
@@ -52,7 +53,8 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
         app, build(context), path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
-        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(), head=head(context.theme),
+        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(),
+        head=head(context.theme) + extensions.head_of_extensions(context),
         allowed_paths=[], favicon_path=None, auth=list(logins) or None,
     )  # fmt: skip
     inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
@@ -88,7 +90,9 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 def build(context: UiContext) -> gr.Blocks:
     """Build the page."""
     ui = context.services.settings.snapshot().ui
-    shown = in_order(TABS, ui.ui_tab_order, ui.hidden_tabs)
+    own = frozenset(tab.id for tab in (*TABS, *LAST_TABS))
+    tabs = (*TABS, *extensions.tabs_of_extensions(context, own), *LAST_TABS)
+    shown = in_order(tabs, ui.ui_tab_order, ui.hidden_tabs)
     defaults = UiConfig(context.ui_config)
     defaults.load()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
@@ -99,7 +103,7 @@ def build(context: UiContext) -> gr.Blocks:
                 tab.id: gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}", visible=visible) for tab, visible in shown
             }
         # Filled in the order in which tabs know each other, which need not be that on the page.
-        for tab in TABS:
+        for tab in tabs:
             with frames[tab.id]:
                 if tab.id == settings.TAB.id:
                     defaults_panel(defaults, {one: made[one] for one in BY_OWNER})

@@ -65,7 +65,7 @@ class Interface:
         wall = Middleware(Wall, logins=self._logins, identify=lambda request: self._identify(request))
         app.user_middleware.append(wall)
 
-    def load(self, context: UiContext, build: Build | None = None) -> None:
+    def load(self, context: UiContext, build: Build | None = None) -> bool:
         """Import gradio, build the page and show it; takes seconds and returns when that is done.
 
         A failure is logged and shown instead of the page, while the API goes on. Call it in a thread of its own.
@@ -73,6 +73,9 @@ class Interface:
         Args:
             context: what the page works with.
             build: makes the application that serves the page.
+
+        Returns:
+            Whether the page is there.
         """
         self._outer.state.ui_context = context
         try:
@@ -86,8 +89,9 @@ class Interface:
         except Exception:
             logger.exception("the interface could not be built")
             self._stage = "The interface could not be built; the log says why. The API works."
-        else:
-            logger.info("the interface is ready")
+            return False
+        logger.info("the interface is ready")
+        return True
 
     def rebuild(self) -> None:
         """Build the page, in place of the one before if there is one, which serves until then; takes seconds.
