@@ -54,7 +54,7 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
     gr.mount_gradio_app(
         app, build(context), path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
         ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(),
-        head=head(context.theme) + extensions.head_of_extensions(context),
+        head=f"{head(context.theme)}{extensions.head_of_extensions(context)}",
         allowed_paths=[], favicon_path=None, auth=list(logins) or None,
     )  # fmt: skip
     inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
