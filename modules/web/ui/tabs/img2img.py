@@ -7,6 +7,7 @@ import gradio as gr
 
 from modules.domain.param import walk_params
 from modules.domain.request import SoftSpec
+from modules.web.ui.cards_tabs import beside_cards
 from modules.web.ui.choices import lists_of
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
@@ -29,7 +30,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
     controls = Controls(IMG2IMG, lists_of(context.services))
     order = context.services.settings.snapshot().ui.ui_reorder_list
     actions = generation.top(controls)
-    with gr.Row(elem_classes=["workspace"]):
+    with beside_cards(context, IMG2IMG), gr.Row(elem_classes=["workspace"]):
         with gr.Column(elem_id=f"{IMG2IMG}_settings", elem_classes=["settings-column"], min_width=320):
             pictures = _pictures()
             _extend(controls)

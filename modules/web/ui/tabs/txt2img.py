@@ -8,6 +8,7 @@ import gradio as gr
 
 from modules.domain.request import Generation
 from modules.engine.job import Owner
+from modules.web.ui.cards_tabs import beside_cards
 from modules.web.ui.choices import lists_of
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls
@@ -24,7 +25,7 @@ def build(context: UiContext, _made: Mapping[str, Made]) -> Made:
     controls = Controls(TXT2IMG, lists_of(context.services))
     order = context.services.settings.snapshot().ui.ui_reorder_list
     actions = generation.top(controls)
-    with gr.Row(elem_classes=["workspace"]):
+    with beside_cards(context, TXT2IMG), gr.Row(elem_classes=["workspace"]):
         with gr.Column(elem_id=f"{TXT2IMG}_settings", elem_classes=["settings-column"], min_width=320):
             blocks = generation.in_order(_blocks(context, controls), order)
         with gr.Column(elem_id=f"{TXT2IMG}_results", elem_classes=["results-column"], min_width=320):
