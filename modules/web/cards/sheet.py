@@ -60,7 +60,7 @@ def describe(page: CardPage, card: Card, *, with_path: bool = True) -> dict[str,
         fault = str(error)
     site = read_site(card.file.texts[CIVITAI]) if CIVITAI in card.file.texts else SiteFacts()
     return {
-        "key": card.key, "name": card.name, "fault": fault, "notes": {name: notes.get(name) for name in page.kind.fields},
+        "key": card.key, "name": card.name, "family": _version_of(card.facts.family), "fault": fault, "notes": {name: notes.get(name) for name in page.kind.fields},
         "description": description(card.file.path) or site.description, "words": list(site.words),
         "tags": training_tags(told)[:MOST_TAGS], "facts": _facts(card, told, with_path=with_path),
     }  # fmt: skip
@@ -134,6 +134,11 @@ def _facts(card: Card, told: Mapping[str, str], *, with_path: bool) -> list[tupl
         *((label, told.get(key, "")[:300]) for key, label in _FACTS), ("Fault", card.facts.fault),
     ]  # fmt: skip
     return [(label, value) for label, value in facts if value and value != "None"]
+
+
+def _version_of(family: str) -> str:
+    """Return what A1111 calls a kind of models, empty where it has no name for it."""
+    return next((name for name, one in VERSIONS.items() if one == family), "")
 
 
 def _checked(name: str, value: Any, page: CardPage) -> str | float:

@@ -170,8 +170,8 @@ class Panel {
       el("button", { type: "button", class: "card-use", title: card.name, onclick: () => this.use(card) }),
       el(
         "div", { class: "button-row" },
-        small("⎘", "copy-path-button", "Copy the path", () => this.copyPath(id)),
-        card.meta ? small("🛈", "metadata-button", "Show the metadata in the file", async () => (await dialogs()).showMetadata(id, card.name)) : null,
+        small("❏", "copy-path-button", "Copy the path", () => this.copyPath(id)),
+        card.meta ? small("i", "metadata-button", "Show the metadata in the file", async () => (await dialogs()).showMetadata(id, card.name)) : null,
         small("✎", "edit-button", "Edit notes and preview", async () => (await dialogs()).edit(id, this.tab, () => this.changed())),
       ),
       card.family in FAMILIES && this.page !== "hypernetworks" ? el("span", { class: "card-family" }, FAMILIES[card.family]) : null,

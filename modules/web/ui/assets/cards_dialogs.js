@@ -60,7 +60,8 @@ class Sheet {
     if (name in this.card.choices) {
       const known = this.card.choices[name];
       const all = value && !known.includes(value) ? [value, ...known] : known;
-      const made = el("select", {}, ...all.map((one) => el("option", { value: one }, one)));
+      const words = (one) => (one === "Unknown" && this.card.family ? `As the file tells: ${this.card.family}` : one);
+      const made = el("select", {}, ...all.map((one) => el("option", { value: one }, words(one))));
       made.value = value || known[0];
       return made;
     }
@@ -83,8 +84,7 @@ class Sheet {
       }),
       ...this.suggestions(),
       el("table", {}, el("tbody", {}, ...card.facts.map(([label, value]) => el("tr", {}, el("th", {}, label), el("td", {}, value))))),
-      this.status,
-      el("div", { class: "buttons" }, save, replace),
+      el("div", { class: "cards-foot" }, this.status, el("div", { class: "buttons" }, save, replace)),
     ].filter(Boolean);
   }
 
