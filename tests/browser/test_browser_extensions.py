@@ -93,8 +93,9 @@ def visit(address: str) -> Iterator[Visit]:
 def test_the_tab_lists_what_runs_and_why_the_others_do_not(visit: Visit) -> None:
     visit.tab("Extensions")
     rows = visit.page.locator("#extensions tbody tr")
-    rows.nth(2).wait_for()
-    told = [row.inner_text() for row in rows.all()]
+    rows.nth(3).wait_for()
+    first, *told = [row.inner_text() for row in rows.all()]
+    assert first.split() == ["detail", "built-in"]
     assert "<img src=x onerror=alert(1)>" in told[0]
     assert "ValueError: <b>no</b>" in told[0]
     assert "good" in told[1]
@@ -155,3 +156,18 @@ def test_its_script_changes_the_picture(visit: Visit, folder: Path) -> None:
     (saved,) = (folder / "outputs").rglob("*.png")
     assert Image.open(saved).convert("RGB").getcolors() == [(64 * 64, (200, 0, 0))]
     assert visit.problems == []
+
+
+def test_a_choice_is_applied_by_a_restart(visit: Visit) -> None:
+    page: Any = visit.page
+    visit.tab("Extensions")
+    page.get_by_role("tab", name="Installed").click()
+    page.locator("#extensions input[name=enable_good]").uncheck()
+    page.evaluate("window.before = true")
+    page.click("#extensions_apply")
+    page.wait_for_function("window.before === undefined", timeout=90_000)
+    page.wait_for_selector("#txt2img_generate", timeout=90_000)
+    visit.tab("Extensions")
+    page.get_by_text("It is switched off.").wait_for()
+    assert page.locator("#good_words").count() == 0
+    assert page.evaluate("window.fromExtension") is None
