@@ -11,11 +11,14 @@ from modules.extending.discover import Extension
 from modules.extending.script import Script, SelectableScript
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import Hook, PageTab
+from modules.settings.coerce import coerce
 from modules.settings.sections import Section
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+LISTS = ("checkpoints", "vaes", "samplers", "schedulers", "styles", "hires_upscalers")
+"""Lists of the program that the choices of a parameter may name."""
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -200,11 +203,15 @@ def check_script(script: Script | SelectableScript) -> None:
 
     Raises:
         ValueError: says why.
+        InvalidRequest: a default that is not of its own type or range; names the parameter.
     """
     check_id(script.id)
     if not is_dataclass(script.Params):
         raise ValueError(f"Params of the script {script.id} must be a dataclass of param(...)")
-    paths = [item.path for item in walk_params(script.Params)]
-    if any(len(path) != 1 for path in paths):
-        raise ValueError(f"Params of the script {script.id} must not hold other dataclasses")
+    for item in walk_params(script.Params):
+        if len(item.path) != 1:
+            raise ValueError(f"Params of the script {script.id} must not hold other dataclasses")
+        if isinstance(item.param.choices, str) and item.param.choices not in LISTS:
+            raise ValueError(f"{script.id}.{item.name}: choices is none of {', '.join(LISTS)}, and no tuple")
+        coerce(item, item.default)
     script.Params()

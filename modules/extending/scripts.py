@@ -1,15 +1,16 @@
 """All scripts of extensions: found by name, their values read, their handlers and infotext made."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from modules.domain.errors import InvalidRequest
+from modules.domain.errors import InvalidRequest, WebuiError
 from modules.domain.param import ParamPath, walk_params
 from modules.domain.request import Generation, ScriptCall
 from modules.domain.result import Outcome
+from modules.domain.scripts import Argument
 from modules.extending.script import ENABLED, IMG2IMG, TXT2IMG, Script, ScriptRun, SelectableScript
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
@@ -38,6 +39,30 @@ class Scripts:
         self._always = _by_id(always)
         self._selectable = _by_id(selectable)
 
+    def every_always(self) -> tuple[Script, ...]:
+        """Return the always-on scripts of all tabs."""
+        return tuple(self._always.values())
+
+    def every_selectable(self) -> tuple[SelectableScript, ...]:
+        """Return the scripts of the drop-downs of all tabs."""
+        return tuple(self._selectable.values())
+
+    def listed(self, tab: str) -> "list[tuple[str, bool, list[Argument]]]":
+        """Return further scripts that are not declared: title, whether it always runs, arguments."""
+        return []
+
+    def build_always(self, tab: str) -> list[tuple[str, Any]]:
+        """Build the controls of always-on scripts that are not declared; their names and the components."""
+        return []
+
+    def build_selectable(self, tab: str) -> "Iterator[tuple[str, Callable[[], list[Any]]]]":
+        """Yield titles of scripts that are not declared, and what builds their controls."""
+        return iter(())
+
+    def counts(self, tab: str) -> list[tuple[str, int]]:
+        """Return titles of the scripts that `build_selectable` yields, and how many values each takes."""
+        return []
+
     def always(self, tab: str) -> tuple[Script, ...]:
         """Return the always-on scripts of a tab."""
         return tuple(script for script in self._always.values() if tab in script.tabs)
@@ -49,6 +74,14 @@ class Scripts:
     def always_named(self, title: str, tab: str) -> Script | None:
         """Find an always-on script of a tab by its title in any case."""
         return next((script for script in self.always(tab) if script.label.lower() == title.lower()), None)
+
+    def knows(self, title: str, tab: str) -> bool:
+        """Tell whether a tab has an always-on script of this title."""
+        return self.always_named(title, tab) is not None
+
+    def knows_selectable(self, title: str, tab: str) -> bool:
+        """Tell whether the drop-down of a tab offers a script of this title."""
+        return self.selectable_named(title, tab) is not None
 
     def selectable_named(self, title: str, tab: str | None = None) -> SelectableScript | None:
         """Find a script of the drop-down by its title in any case."""
@@ -110,9 +143,7 @@ class Scripts:
             script = self._always.get(name)
             if script is None or tab not in script.tabs:
                 continue
-            params = params_of(script, values)
-            own = [replace(one, name=f"{name}/{one.name}") for one in script.hooks(params)]
-            found += [*own, Handler(name=f"{name}/infotext", hook=PlanMade, call=partial(_tell, script, params))]
+            found += _of_script(script, values)
         return found
 
     def runner(self, title: str) -> "Runner | None":
@@ -202,7 +233,31 @@ def told(params: Any) -> dict[str, Any]:
     return {key: _as_text(value) for key, value in named if key and value is not None}
 
 
-def _tell(script: Script, params: Any, payload: PlanMade) -> PlanMade:
+def _of_script(script: Script, values: Values) -> list[Handler]:
+    """Make the handlers of one script, under names that nobody else has.
+
+    One that cannot make them gets a handler that says so, so that its failure is treated and told like all others.
+    """
+    try:
+        params = params_of(script, values)
+        own = list(script.hooks(params))
+    except WebuiError:
+        raise
+    except Exception as error:  # noqa: BLE001 - foreign code; the handler raises it where failures are told
+        return [Handler(name=f"{script.id}:hooks", hook=PlanMade, call=partial(_raise, error))]
+    found = [Handler(name=f"{script.id}:infotext", hook=PlanMade, call=partial(_tell, params))]
+    for one in own:
+        taken = {other.name for other in found if other.hook is one.hook}
+        names = (f"{script.id}:{one.name}", *(f"{script.id}:{one.name} {number}" for number in range(2, len(own) + 3)))
+        found.append(replace(one, name=next(name for name in names if name not in taken)))
+    return found
+
+
+def _raise(error: Exception, _payload: PlanMade) -> None:
+    raise error
+
+
+def _tell(params: Any, payload: PlanMade) -> PlanMade:
     extra = {**payload.plan.infotext_extra, **told(params)}
     return replace(payload, plan=replace(payload.plan, infotext_extra=extra))
 

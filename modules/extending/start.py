@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.domain.errors import WebuiError
 from modules.extending.clones import Clones
@@ -19,6 +20,9 @@ from modules.extending.scripts import Scripts
 from modules.hooks.dispatch import Hooks
 from modules.hooks.points import SettingsBuilding
 from modules.settings.store import SettingsStore
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,16 @@ class Extending:
     scripts: Scripts
     watch: StartWatch
 
+    def add_routes(self, app: "FastAPI") -> None:
+        """Add the routes of extensions to the server, behind its own."""
+        for one in self.loaded.registries:
+            for router in one.routers:
+                try:
+                    app.include_router(router)
+                except Exception as error:
+                    logger.exception("%s: its routes are left out", one.extension.name)
+                    one.faults.append(f"Its routes are left out: {type(error).__name__}: {error}.")
+
 
 def open_extensions(
     places: Places, cache: Path, settings: SettingsStore, loaders: Sequence[Loader], wish: Wish,
@@ -78,6 +92,7 @@ def open_extensions(
         _update(found, clones)
     faults = installers.run_needed(found, logger.info) if wish.install else {}
     loaded = load_all(found, loaders)
+    _tell_doubles(loaded)
     hooks = _hooks(loaded)
     _declare(loaded, hooks, settings)
     manager = Manager(
@@ -122,6 +137,18 @@ def _hooks(loaded: Loaded) -> Hooks:
     except ValueError as error:
         logger.error("%s; their order is left out", error)
         return Hooks([replace(one, before=(), after=()) for one in loaded.handlers])
+
+
+def _tell_doubles(loaded: Loaded) -> None:
+    """Tell which scripts are left out because an earlier one has their id."""
+    for kind in ("scripts", "selectable"):
+        owners: dict[str, str] = {}
+        for one in loaded.registries:
+            for script in getattr(one, kind):
+                first = owners.setdefault(script.id, one.extension.name)
+                if first != one.extension.name:
+                    one.faults.append(f"Its script {script.id} is left out: {first} has one of that id.")
+                    logger.error("%s: %s", one.extension.name, one.faults[-1])
 
 
 def _declare(loaded: Loaded, hooks: Hooks, settings: SettingsStore) -> None:

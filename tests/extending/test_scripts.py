@@ -18,7 +18,8 @@ from modules.extending.discover import Extension
 from modules.extending.metadata import Metadata
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
-from modules.hooks.dispatch import Hooks
+from modules.hooks.dispatch import Handler, Hooks
+from modules.hooks.points import AfterDecode
 from modules.imaging.infotext_parse import parse_infotext
 from tests.extending.brightness import Light, Lighten, Repeat
 from tests.pipeline.workshop import Studio, open_studio
@@ -119,7 +120,7 @@ def test_values_survive_the_ledger() -> None:
     wanted = request(scripts=values)
     again = from_json(Generation, to_json(wanted))
     assert again == wanted
-    assert [one.name for one in SCRIPTS.handlers(again)] == ["lighten/lighten", "lighten/infotext"]
+    assert [one.name for one in SCRIPTS.handlers(again)] == ["lighten:infotext", "lighten:lighten"]
 
 
 def test_values_of_another_time_are_refused_with_a_reason() -> None:
@@ -159,12 +160,23 @@ def test_both_kinds_go_together(studio: Studio) -> None:
     assert picture(outcome).tobytes() == bytes(min(value + 20, 255) for value in picture(plain).tobytes())
 
 
+@dataclass(frozen=True)
+class UnknownList:
+    name: str = param("", label="Name", choices="everything")
+
+
+@dataclass(frozen=True)
+class WrongDefault:
+    number: int = param(5, label="Number", le=3)
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
         ({"id": "A script"}, "is no id"),
         ({"Params": int}, "must be a dataclass"),
         ({"Params": Generation}, "other data"),
+        ({"Params": UnknownList}, "none of checkpoints"),
     ],
 )
 def test_what_is_no_script_is_refused(changed: dict[str, Any], told: str) -> None:
@@ -176,3 +188,34 @@ def test_what_is_no_script_is_refused(changed: dict[str, Any], told: str) -> Non
 def test_of_two_with_one_id_the_first_counts() -> None:
     first, second = Lighten(), Lighten()
     assert Scripts([first, second]).always("txt2img") == (first,)
+
+
+def test_handlers_of_one_name_do_not_collide(studio: Studio) -> None:
+    class Twice(Lighten):
+        def hooks(self, params: Any) -> Any:
+            return [*super().hooks(params), *super().hooks(params)]
+
+    scripts = Scripts([Twice()])
+    wanted = request(scripts=scripts.chosen("txt2img", {"lighten": {"enabled": True, "amount": 20}}))
+    hooks = Hooks([Handler(name="lighten/lighten", hook=AfterDecode, call=lambda payload: None)])
+    light = studio.make(wanted, hooks=hooks.adding(scripts.handlers(wanted)))
+    plain = picture(made(studio, request()))
+    assert picture(light).tobytes() == bytes(min(value + 40, 255) for value in plain.tobytes())
+
+
+def test_a_script_that_cannot_make_its_handlers_does_not_fail_the_job(studio: Studio) -> None:
+    class Broken(Lighten):
+        def hooks(self, params: Any) -> Any:
+            raise ValueError("nothing works")
+
+    scripts = Scripts([Broken()])
+    wanted = request(scripts=scripts.chosen("txt2img", {"lighten": {"enabled": True}}))
+    outcome = studio.make(wanted, hooks=Hooks(scripts.handlers(wanted)))
+    assert picture(outcome).tobytes() == picture(made(studio, request())).tobytes()
+    assert [note.text for note in outcome.notes] == ["lighten:hooks failed at PlanMade: nothing works"]
+
+
+def test_a_default_out_of_range_is_refused() -> None:
+    registry = Registry(Extension(name="a", folder=None, metadata=Metadata(name="a")))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidRequest, match="number: 5 is over the limit of 3"):
+        registry.script(type("Other", (Lighten,), {"Params": WrongDefault})())

@@ -119,6 +119,15 @@ def test_settings_of_extensions(folder: Path) -> None:
     assert "another setting is called tiling" in faults["two"][0]
 
 
+def test_scripts_of_one_id_are_told(folder: Path) -> None:
+    code = "from tests.extending.brightness import Lighten\ndef register(registry):\n    registry.script(Lighten())\n"
+    for name in ("one", "two"):
+        make_extension(folder / "extensions", name, {"webui_extension.py": code})
+    found = start(folder)
+    assert len(found.scripts.always("txt2img")) == 1
+    assert found.loaded.faults == {"two": ("Its script lighten is left out: one has one of that id.",)}
+
+
 def test_an_order_that_cannot_be_is_left_out(folder: Path) -> None:
     (folder / "builtin" / "own" / "metadata.ini").write_text("[callbacks/look]\nAfter = mine/look")
     (folder / "extensions" / "mine" / "metadata.ini").write_text("[callbacks/look]\nAfter = own/look")

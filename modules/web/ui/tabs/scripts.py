@@ -4,6 +4,7 @@ All controls are made from what scripts declare.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +22,9 @@ from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls, parameter_control
 from modules.web.ui.tabs.switched import switched
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import IMG2IMG, script_control
+from modules.web.ui.values import IMG2IMG, SCRIPT, script_control
+
+logger = logging.getLogger(__name__)
 
 NONE = "None"
 SCRIPTS: Mapping[str, Mapping[str, tuple[Argument, ...]]] = {IMG2IMG: ARGUMENTS}
@@ -38,8 +41,12 @@ def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]
     found, own = SCRIPTS.get(tab, {}), scripts.selectable(tab)
     with gr.Column(elem_id=f"{tab}_script_container", elem_classes=["scripts"]):
         for script in scripts.always(tab):
-            _accordion(context, controls, script)
+            _guarded(context, controls, script)
+        for name, control in scripts.build_always(tab):
+            controls.keep(f"{SCRIPT}/{name}", control)
+        more = list(scripts.build_selectable(tab))
         titles = [*((title_of(name), name) for name in found), *((one.label, one.label.lower()) for one in own)]
+        titles += [(title, title.lower()) for title, _ in more]
         chosen = gr.Dropdown([(NONE, NONE), *titles], value=NONE, label="Script", elem_id="script_list")
         groups: list[Any] = []
         made: list[Any] = []
@@ -51,9 +58,21 @@ def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]
             with gr.Column(visible=False, elem_id=_element(script, tab)) as group:
                 made += list(_parameters(context, script, tab).values())
             groups.append(group)
+        for _, build in more:
+            with gr.Column(visible=False) as group:
+                made += build()
+            groups.append(group)
     visible = ", ".join(f"{{ __type__: 'update', visible: chosen === {json.dumps(name)} }}" for _, name in titles)
     chosen.change(None, [chosen], groups, js=f"(chosen) => [{visible}]", **QUIET)
     return {"script_inputs": [chosen, *made]}
+
+
+def _guarded(context: UiContext, controls: Controls, script: Script) -> None:
+    """Build an always-on script; one that cannot be built is left out of the page and still works over the API."""
+    try:
+        _accordion(context, controls, script)
+    except Exception:
+        logger.exception("the controls of the script %s could not be built", script.label)
 
 
 def _accordion(context: UiContext, controls: Controls, script: Script) -> None:
@@ -137,4 +156,8 @@ def script_of(tab: str, sent: Sequence[Any], scripts: Scripts | None = None) -> 
             )
             read_arguments(script, call.args, "script_args")
             return call
+    for title, count in scripts.counts(tab) if scripts else ():
+        args = tuple(next(given, None) for _ in range(count))
+        if title.lower() == chosen:
+            return ScriptCall(name=title, args=args)
     raise InvalidRequest(f"Script {str(chosen)[:200]!r} not found", field="script_name")
