@@ -232,3 +232,10 @@ def test_cards_fit_a_narrow_screen(visit: Visit):
     visit.page.locator("#txt2img_extra_tabs .overflow-dropdown button", has_text="Lora").click()
     visit.page.wait_for_selector("#txt2img_lora_cards .card")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_what_is_sent_to_a_tab_shows_what_makes_pictures(visit: Visit):
+    open_page(visit, "lora")
+    visit.page.locator("#txt2img_steps").wait_for(state="hidden")
+    visit.page.evaluate("window.webui.sent('txt2img')")
+    visit.page.locator("#txt2img_steps").wait_for()

@@ -13,9 +13,8 @@ from modules.library.cards import CIVITAI, NOTES, CardFile
 from modules.library.cards_notes import Damaged, SiteFacts, read_notes, read_site
 from modules.library.header import Header, read_header
 from modules.library.sidecars import description
+from modules.web.shelves import COVER_IMAGES
 
-COVER_IMAGES = "ssmd_cover_images"
-"""Entry of metadata that holds pictures, a JSON list of base64 texts."""
 TAGS = "ss_tag_frequency"
 MOST_TAGS = 40
 """How many of the words that a network was trained on can be searched for."""

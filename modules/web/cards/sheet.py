@@ -14,8 +14,9 @@ from modules.library.cards import CIVITAI, NOTES
 from modules.library.cards_notes import Damaged, SiteFacts, change_notes, read_notes, read_site
 from modules.library.folders import read_model_header
 from modules.library.sidecars import beside, description, shown_metadata
-from modules.web.cards.facts import COVER_IMAGES, VERSIONS, training_tags
+from modules.web.cards.facts import VERSIONS, training_tags
 from modules.web.cards.pages import Card, CardPage
+from modules.web.shelves import COVER_IMAGES
 
 ENCODED = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 """Kinds of previews that can be written."""

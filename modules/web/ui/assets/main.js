@@ -29,6 +29,8 @@ function tabButton(tabs, id, label) {
 
 function openTab(id) {
   tabButton("tabs", `tab_${id}`, LABELS[id] ?? id)?.click();
+  // Not a page of cards, but what makes pictures.
+  tabButton(`${id}_extra_tabs`, `${id}_generation`, "Generation")?.click();
 }
 
 // The inner tabs are there a moment after the tab around them; their labels are also those of hidden buttons.
