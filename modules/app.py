@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modules.adapters.hypernetwork.files import hypernetwork_files
 from modules.adapters.lora.catalog import LoraCatalog
 from modules.cli import ROOT, LaunchConfig
+from modules.compat.join import Compat, installer_command
 from modules.domain.errors import InvalidRequest, ModelError, StorageFault
 from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
@@ -92,8 +93,7 @@ def _build(app: "FastAPI", config: LaunchConfig, until_exit: ExitStack) -> Servi
     house = House(config, until_exit)
     if not config.nowebui:
         threading.Thread(target=house.open_interface, args=(app,), name="interface", daemon=True).start()
-    for router in house.extending.loaded.routers:
-        app.include_router(router)
+    house.extending.add_routes(app)
     house.extending.manager.restart = lambda: app.state.stopping.end(finish_running=True, again=True)
     house.start()
     if config.nowebui:
@@ -128,7 +128,12 @@ class House:
         self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
+        self.compat = Compat(
+            layout=self.layout, settings=self.settings, catalog=self.catalog, flags=config.flags,
+            workshop=lambda: self._workshop.result(), services=lambda: self.services,
+        )  # fmt: skip
         self.extending = self._open_extensions()
+        self.scripts = self.compat.scripts(self.extending.scripts)
         mark("load extensions")
         until_exit.callback(lambda: self.extending.hooks.run(AppStopping()))
         self.engine = LocalEngine(
@@ -141,7 +146,7 @@ class House:
         self.services = Services(
             settings=self.settings,
             desk=Desk(self.engine, self.settings.snapshot, ledger=ledger, hooks=self.extending.hooks),
-            scripts=self.extending.scripts,
+            scripts=self.scripts,
             hooks=self.extending.hooks,
             extensions=self.extending.manager,
             engine=self.engine,
@@ -195,7 +200,7 @@ class House:
             return self._merge(request, ctx)
         from modules.pipeline.carry_out import carry_on
 
-        ctx = replace(ctx, hooks=ctx.hooks.adding(self.extending.scripts.handlers(request)))
+        ctx = replace(ctx, hooks=ctx.hooks.adding(self.scripts.handlers(request)))
         return carry_on(self._workshop.result(), request, ctx)
 
     def _model_of(self, job: Job) -> str:
@@ -223,7 +228,9 @@ class House:
         places = Places(
             root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states
         )
-        return open_extensions(places, layout.cache, self.settings, [NativeLoader()], wish)
+        return open_extensions(
+            places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, installer_command
+        )
 
     def ready(self, app: "FastAPI") -> None:
         """Tell extensions that the program answers, and that this start came to its end."""
@@ -434,7 +441,8 @@ class House:
             last_prompt=self._last_prompt(),
             networks=NetworkFiles(EmbeddingFolder([layout.embeddings], allow_unsafe=unsafe), allow_unsafe=unsafe),
             check_nan=not config.disable_nan_check,
-            scripts=self.extending.scripts.runner,
+            scripts=self.scripts.runner,
+            surround=self.compat.surround,
         )
 
     def _open_pool(self, policy: "DevicePolicy") -> "Pool":

@@ -69,7 +69,9 @@ def import_everything(folder: Path, *rooms: str) -> dict[str, list[str]]:
 def test_importing_anything_does_nothing(tmp_path: Path):
     seen = import_everything(tmp_path)
     # A package shows up by its __init__.py; every other file by its own name.
-    files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in OURS[:-1]}
+    # Folders with a hyphen are no packages; the view of A1111's names adds them when it is mounted.
+    ours = [path for path in OURS[:-1] if not any("-" in part for part in path.relative_to(ROOT).parts)]
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ours}
     assert {name.removesuffix(".__init__") for name in files} - {"modules", "webui"} <= set(seen["names"])
     assert list(tmp_path.iterdir()) == []
     assert (seen["handlers"], seen["threads"], seen["gpu"]) == ([], ["MainThread"], False)

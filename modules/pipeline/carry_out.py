@@ -33,10 +33,11 @@ def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | 
     if request.folder is not None:
         return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))
     if request.script is None:
-        return set_out(shop, request, ctx)
+        around = shop.surround()
+        return set_out(shop, request, ctx) if around is None else around(request, ctx)
     runner = shop.scripts(request.script.name)
     if runner is not None:
-        return runner(request, ctx, lambda part: set_out(shop, replace(part, script=None), ctx).finish())
+        return runner(request, ctx, lambda part: carry_out(shop, replace(part, script=None), ctx))
     match read_script(request.script):
         case PoorMansOutpainting() as spec:
             return poor_mans(shop, request, ctx, spec)

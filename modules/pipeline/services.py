@@ -37,9 +37,13 @@ class Workshop:
     check_nan: bool = True
     scripts: Callable[[str], "Runner | None"] = lambda _name: None
     """Finds a script of an extension that makes several runs, by its title."""
+    surround: "Callable[[], Surround | None]" = lambda: None
+    """Returns what carries out plain runs in place of the pipeline alone, where extensions want to be around them."""
 
 
 Make = Callable[[Generation], Outcome]
 """Carries out one run and waits until its pictures are saved."""
 Runner = Callable[[Generation, JobContext, Make], Outcome]
 """Carries out a request in its own way."""
+Surround = Callable[[Generation, JobContext], Outcome]
+"""Carries out a plain run, with something around it."""

@@ -87,6 +87,30 @@ class SettingsStore:
             self._file = replace(self._file, settings=settings)
             self._current = settings.with_overrides(self._flags)
 
+    def extra(self) -> Mapping[str, Any]:
+        """Return what the file holds under keys that are no settings."""
+        known = self._current.declarations()
+        return {key: value for key, value in self._file.raw.items() if key not in known}
+
+    def set_extra(self, values: Mapping[str, Any]) -> None:
+        """Keep values under keys that are no settings; None removes one.
+
+        Raises:
+            StorageFault: the file could not be written.
+            ForbiddenSetting: all settings are frozen.
+        """
+        with self._lock:
+            if self._freeze.everything:
+                raise _frozen(next(iter(values), ""))
+            raw = {key: value for key, value in {**self._file.raw, **values}.items() if key not in values or value is not None}
+            atomic.write_json(self._path, raw)
+            self._file = replace(self._file, raw=raw)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     def snapshot(self) -> Snapshot:
         """Return the settings as they are now."""
         return self._current

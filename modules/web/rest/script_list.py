@@ -75,6 +75,8 @@ def _of_extensions(services: Services, tab: str) -> Iterable[ScriptInfo]:
         for one in found:
             args = tuple(_of_param(item, services) for item in parameters(one.Params).values())
             yield ScriptInfo(name=one.label.lower(), is_alwayson=is_alwayson, args=args)
+    for name, is_alwayson, args in services.scripts.listed(tab):
+        yield ScriptInfo(name=name, is_alwayson=is_alwayson, args=tuple(args))
 
 
 def _of_param(item: ParamPath, services: Services) -> Argument:

@@ -201,13 +201,13 @@ def refuse_scripts(asked: Mapping[str, Any], scripts: Scripts) -> None:
     """Refuse the names of scripts that do not exist, in A1111's words."""
     tab, on_picture = tab_of(asked), "init_images" in asked
     name = asked["script_name"]
-    known = (on_picture and (name or "").lower() in READERS) or scripts.selectable_named(name or "", tab) is not None
+    known = (on_picture and (name or "").lower() in READERS) or scripts.knows_selectable(name or "", tab)
     names = [name] if name and not known else []
     own = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if on_picture else frozenset[str]())
     names += [
         title
         for title in asked["alwayson_scripts"]
-        if title.lower() not in own and scripts.always_named(title, tab) is None
+        if title.lower() not in own and not scripts.knows(title, tab)
     ]
     for name in names:
         raise HTTPException(422, f"Script '{name[:200]}' not found")

@@ -1,0 +1,258 @@
+"""Where A1111's scripts join the program: requests of the API, controls of the page, jobs of the queue."""
+
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from PIL import Image
+
+from modules.compat.callbacks import guarded
+from modules.compat.host import host
+from modules.compat.scripts import ScriptRunner, flat_values, values_by_title
+from modules.domain.errors import InvalidRequest
+from modules.domain.request import Generation, ScriptCall
+from modules.domain.result import Outcome
+from modules.domain.scripts import Argument
+from modules.extending.script import IMG2IMG, TXT2IMG, Script, SelectableScript
+from modules.extending.scripts import Scripts, Values, tab_of
+from modules.hooks.context import JobContext
+from modules.hooks.dispatch import Handler
+from modules.pipeline.services import Make, Runner
+
+logger = logging.getLogger(__name__)
+
+KEY = "a1111"
+"""Under which a request carries the values of these scripts: title in small letters -> list of values."""
+PICTURE = "data:image/png;base64,"
+
+
+class AllScripts(Scripts):
+    """Native scripts and A1111's."""
+
+    def __init__(self, always: Iterable[Script] = (), selectable: Iterable[SelectableScript] = ()) -> None:
+        super().__init__(always, selectable)
+
+    @classmethod
+    def over(cls, native: Scripts) -> "AllScripts":
+        """Return these and the native ones."""
+        return cls(native.every_always(), native.every_selectable())
+
+    def knows(self, title: str, tab: str) -> bool:
+        """Tell whether a tab has an always-on script of this title."""
+        return super().knows(title, tab) or _find(tab, title, always=True) is not None
+
+    def knows_selectable(self, title: str, tab: str) -> bool:
+        """Tell whether the drop-down of a tab offers a script of this title."""
+        return super().knows_selectable(title, tab) or _find(tab, title, always=False) is not None
+
+    def asked(self, tab: str, given: Mapping[str, Any]) -> Mapping[str, Values]:
+        """Read the values of always-on scripts of a request of the API.
+
+        Raises:
+            InvalidRequest: an argument that a native script cannot take, or too many for one of A1111's.
+        """
+        own = values_by_title(runner_of(tab), given)
+        for title, values in own.items():
+            script = _find(tab, title, always=True)
+            if script is not None and len(values) > script.args_to - script.args_from:
+                wanted = script.args_to - script.args_from
+                raise InvalidRequest(f"{len(values)} arguments for {title}, which takes {wanted}", field="alwayson_scripts")  # fmt: skip
+        return MappingProxyType({**super().asked(tab, given), **({KEY: own} if own else {})})
+
+    def chosen(self, tab: str, given: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Values]:
+        """Read the values of always-on scripts from the controls of the page."""
+        rest = {name: values for name, values in given.items() if name != KEY}
+        own = given.get(KEY, {})
+        lists: dict[str, list[Any]] = {}
+        for name, value in sorted(own.items(), key=lambda item: _place(item[0])):
+            lists.setdefault(name.rpartition("/")[0], []).append(to_plain(value))
+        return MappingProxyType({**super().chosen(tab, rest), **({KEY: lists} if lists else {})})
+
+    def check_call(self, call: ScriptCall, tab: str) -> bool:
+        """Tell whether a call is of an extension's script, and check its arguments.
+
+        Raises:
+            InvalidRequest: an argument that it cannot take, or too many.
+        """
+        if super().check_call(call, tab):
+            return True
+        script = _find(tab, call.name, always=False)
+        if script is None:
+            return False
+        if len(call.args) > script.args_to - script.args_from:
+            wanted = script.args_to - script.args_from
+            raise InvalidRequest(f"{len(call.args)} arguments for {call.name}, which takes {wanted}", field="script_args")  # fmt: skip
+        return True
+
+    def runner(self, title: str) -> Runner | None:
+        """Find what carries out a call of a script that makes several runs."""
+        native = super().runner(title)
+        if native is not None:
+            return native
+        return _run if any(_find(tab, title, always=False) for tab in (TXT2IMG, IMG2IMG)) else None
+
+    def handlers(self, request: Generation) -> list[Handler]:
+        """Make the handlers of the native scripts; A1111's are called around the run."""
+        rest = {name: values for name, values in request.scripts.items() if name != KEY}
+        return super().handlers(replace(request, scripts=MappingProxyType(rest)))
+
+    def listed(self, tab: str) -> list[tuple[str, bool, list[Argument]]]:
+        """Return titles in small letters, whether they always run, and their arguments."""
+        runner = runner_of(tab)
+        return [(one.title().lower(), one.alwayson, [_argument(item) for item in one.controls or ()]) for one in runner.scripts]  # fmt: skip
+
+    def build_always(self, tab: str) -> list[tuple[str, Any]]:
+        """Build the controls of A1111's always-on scripts; their names, as `chosen` reads them, and the components."""
+        from modules.compat.script_controls import begin, build_one
+
+        runner, made = begin(tab), list[tuple[str, Any]]()
+        for script in runner.alwayson_scripts:
+            build_one(runner, script)
+            title = script.title().lower()
+            made += [(f"{KEY}/{title}/{number}", one) for number, one in enumerate(script.controls or ())]
+        return made
+
+    def build_selectable(self, tab: str) -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+        """Yield titles of A1111's scripts for the drop-down, and what builds their controls."""
+        from modules.compat.script_controls import build_one
+
+        runner = host().scripts.runner(tab)
+        for script in runner.selectable_scripts:
+
+            def build(script: Any = script) -> list[Any]:
+                build_one(runner, script)
+                return list(script.controls or ())
+
+            yield script.title(), build
+
+    def counts(self, tab: str) -> list[tuple[str, int]]:
+        """Return titles of A1111's scripts of the drop-down, and how many values each takes."""
+        return [(one.title(), one.args_to - one.args_from) for one in runner_of(tab).selectable_scripts]
+
+    def pasted(self, tab: str, entries: Mapping[str, Any]) -> Mapping[str, Values]:
+        """Read the values of always-on scripts from the entries of a parameters text."""
+        runner, own = runner_of(tab), dict[str, Any]()
+        names = {id(one): f"{script.title().lower()}/{number}" for script in runner.alwayson_scripts for number, one in enumerate(script.controls or ())}  # fmt: skip
+        for component, key in runner.infotext_fields:
+            name = names.get(id(component))
+            value = _pasted(component, key, entries)
+            if name is not None and value is not None:
+                own[name] = value
+        return {**super().pasted(tab, entries), **({KEY: own} if own else {})}
+
+
+def _run(request: Generation, ctx: JobContext, _make: Make) -> Outcome:
+    from modules.compat.jobs import surround
+
+    return surround(request, ctx)
+
+
+def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
+    """Return what carries out plain runs among A1111's scripts and callbacks; None where there are none, at no cost."""
+    bound = host()
+    kinds = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise")
+    if not bound.scripts.scripts_data and not bound.callbacks.has(*kinds):
+        return None
+    from modules.compat.jobs import surround
+
+    return surround
+
+
+def runner_of(tab: str) -> ScriptRunner:
+    """Return the runner of a tab; its controls are built now if the page has not done so."""
+    found = host().scripts.runner(tab)
+    if not found.scripts and host().scripts.scripts_data:
+        from modules.compat.script_controls import build_apart
+
+        build_apart(tab)
+    return found
+
+
+def script_values(request: Generation) -> tuple[ScriptRunner, list[Any]]:
+    """Return the runner of a request and the values of all its controls."""
+    runner = runner_of(tab_of(request))
+    named = {title: [to_value(one) for one in values] for title, values in request.scripts.get(KEY, {}).items()}
+    call = request.script
+    chosen = None if call is None else (call.name, [to_value(one) for one in call.args])
+    return runner, flat_values(runner, named, chosen)
+
+
+def _find(tab: str, title: str, *, always: bool) -> Any:
+    runner = runner_of(tab)
+    known = runner.alwayson_scripts if always else runner.selectable_scripts
+    with guarded("script titles"):
+        return next((one for one in known if one.title().lower() == title.lower()), None)
+    return None
+
+
+def _pasted(component: Any, key: Any, entries: Mapping[str, Any]) -> Any:
+    """Return the value that a parameters text has for a component, in the type that it shows; None for none."""
+    if callable(key):
+        with guarded("infotext_fields"):
+            found = key(dict(entries))
+            return found.get("value") if isinstance(found, dict) else found
+        return None
+    text = entries.get(key)
+    shown = getattr(component, "value", None)
+    if text is None or not isinstance(text, str) or shown is None or isinstance(shown, str):
+        return text
+    with guarded("infotext_fields"):
+        if isinstance(shown, bool):
+            return text.strip().lower() == "true"
+        return int(float(text)) if isinstance(shown, int) else float(text) if isinstance(shown, float) else text
+    return None
+
+
+def _argument(component: Any) -> Argument:
+    choices = getattr(component, "choices", None)
+    values = tuple(str(one[1] if isinstance(one, tuple) else one) for one in choices) if choices else None
+    shown = getattr(component, "value", None)
+    return Argument(
+        label=str(getattr(component, "label", None) or ""), default=to_plain(shown) if not callable(shown) else None,
+        minimum=getattr(component, "minimum", None), maximum=getattr(component, "maximum", None),
+        step=getattr(component, "step", None), choices=values,
+    )  # fmt: skip
+
+
+def _place(name: str) -> tuple[str, int]:
+    title, _, number = name.rpartition("/")
+    return title, int(number) if number.isdigit() else 0
+
+
+def to_plain(value: Any) -> Any:
+    """Make a value of a control one that a request can carry; pictures become data addresses."""
+    import base64
+
+    if isinstance(value, Image.Image):
+        data = io.BytesIO()
+        value.save(data, "png", compress_level=1)
+        return {"picture": PICTURE + base64.b64encode(data.getvalue()).decode()}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "shape"):
+        import numpy as np
+
+        array = np.asarray(value)
+        if array.dtype == np.uint8 and array.ndim in (2, 3):
+            return to_plain(Image.fromarray(array))
+        return array.tolist()
+    return str(value)
+
+
+def to_value(value: Any) -> Any:
+    """Give a script the value that a request carried."""
+    if isinstance(value, Mapping):
+        if set(value) == {"picture"}:
+            from modules.compat.results import opened
+            from modules.imaging.open import decode_base64
+
+            return opened(decode_base64(value["picture"]))
+        return {key: to_value(one) for key, one in value.items()}
+    return [to_value(one) for one in value] if isinstance(value, list | tuple) else value

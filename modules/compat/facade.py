@@ -1,0 +1,42 @@
+"""Modules some of whose names are worked out when they are asked for."""
+
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+Get = Callable[[], Any]
+Set = Callable[[Any], None]
+
+
+def compute(module: str, names: Mapping[str, Get | tuple[Get, Set]]) -> None:
+    """Give a module names that are worked out anew each time they are read.
+
+    An assignment goes to the setter that comes with a name. Without one the assigned value hides what would be worked
+    out, until it is deleted: extensions replace such names and expect everyone to see it.
+
+    Args:
+        module: its full name.
+        names: name -> getter, or getter and setter.
+    """
+    properties = {name: _property(name, get) for name, get in names.items()}
+    sys.modules[module].__class__ = type("Facade", (ModuleType,), {**properties, "__slots__": ()})
+
+
+def _property(name: str, given: Get | tuple[Get, Set]) -> property:
+    get, put = given if isinstance(given, tuple) else (given, None)
+    hidden = f"_assigned_{name}"
+
+    def read(module: ModuleType) -> Any:
+        return vars(module)[hidden] if hidden in vars(module) else get()
+
+    def write(module: ModuleType, value: Any) -> None:
+        if put is None:
+            vars(module)[hidden] = value
+        else:
+            put(value)
+
+    def remove(module: ModuleType) -> None:
+        vars(module).pop(hidden, None)
+
+    return property(read, write, remove)

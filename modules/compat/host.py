@@ -1,0 +1,133 @@
+"""What the legacy names look at: one binding to the program, and the job that runs at the moment."""
+
+import importlib
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modules.files.layout import Layout
+from modules.files.numbering import Numbering
+from modules.settings.store import SettingsStore
+
+if TYPE_CHECKING:
+    from modules.compat.callbacks import Callbacks
+    from modules.compat.jobs import LegacyJob
+    from modules.compat.options import Options
+    from modules.compat.scripts import ScriptBook
+    from modules.compat.state import State
+    from modules.extending.discover import Extension
+    from modules.library.catalog import Catalog
+    from modules.pipeline.services import Workshop
+    from modules.web.services import Services
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Host:
+    """The program as extensions written for A1111 see it. Mutable: they register things while they load."""
+
+    layout: Layout
+    settings: SettingsStore
+    catalog: "Catalog[Any]"
+    flags: Namespace
+    """Command line values by A1111's names, those of extensions included."""
+    workshop: "Callable[[], Workshop]"
+    """Waits for torch and the device."""
+    services: "Callable[[], Services]"
+    callbacks: "Callbacks"
+    scripts: "ScriptBook"
+    options: "Options"
+    idle: "State"
+    """What `shared.state` is while no job runs."""
+    face_restorers: list[Any] = field(default_factory=list)
+    upscalers: list[Any] = field(default_factory=list)
+    """Those of extensions."""
+    samplers: list[Any] = field(default_factory=list)
+    schedulers: list[Any] = field(default_factory=list)
+    """Lists that extensions read and append to."""
+    css: list[str] = field(default_factory=list)
+    """Style sheets that extensions gave to their own parts of the page."""
+    caches: dict[str, Any] = field(default_factory=dict)
+    """What extensions keep between starts, by part."""
+    told: set[str] = field(default_factory=set)
+    """Errors that are told only once."""
+    bindings: list[Any] = field(default_factory=list)
+    """Buttons that paste, which are connected when the page is built."""
+    numbering: Numbering = field(default_factory=Numbering)
+    """Of pictures that extensions save."""
+    extensions: "tuple[Extension, ...]" = ()
+    loading: "list[Extension]" = field(default_factory=list)
+    """The extension whose file runs at this moment comes last."""
+    jobs: "list[LegacyJob]" = field(default_factory=list)
+    """Jobs that run now; nested ones come later."""
+
+
+class _Binding:
+    """Holds the one process-wide variable of the program."""
+
+    host: Host | None = None
+
+
+_binding = _Binding()
+_job: "ContextVar[LegacyJob | None]" = ContextVar("legacy_job", default=None)
+
+
+def bind(host: Host | None) -> None:
+    """Make a program the one that legacy names look at; None ends that."""
+    _binding.host = host
+
+
+def is_bound() -> bool:
+    """Tell whether there is a program to look at."""
+    return _binding.host is not None
+
+
+def host() -> Host:
+    """Return the program that legacy names look at.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    if _binding.host is None:
+        raise RuntimeError("the compatibility view is not mounted")
+    return _binding.host
+
+
+def own_job() -> "LegacyJob | None":
+    """Return the job that the calling thread works on."""
+    return _job.get()
+
+
+def current_job() -> "LegacyJob | None":
+    """Return the job of the calling thread, else the newest one that runs."""
+    own = _job.get()
+    if own is not None:
+        return own
+    jobs = _binding.host.jobs if _binding.host is not None else []
+    return jobs[-1] if jobs else None
+
+
+@contextmanager
+def working_on(job: "LegacyJob") -> Iterator[None]:
+    """Let legacy names see a job, on this thread and, unless it has one of its own, on every other."""
+    jobs, token = host().jobs, _job.set(job)
+    jobs.append(job)
+    try:
+        yield
+    finally:
+        jobs.remove(job)
+        _job.reset(token)
+
+
+def facade(name: str) -> ModuleType:
+    """Return a legacy module, so that what an extension put into it is found.
+
+    Args:
+        name: without the leading `modules.`.
+    """
+    full = f"modules.{name}"
+    return sys.modules.get(full) or importlib.import_module(full)

@@ -1,0 +1,479 @@
+"""Runs of a job that A1111's scripts take part in: `p` is made, handed around, and folded back after every hook."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from modules.compat import extra_networks, fold, guiding
+from modules.compat.callback_params import (
+    ImageSaveParams,
+    PostprocessBatchListArgs,
+    PostprocessImageArgs,
+    PostSampleArgs,
+)
+from modules.compat.callbacks import guarded
+from modules.compat.host import facade, host, own_job, working_on
+from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
+from modules.compat.results import Processed, encoded, processed_of
+from modules.compat.sd_model import sd_model_now
+from modules.compat.state import State
+from modules.domain.errors import WebuiError
+from modules.domain.plan import BatchPlan, ImagePlan, Plan
+from modules.domain.request import Generation
+from modules.domain.result import Outcome, Produced
+from modules.hooks.context import JobContext
+from modules.hooks.dispatch import Handler
+from modules.hooks.points import (
+    AfterDecode,
+    AfterGuidance,
+    AfterNetwork,
+    AfterSampling,
+    AfterSave,
+    AfterStep,
+    BatchDecoded,
+    BeforeConditioning,
+    BeforeNetwork,
+    BeforeSampling,
+    BeforeSave,
+    Hook,
+    PlanMade,
+)
+from modules.imaging.infotext import infotext
+from modules.pipeline.networks import NetworkShelf, batch_networks
+from modules.pipeline.plan import make_plan
+from modules.pipeline.run import set_out
+from modules.settings.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+NAME = "a1111"
+"""Begins the names of the handlers."""
+
+
+class LegacyJob:
+    """One call of `process_images`: a run of the pipeline around a `p`.
+
+    Args:
+        p: the job as extensions see it.
+        ctx: surroundings; a nested run gets those of the outer one.
+        parent: the job that this one is nested in.
+    """
+
+    def __init__(self, p: StableDiffusionProcessing, ctx: JobContext, parent: "LegacyJob | None" = None) -> None:
+        self.p, self.parent = p, parent
+        self.assigned: dict[str, Any] = dict(parent.assigned) if parent else {}
+        """What extensions assigned to settings for as long as this runs."""
+        self.overrides: dict[str, Any] = dict(parent.overrides) if parent else {}
+        """Values of settings that only extensions know."""
+        self.ctx = ctx
+        self.state = parent.state if parent else State(ctx.cancel)
+        self.plan: Plan | None = None
+        self.batch: BatchPlan | None = None
+        self.networks: Mapping[str, Any] = {}
+        self.outcome: Outcome | None = None
+        self.root: LegacyJob = parent.root if parent else self
+        self.made: dict[int, tuple[Any, Produced]] = {}
+        """Pictures that the pipeline made, by the identity of the objects that extensions hold; of the outermost job."""
+
+    def run(self) -> Processed:
+        """Make the pictures of `p`.
+
+        Raises:
+            WebuiError: whatever a run may raise.
+        """
+        with working_on(self):
+            self.state.sampling_steps = self.p.steps
+            self._hook("before_process", self.p)
+            self.ctx = replace(self.ctx, settings=self._settings())
+            try:
+                return facade("processing").process_images_inner(self.p)
+            finally:
+                self._forget()
+
+    def carry_out(self) -> Processed:
+        """Run the pipeline and hand its results to the scripts."""
+        request = replace(fold.request_of(self.p), script=None)
+        inner = replace(self.ctx, hooks=self.ctx.hooks.adding(self._handlers()))
+        self.outcome = set_out(host().workshop(), request, inner).finish()
+        self._tell_params(self.outcome)
+        processed = processed_of(self.p, self.outcome)
+        self._know(processed)
+        self._hook("postprocess", self.p, processed)
+        return processed
+
+    def _know(self, processed: Processed) -> None:
+        """Remember which pictures the pipeline made, so that their files need not be made again."""
+        assert self.outcome is not None
+        shown = [*([self.outcome.grid] if self.outcome.grid else []), *self.outcome.images]
+        self.root.made |= {id(image): (image, one) for image, one in zip(processed.images, shown, strict=True)}
+        self.root.outcome = self.outcome
+
+    def _tell_params(self, outcome: Outcome) -> None:
+        plan = self._with_params(outcome.plan)
+        self.outcome = outcome if plan is outcome.plan else replace(outcome, plan=plan)
+
+    def _settings(self) -> Snapshot:
+        """Apply what was assigned and what the job overrides; what only extensions know is kept beside."""
+        settings, wanted = self.ctx.settings, {**self.assigned, **(self.p.override_settings or {})}
+        for key, value in wanted.items():
+            if key not in settings.declarations():
+                self.overrides[key] = value
+                continue
+            try:
+                settings = settings.with_overrides({key: value})
+            except WebuiError as error:
+                self.ctx.note(f"the setting {key} stays as it is: {error}")
+        return settings
+
+    def _forget(self) -> None:
+        if self.networks:
+            extra_networks.deactivate(facade("extra_networks").extra_network_registry, self.p)
+        self.p.close()
+
+    def _hook(self, method: str, *arguments: Any, **more: Any) -> None:
+        """Call a hook of the scripts of this job."""
+        runner = self.p.scripts
+        call = getattr(runner, method, None) if runner is not None else None
+        if call is not None:
+            call(*arguments, **more)
+
+    def _handlers(self) -> list[Handler]:
+        """Return what has to be called where, for this job only."""
+        scripted: list[tuple[type[Hook], Callable[[Any], Any]]] = [
+            (PlanMade, self._plan_made), (BeforeConditioning, self._before_conditioning),
+            (BeforeSampling, self._before_sampling), (AfterStep, self._after_step),
+            (AfterSampling, self._after_sampling), (AfterDecode, self._after_decode), (BeforeSave, self._before_save),
+        ]  # fmt: skip
+        if self.p.scripts is not None and self.p.scripts.alwayson_scripts:
+            scripted.append((BatchDecoded, self._batch_decoded))
+        if host().callbacks.has("image_saved"):
+            scripted.append((AfterSave, self._after_save))
+        if host().callbacks.has("cfg_denoiser", "cfg_denoised", "cfg_after_cfg"):
+            scripted += [
+                (BeforeNetwork, partial(guiding.before_network, self)),
+                (AfterNetwork, partial(guiding.after_network, self)),
+                (AfterGuidance, partial(guiding.after_guidance, self)),
+            ]
+        return [
+            Handler(name=f"{NAME}/{hook.__name__}", hook=hook, call=call, essential=True) for hook, call in scripted
+        ]
+
+    def _plan_made(self, payload: PlanMade) -> PlanMade:
+        p, plan = self.p, payload.plan
+        self._show_plan(plan)
+        fold.remember(p, plan.request)
+        self._hook("process", p)
+        if fold.changed(p):
+            images = plan.images
+            plan = make_plan(fold.request_of(p), self._settings(), host().workshop().shelf())
+            plan = replace(plan, images=_as_many(plan.images, images))
+            fold.remember(p, plan.request)
+        plan = self._with_networks(replace(plan, images=self._images(plan)))
+        p.main_prompt, p.main_negative_prompt = plan.images[0].prompt, plan.images[0].negative_prompt
+        self.state.job_count = max(self.state.job_count, plan.num_runs)
+        self.plan = self._with_params(plan)
+        return PlanMade(plan=self.plan)
+
+    def _show_plan(self, plan: Plan) -> None:
+        """Write what was decided into `p`."""
+        p, images = self.p, plan.images
+        p.all_prompts, p.all_negative_prompts = (
+            [one.prompt for one in images],
+            [one.negative_prompt for one in images],
+        )
+        p.all_seeds, p.all_subseeds = [one.seed for one in images], [one.subseed for one in images]
+        p.seed, p.subseed = p.all_seeds[0], p.all_subseeds[0]
+        p.sampler_name, p.steps = plan.main.sampler, plan.main.steps
+        p.sd_model, p.sd_model_name, p.sd_model_hash = sd_model_now(), plan.model.name, plan.model.short_hash
+        p.sd_vae_name, p.sd_vae_hash = plan.model.vae.name if plan.model.vae else None, plan.model.vae_hash
+        if isinstance(p, StableDiffusionProcessingTxt2Img) and plan.hires is not None:
+            p.all_hr_prompts = [one.hires_prompt for one in images]
+            p.all_hr_negative_prompts = [one.hires_negative_prompt for one in images]
+            p.hr_upscale_to_x, p.hr_upscale_to_y = plan.hires.run.size.width, plan.hires.run.size.height
+        self.state.job_timestamp = plan.created.strftime("%Y%m%d%H%M%S")
+
+    def _images(self, plan: Plan) -> tuple[ImagePlan, ...]:
+        """Return the pictures with the texts and seeds that scripts may have changed."""
+        p = self.p
+        count = min(max(len(p.all_prompts or ()), len(plan.images)), p.n_iter * p.batch_size)
+        images = _as_many(plan.images, plan.images, count)
+        lists: dict[str, Any] = {
+            "prompt": p.all_prompts, "negative_prompt": p.all_negative_prompts, "seed": p.all_seeds,
+            "subseed": p.all_subseeds, "hires_prompt": getattr(p, "all_hr_prompts", None),
+            "hires_negative_prompt": getattr(p, "all_hr_negative_prompts", None),
+        }  # fmt: skip
+        return tuple(_changed(image, lists) for image in images)
+
+    def _with_networks(self, plan: Plan) -> Plan:
+        """Read the tags again, since prompts may be others now."""
+        before = self.plan.images if self.plan is not None else ()
+        if plan.images == before:
+            return plan
+        shelf = host().workshop().shelf()
+        library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
+        networks, notes = batch_networks(plan.images, plan.request, self.ctx.settings.extra_networks, library)
+        return replace(plan, networks=networks, notes=tuple(dict.fromkeys((*plan.notes, *notes))))
+
+    def _with_params(self, plan: Plan) -> Plan:
+        """Add what scripts want in the infotext."""
+        told = {key: _told(value, self.p) for key, value in (self.p.extra_generation_params or {}).items()}
+        told = {key: value for key, value in told.items() if value is not None}
+        if all(key in plan.infotext_extra and plan.infotext_extra[key] == value for key, value in told.items()):
+            return plan
+        return replace(plan, infotext_extra=MappingProxyType({**plan.infotext_extra, **told}))
+
+    def _before_conditioning(self, payload: BeforeConditioning) -> BeforeConditioning:
+        p, batch = self.p, payload.batch
+        self.batch, p.iteration, p.is_hr_pass = batch, batch.number, False
+        self.state.job = f"Batch {batch.number + 1} out of {payload.plan.num_batches}"
+        p.prompts, p.negative_prompts = (
+            [one.prompt for one in batch.images],
+            [one.negative_prompt for one in batch.images],
+        )
+        p.seeds, p.subseeds = [one.seed for one in batch.images], [one.subseed for one in batch.images]
+        self._show_hires_prompts(batch)
+        about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
+        self._hook("before_process_batch", p, **about)
+        batch = self._folded_batch(payload.plan, batch)
+        tagged = list(p.prompts)
+        if not p.disable_extra_networks:
+            p.parse_extra_network_prompts()
+            self._activate()
+        clean = list(p.prompts)
+        about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
+        self._hook("after_extra_networks_activate", p, **about, extra_network_data=p.extra_network_data)
+        self._hook("process_batch", p, **about)
+        if p.prompts == clean:
+            p.prompts = tagged
+        batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
+        return replace(payload, batch=batch)
+
+    def _show_hires_prompts(self, batch: BatchPlan) -> None:
+        p = self.p
+        if isinstance(p, StableDiffusionProcessingTxt2Img) and p.enable_hr:
+            p.hr_prompts = [one.hires_prompt for one in batch.images]
+            p.hr_negative_prompts = [one.hires_negative_prompt for one in batch.images]
+
+    def _activate(self) -> None:
+        registry = facade("extra_networks").extra_network_registry
+        if registry:
+            self.networks = self.p.extra_network_data or {"": []}
+            extra_networks.activate(registry, self.p, self.networks)
+
+    def _folded_batch(self, plan: Plan, batch: BatchPlan, *, with_tags: bool = True) -> BatchPlan:
+        """Return the batch with the texts and seeds that `p` has for it now."""
+        p = self.p
+        lists = {
+            "prompt": p.prompts, "negative_prompt": p.negative_prompts, "seed": p.seeds, "subseed": p.subseeds,
+            "hires_prompt": getattr(p, "hr_prompts", None),
+            "hires_negative_prompt": getattr(p, "hr_negative_prompts", None),
+        }  # fmt: skip
+        images = tuple(_at(image, place, lists) for place, image in enumerate(batch.images))
+        changed = replace(batch, images=images)
+        if not with_tags or [one.prompt for one in images] == [one.prompt for one in batch.images]:
+            return changed
+        shelf = host().workshop().shelf()
+        library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
+        networks, _ = batch_networks(images, plan.request, self.ctx.settings.extra_networks, library)
+        return replace(changed, networks=replace(networks[0], told=batch.networks.told)) if networks else changed
+
+    def _before_sampling(self, payload: BeforeSampling) -> BeforeSampling | None:
+        p, x = self.p, payload.x
+        if p.is_hr_pass or payload.batch.number != p.iteration:
+            self.state.sampling_step = 0
+        self.state.sampling_steps = len(payload.sigmas) - 1
+        p.sampler = guiding.SamplerView(p, payload.sigmas)
+        self._hook("process_before_every_sampling", p, x=x, noise=x, c=p.c, uc=p.uc)
+        return None
+
+    def _after_step(self, payload: AfterStep) -> None:
+        state = self.state
+        state.sampling_step = state.current_image_sampling_step = payload.step.index + 1
+        state.current_latent = payload.step.denoised
+        if self.p.sampler is not None:
+            self.p.sampler.step(payload.step)
+
+    def _after_sampling(self, payload: AfterSampling) -> AfterSampling:
+        p, plan = self.p, payload.plan
+        self.state.nextjob()
+        if plan.hires is not None and not p.is_hr_pass and not plan.first_given:
+            p.is_hr_pass = True
+            self._hook("before_hr", p)
+            return payload
+        holder = PostSampleArgs(samples=payload.x)
+        self._hook("post_sample", p, holder)
+        return payload if holder.samples is payload.x else replace(payload, x=holder.samples)
+
+    def _batch_decoded(self, payload: BatchDecoded) -> BatchDecoded:
+        p, number = self.p, payload.batch.number
+        # Tensors made under inference mode cannot be changed by everything that extensions do to them.
+        pixels = payload.pixels.clone()
+        self._hook("postprocess_batch", p, images=pixels, batch_number=number)
+        start, size = number * p.batch_size, len(payload.batch.images)
+        p.prompts = list((p.all_prompts or [])[start : start + size])
+        p.negative_prompts = list((p.all_negative_prompts or [])[start : start + size])
+        holder = PostprocessBatchListArgs(images=list(pixels))
+        self._hook("postprocess_batch_list", p, holder, batch_number=number)
+        import torch
+
+        return replace(payload, pixels=torch.stack([one.to(pixels) for one in holder.images]))
+
+    def _after_decode(self, payload: AfterDecode) -> AfterDecode:
+        p = self.p
+        p.batch_index = payload.image_plan.index - p.iteration * p.batch_size
+        holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
+        self._hook("postprocess_image", p, holder)
+        return payload if holder.image is payload.image else replace(payload, image=holder.image)
+
+    def _before_save(self, payload: BeforeSave) -> BeforeSave:
+        p = self.p
+        holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
+        self._hook("postprocess_image_after_composite", p, holder)
+        text = self.describe(payload.plan, payload.image_plan, payload.infotext)
+        params = ImageSaveParams(holder.image, p, _file_name(payload), {"parameters": text})
+        if self._saves(payload.plan):
+            host().callbacks.call("before_image_saved", params, report=self.ctx.note)
+        text = str(params.pnginfo.get("parameters", text))
+        return replace(payload, image=params.image, infotext=text)
+
+    def _saves(self, plan: Plan) -> bool:
+        return plan.request.output.save_images and self.ctx.settings.saving.samples_save
+
+    def _after_save(self, payload: AfterSave) -> None:
+        with guarded("image_saved", self.ctx.note):
+            image = None
+            params = ImageSaveParams(image, self.p, str(payload.path), {"parameters": ""})
+            host().callbacks.call("image_saved", params, report=self.ctx.note)
+
+    def describe(self, plan: Plan, image: ImagePlan, known: str) -> str:
+        """Write the parameters text of a picture with everything that scripts told until now.
+
+        Args:
+            plan: of the run.
+            image: the picture; its texts are those of `all_prompts`.
+            known: the text as the pipeline wrote it, kept when nothing was added.
+        """
+        told = self._with_params(plan)
+        lists = {"prompt": self.p.all_prompts, "negative_prompt": self.p.all_negative_prompts}
+        shown = _changed(image, lists)
+        if told is plan and shown == image:
+            return known
+        return infotext(told, shown, self.ctx.settings.infotext, version=host().workshop().version)
+
+    def to_outcome(self, processed: Processed) -> Outcome:
+        """Turn results into an outcome; pictures that no extension touched keep their files."""
+        outcome = self.outcome or self._empty()
+        first = processed.index_of_first_image
+        texts = [*processed.infotexts, *[processed.info] * len(processed.images)]
+        made = [self._produced(image, texts[place], grid=place < first) for place, image in enumerate(processed.images)]
+        params = {key: _told(value, self.p) for key, value in (processed.extra_generation_params or {}).items()}
+        told = {key: value for key, value in params.items() if value is not None}
+        plan = replace(outcome.plan, infotext_extra=MappingProxyType({**outcome.plan.infotext_extra, **told}))
+        return replace(
+            outcome, plan=plan, grid=made[0] if first and made else None, images=tuple(made[1 if first else 0 :]),
+            interrupted=self.ctx.cancel.ends_job,
+        )  # fmt: skip
+
+    def _empty(self) -> Outcome:
+        """Return an outcome for a script that made no run."""
+        plan = make_plan(fold.request_of(self.p), self.ctx.settings, host().workshop().shelf())
+        return Outcome(plan=plan, images=())
+
+    def _produced(self, image: Any, text: str, *, grid: bool) -> Produced:
+        _, known = self.made.get(id(image), (None, None))
+        if known is not None and known.infotext == text:
+            return known
+        data, kind, (width, height) = encoded(image, text, self.ctx.settings.saving.samples_format)
+        plan = known.plan if known is not None and not grid else None
+        return Produced(
+            data=data, format=kind, infotext=text, width=width, height=height, plan=plan,
+            extra=plan is None and not grid, saved_as=known.saved_as if known is not None else None,
+        )  # fmt: skip
+
+
+def _as_many(images: tuple[ImagePlan, ...], first: tuple[ImagePlan, ...], count: int | None = None) -> tuple[ImagePlan, ...]:  # fmt: skip
+    """Return as many pictures as the plan has; those that were decided before stay as they were."""
+    wanted = len(images) if count is None else count
+    known = (*first, *images[len(first) :])
+    last = known[-1]
+    more = (
+        replace(last, index=place, seed=last.seed + place - last.index, subseed=last.subseed + place - last.index)
+        for place in range(len(known), wanted)
+    )
+    return (*known, *more)[:wanted]
+
+
+def _changed(image: ImagePlan, lists: Mapping[str, Any]) -> ImagePlan:
+    return _at(image, image.index, lists)
+
+
+def _at(image: ImagePlan, place: int, lists: Mapping[str, Any]) -> ImagePlan:
+    """Return a picture with the values that lists have for it."""
+    found = {name: values[place] for name, values in lists.items() if values is not None and place < len(values)}
+    found = {name: int(value) if name in ("seed", "subseed") else value for name, value in found.items()}
+    return replace(image, **found) if any(getattr(image, name) != value for name, value in found.items()) else image
+
+
+def _told(value: Any, p: Any) -> Any:
+    """Return an infotext value; functions are asked for theirs."""
+    if callable(value):
+        try:
+            value = value(p=p, index=p.batch_index)
+        except TypeError:
+            value = value()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _file_name(payload: BeforeSave) -> str:
+    return f"{payload.image_plan.index:05d}-{payload.image_plan.seed}.png"
+
+
+def surround(request: Generation, ctx: JobContext) -> Outcome:
+    """Carry out a request with the scripts that its tab has; the entrance for jobs of the queue."""
+    from modules.compat.entrance import script_values
+
+    p = fold.job_object(request)
+    runner, values = script_values(request)
+    p.script_args_value = values
+    job = LegacyJob(p, ctx)
+    with working_on(job):
+        p.scripts_value = runner
+        p.setup_scripts()
+        processed = runner.run(p, *p.script_args) if request.script is not None else None
+        if processed is None:
+            processed = facade("processing").process_images(p)
+        return job.to_outcome(processed)
+
+
+def process_images(p: StableDiffusionProcessing) -> Processed:
+    """Make the pictures of a `p`: inside a job as a part of it, elsewhere at once, on the calling thread.
+
+    Raises:
+        WebuiError: whatever a run may raise.
+    """
+    parent = own_job()
+    return LegacyJob(p, parent.ctx if parent else lone_context(), parent).run()
+
+
+def process_images_inner(p: StableDiffusionProcessing) -> Processed:
+    """Run the pipeline for the job that `process_images` began.
+
+    Raises:
+        RuntimeError: it did not.
+    """
+    job = own_job()
+    if job is None or job.p is not p:
+        raise RuntimeError("process_images_inner is called by process_images")
+    return job.carry_out()
+
+
+def lone_context() -> JobContext:
+    """Return surroundings for a run that no job of the queue asked for: a route or a button of an extension."""
+    bound = host()
+    return JobContext(
+        job_id="extension", settings=bound.settings.snapshot(), emit=lambda event: logger.debug("%s", event),
+        hooks=bound.services().hooks,
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""How the composition root lets A1111's extensions in: a loader, and what depends on whether there are any."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.compat.loading import LegacyLoader, is_legacy
+from modules.compat.preload import FILE as PRELOAD
+from modules.extending.discover import Extension
+from modules.extending.loader import Unit
+from modules.extending.registry import Registry
+from modules.extending.scripts import Scripts
+from modules.files.layout import Layout
+from modules.pipeline.services import Surround
+from modules.settings.store import SettingsStore
+
+if TYPE_CHECKING:
+    from modules.library.catalog import Catalog
+    from modules.pipeline.services import Workshop
+    from modules.web.services import Services
+
+logger = logging.getLogger(__name__)
+
+
+class Compat:
+    """The compatibility view, made when the first extension needs it; until then it imports and costs nothing.
+
+    Args:
+        layout: where everything lies.
+        settings: of the program.
+        catalog: of checkpoints.
+        flags: command line values by A1111's names.
+        workshop: waits for torch and the device.
+        services: what the web layer works with; asked for later than this is made.
+    """
+
+    def __init__(
+        self, *, layout: Layout, settings: SettingsStore, catalog: "Catalog[Any]", flags: Mapping[str, Any],
+        workshop: "Callable[[], Workshop]", services: "Callable[[], Services]",
+    ) -> None:  # fmt: skip
+        self.host = partial(_make, layout, settings, catalog, flags, workshop, services)
+        self.mounted = False
+
+    def units(self, extensions: Sequence[Extension]) -> Iterable[Unit]:
+        """Return what there is to load; the view is mounted if there is anything."""
+        if not any(is_legacy(one) or (one.folder / PRELOAD).is_file() for one in extensions):
+            return ()
+        return self._units(extensions)
+
+    def _units(self, extensions: Sequence[Extension]) -> Iterator[Unit]:
+        from modules.compat.mount import mount
+
+        mount(self.host())
+        self.mounted = True
+        yield from LegacyLoader().units(extensions)
+        for one in extensions:
+            if is_legacy(one):
+                yield Unit(extension=one, name="settings", load=_settings)
+        last = next(one for one in reversed(extensions) if is_legacy(one) or (one.folder / PRELOAD).is_file())
+        yield Unit(extension=last, name="callbacks", load=_handlers)
+
+    def scripts(self, native: Scripts) -> Scripts:
+        """Return all scripts; the native ones themselves while no others are there."""
+        if not self.mounted:
+            return native
+        from modules.compat.entrance import AllScripts
+
+        return AllScripts.over(native)
+
+    def surround(self) -> Surround | None:
+        """Return what carries out plain runs among scripts and callbacks of A1111's; None where there are none."""
+        if not self.mounted:
+            return None
+        from modules.compat.entrance import surrounding
+
+        return surrounding()
+
+
+def _make(
+    layout: Layout, settings: SettingsStore, catalog: "Catalog[Any]", flags: Mapping[str, Any],
+    workshop: "Callable[[], Workshop]", services: "Callable[[], Services]",
+) -> Any:  # fmt: skip
+    from modules.compat.callbacks import Callbacks
+    from modules.compat.host import Host
+    from modules.compat.options import Options
+    from modules.compat.scripts import ScriptBook
+    from modules.compat.state import State
+
+    return Host(
+        layout=layout, settings=settings, catalog=catalog, flags=Namespace(**flags), workshop=workshop,
+        services=services, callbacks=Callbacks(), scripts=ScriptBook(), options=Options(settings), idle=State(),
+    )  # fmt: skip
+
+
+def installer_command(installer: Path) -> Sequence[str]:
+    """Return what runs an `install.py` so that it finds the legacy names."""
+    import sys
+
+    return (sys.executable, "-m", "modules.compat.installer", str(installer))
+
+
+def _settings(registry: Registry) -> None:
+    """Turn the settings that an extension registered into a page of the Settings tab."""
+    from modules.compat.callbacks import guarded
+    from modules.compat.host import host
+    from modules.compat.loading import importing
+    from modules.compat.option_pages import pages_of
+
+    bound = host()
+    for one in bound.callbacks.ordered("ui_settings"):
+        if one.extension == registry.extension.canonical:
+            with guarded(f"{one.extension}: ui_settings", registry.faults.append), importing(registry.extension):
+                one.call()
+    registry.settings += pages_of(bound.options, registry.extension)
+
+
+def _handlers(registry: Registry) -> None:
+    """Connect A1111's global callbacks with hook points."""
+    from modules.compat import page
+    from modules.hooks import points
+
+    registry.handle(points.AppStarted, page.app_started, name="app_started")
+    registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
+    registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
+    registry.handle(points.InfotextPasted, page.infotext_pasted, name="infotext_pasted")

@@ -1,0 +1,48 @@
+"""A1111's `modules.sd_models`."""
+
+import importlib as _importlib
+
+from modules.compat.checkpoints import (
+    CheckpointAliases as _CheckpointAliases,
+)
+from modules.compat.checkpoints import (
+    CheckpointInfo,
+    checkpoint_tiles,
+    get_closet_checkpoint_match,
+    list_models,
+    load_model,
+    model_hash,
+    read_metadata_from_safetensors,
+    read_state_dict,
+    reload_model_weights,
+    select_checkpoint,
+    unload_model_weights,
+)
+from modules.compat.checkpoints import (
+    CheckpointList as _CheckpointList,
+)
+from modules.compat.facade import compute
+from modules.compat.host import host as _host
+from modules.compat.tools import ModelData as _ModelData
+from modules.compat.tools import SkipWritingToConfig
+
+__all__ = [
+    "CheckpointInfo", "SkipWritingToConfig", "checkpoint_tiles", "get_closet_checkpoint_match", "list_models",
+    "load_model", "model_hash", "read_metadata_from_safetensors", "read_state_dict", "reload_model_weights",
+    "select_checkpoint", "unload_model_weights",
+]  # fmt: skip
+
+model_dir = "Stable-diffusion"
+checkpoints_list = _CheckpointList()
+checkpoint_aliases = checkpoint_alisases = _CheckpointAliases()
+checkpoints_loaded: dict[str, object] = {}
+model_data = _ModelData()
+
+compute(
+    __name__,
+    {
+        "model_path": lambda: str(_host().layout.checkpoints),
+        "script_callbacks": lambda: _importlib.import_module("modules.script_callbacks"),
+        "shared": lambda: _importlib.import_module("modules.shared"),
+    },
+)

@@ -1,0 +1,7 @@
+"""A1111's `modules.timer`."""
+
+from modules.compat.tools import Timer, TimerSubcategory
+
+__all__ = ["Timer", "TimerSubcategory"]
+startup_timer = Timer()
+startup_record = None

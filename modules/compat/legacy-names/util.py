@@ -1,0 +1,12 @@
+"""A1111's `modules.util`."""
+
+from modules.compat.tools import (
+    html,
+    html_path,
+    listfiles,
+    load_file_from_url,
+    natural_sort_key,
+    walk_files,
+)
+
+__all__ = ["html", "html_path", "listfiles", "load_file_from_url", "natural_sort_key", "walk_files"]

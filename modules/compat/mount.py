@@ -1,0 +1,42 @@
+"""Make A1111's module names importable, and take them away again."""
+
+import sys
+from pathlib import Path
+
+import modules
+from modules.compat.host import Host, bind
+
+FACADES = Path(__file__).parent / "legacy-names"
+"""Becomes part of the package `modules`; real rooms come first."""
+SIBLINGS = Path(__file__).parent / "top-names"
+"""Holds names outside of `modules`: `launch`, `ldm`, `k_diffusion` ..."""
+ALIASES = (("modules.generation_parameters_copypaste", "modules.infotext_utils"),)
+
+
+def mount(host: Host) -> None:
+    """Bind a program and add the legacy names. Nothing of them exists before; a second call binds another program."""
+    bind(host)
+    if str(FACADES) not in modules.__path__:
+        modules.__path__.append(str(FACADES))
+    if str(SIBLINGS) not in sys.path:
+        sys.path.append(str(SIBLINGS))
+
+
+def unmount() -> None:
+    """Undo `mount`: legacy names cannot be imported any more, and those that were are forgotten."""
+    bind(None)
+    if str(FACADES) in modules.__path__:
+        modules.__path__.remove(str(FACADES))
+    if str(SIBLINGS) in sys.path:
+        sys.path.remove(str(SIBLINGS))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if (isinstance(file, str) and Path(file).is_relative_to(FACADES)) or _is_sibling(file):
+            del sys.modules[name]
+            parent, _, last = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(last, None)
+
+
+def _is_sibling(file: object) -> bool:
+    return isinstance(file, str) and Path(file).is_relative_to(SIBLINGS)

@@ -1,0 +1,88 @@
+"""Build the controls of A1111's scripts, and keep the one flat list that their values come from."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from modules.compat.callbacks import guarded
+from modules.compat.host import host
+from modules.compat.old_gradio import serving_old_idioms
+from modules.compat.scripts import ScriptRunner
+from modules.extending.script import IMG2IMG
+
+logger = logging.getLogger(__name__)
+
+
+def build_apart(tab: str) -> None:
+    """Build the controls of a tab that nobody shows, so that their defaults are known."""
+    import asyncio
+    import threading
+
+    import gradio as gr
+
+    async def build() -> None:
+        with gr.Blocks():
+            build_scripts(tab)
+
+    # Outside of a running loop gradio would make loops that nobody closes.
+    thread = threading.Thread(target=lambda: asyncio.run(build()), name="scripts")
+    thread.start()
+    thread.join()
+
+
+def build_scripts(tab: str) -> ScriptRunner:
+    """Build the controls of all scripts of a tab into the block that is open.
+
+    Each script gets a group of its own. Those of the drop-down begin hidden.
+    """
+    runner = begin(tab)
+    for script in runner.alwayson_scripts:
+        build_one(runner, script)
+    for script in runner.selectable_scripts:
+        build_one(runner, script, visible=False)
+    return runner
+
+
+def begin(tab: str) -> ScriptRunner:
+    """Make new objects of all scripts of a tab, without controls yet."""
+    book = host().scripts
+    runner = book.runner(tab)
+    book.current = runner
+    with serving_old_idioms():
+        runner.initialize_scripts(tab == IMG2IMG)
+    runner.titles = ["None", *(_title(one) for one in runner.selectable_scripts)]
+    return runner
+
+
+def build_one(runner: ScriptRunner, script: Any, *, visible: bool = True) -> None:
+    """Build the controls of one script; one that fails has none and is left out."""
+    import gradio as gr
+
+    script.args_from = script.args_to = len(runner.inputs)
+    with guarded(f"{_title(script)}: ui"), serving_old_idioms():
+        script.name = _title(script).lower()
+        with gr.Column(visible=visible, elem_id=f"script_group_{script.tabname}_{len(runner.inputs)}") as group:
+            made = list(_components(script.ui(script.is_img2img)))
+        script.group, script.controls = group, made
+        for control in made:
+            control.custom_script_source = script.filename or ""
+        runner.inputs += made
+        script.args_to = len(runner.inputs)
+        if script.infotext_fields:
+            runner.infotext_fields += script.infotext_fields
+        if script.paste_field_names:
+            runner.paste_field_names += script.paste_field_names
+
+
+def _components(found: Any) -> Iterable[Any]:
+    if found is None:
+        return ()
+    return found if isinstance(found, list | tuple) else (found,)
+
+
+def _title(script: Any) -> str:
+    try:
+        return str(script.title())
+    except Exception as error:
+        logger.error("%s has no title", type(script).__name__, exc_info=error)
+        return type(script).__name__

@@ -1,0 +1,223 @@
+"""`shared.sd_model`: the model in memory, with the names that A1111 gives its parts."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from modules.compat.host import host
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from modules.residency.model import Model
+
+FAMILY = "family"
+
+
+class DiffusionWrapper:
+    """`sd_model.model`: holds the denoising network."""
+
+    def __init__(self, unet: "nn.Module") -> None:
+        self.diffusion_model = unet
+        self.conditioning_key = "crossattn"
+
+    def named_modules(self, *arguments: Any, **more: Any) -> Any:
+        """Yield the layers, named as in checkpoints."""
+        for name, module in self.diffusion_model.named_modules(*arguments, **more):
+            yield f"diffusion_model.{name}".rstrip("."), module
+
+    def parameters(self, recurse: bool = True) -> Any:
+        """Yield the weights."""
+        return self.diffusion_model.parameters(recurse)
+
+
+class SdModel:
+    """The model that was used last, or will be; looking at its parts loads it."""
+
+    used_config = None
+    cond_stage_key = "txt"
+    is_sd3 = False
+    is_ssd = False
+    cond_stage_model_empty_prompt = None
+    lowvram = False
+
+    @property
+    def _model(self) -> "Model":
+        return lent_model()
+
+    @property
+    def _match(self) -> Any:
+        return self._model.components.match
+
+    @property
+    def is_sd1(self) -> bool:
+        """Whether it is of the first lineage."""
+        return self._match.family == "sd1"
+
+    @property
+    def is_sd2(self) -> bool:
+        """Whether it is of the second one."""
+        return self._match.family == "sd2"
+
+    @property
+    def is_sdxl(self) -> bool:
+        """Whether it is SDXL."""
+        return self._match.family == "sdxl"
+
+    @property
+    def model(self) -> DiffusionWrapper:
+        """What holds the denoising network."""
+        return DiffusionWrapper(self._model.components.unet)
+
+    @property
+    def first_stage_model(self) -> "nn.Module":
+        """The VAE."""
+        return self._model.components.vae
+
+    @property
+    def cond_stage_model(self) -> "nn.Module":
+        """The text encoder."""
+        return self._model.components.text
+
+    @property
+    def conditioner(self) -> "nn.Module":
+        """The text encoders of SDXL."""
+        return self._model.components.text
+
+    @property
+    def sd_checkpoint_info(self) -> Any:
+        """What is known of its file."""
+        from modules.compat.checkpoints import info_of, select_checkpoint
+
+        loaded = host().workshop().pool.loaded
+        return info_of(loaded.checkpoint) if loaded is not None else select_checkpoint()
+
+    @property
+    def sd_model_hash(self) -> str | None:
+        """The short hash."""
+        return self.sd_checkpoint_info.shorthash
+
+    @property
+    def sd_model_checkpoint(self) -> str:
+        """The file."""
+        return self.sd_checkpoint_info.filename
+
+    @property
+    def filename(self) -> str:
+        """The file."""
+        return self.sd_checkpoint_info.filename
+
+    @property
+    def alphas_cumprod(self) -> "Tensor":
+        """[T]: how much of the picture is left at each timestep."""
+        return self._model.components.prediction.table.alphas_cumprod
+
+    @property
+    def parameterization(self) -> str:
+        """`eps` or `v`."""
+        return self._model.components.prediction.name
+
+    @property
+    def device(self) -> Any:
+        """Where latents live."""
+        return self._model.device
+
+    @property
+    def dtype(self) -> Any:
+        """Of the weights of the denoising network."""
+        return next(self._model.components.unet.parameters()).dtype
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        return self._model.components.latent.channels
+
+    def named_modules(self, *arguments: Any, **more: Any) -> Any:
+        """Yield all layers, named as in checkpoints."""
+        for prefix, part in self._parts():
+            for name, module in part.named_modules(*arguments, **more):
+                yield f"{prefix}.{name}".rstrip("."), module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all weights, named as in checkpoints."""
+        return {
+            f"{prefix}.{name}": value for prefix, part in self._parts() for name, value in part.state_dict().items()
+        }
+
+    def parameters(self, recurse: bool = True) -> Any:
+        """Yield all weights."""
+        for _, part in self._parts():
+            yield from part.parameters(recurse)
+
+    def _parts(self) -> list[tuple[str, "nn.Module"]]:
+        components = self._model.components
+        text = "conditioner" if components.match.family == "sdxl" else "cond_stage_model"
+        return [
+            ("model.diffusion_model", components.unet),
+            ("first_stage_model", components.vae),
+            (text, components.text),
+        ]
+
+    def to(self, *_where: Any, **_more: Any) -> "SdModel":
+        """Return itself; the program decides where models lie."""
+        return self
+
+    def cpu(self) -> "SdModel":
+        """Return itself; the program decides where models lie."""
+        return self
+
+    def decode_first_stage(self, z: "Tensor") -> "Tensor":
+        """Decode latents [B, C, h, w] to pictures [B, 3, H, W] of about -1..1."""
+        import torch
+
+        return torch.stack([self._model.decode(one[None]) for one in z])
+
+    def encode_first_stage(self, x: "Tensor") -> "Tensor":
+        """Encode pictures [B, 3, H, W] in -1..1 to latents [B, C, h, w] on the sampler's scale."""
+        import torch
+
+        return torch.cat([self._model.encode(one[None]) for one in x])
+
+    def get_first_stage_encoding(self, encoded: "Tensor") -> "Tensor":
+        """Return latents as `encode_first_stage` gives them."""
+        return encoded
+
+    def get_learned_conditioning(self, texts: Any) -> Any:
+        """Encode prompts: [B, L, D], or a dict for SDXL."""
+        import torch
+
+        from modules.domain.plan import TextOptions
+
+        made = [self._model.condition((text,), TextOptions()) for text in texts]
+        tokens = torch.cat([one.tokens for one in made])
+        pooled = [one.pooled for one in made if one.pooled is not None]
+        return {"crossattn": tokens, "vector": torch.cat(pooled)} if pooled else tokens
+
+    def apply_model(self, x: "Tensor", t: "Tensor", cond: Any) -> "Tensor":
+        """Run the denoising network once; its raw output [B, C, h, w]."""
+        from modules.sampling.types import Conditioning
+
+        tokens = cond["c_crossattn"][0] if isinstance(cond, dict) else cond
+        with self._model.network(tiling=False, note=lambda _text: None) as network:
+            return network(x, t, Conditioning(tokens=tokens))
+
+
+def sd_model_now() -> SdModel:
+    """Return the model, without loading it."""
+    from modules.compat.host import facade
+
+    return vars(facade("shared")).get("_assigned_sd_model") or SdModel()
+
+
+def lent_model() -> "Model":
+    """Return the model that the running job works with, or else the one that is configured; loads it where needed.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    from modules.domain.request import Generation
+    from modules.pipeline.plan import resolve_model
+
+    shop, settings = host().workshop(), host().settings.snapshot()
+    wanted = shop.pool.loaded or resolve_model(Generation(), settings, shop.shelf())[0]
+    with ExitStack() as lease:
+        return lease.enter_context(shop.pool.lease(wanted, shop.attention(settings)))
