@@ -211,7 +211,7 @@ def test_the_picture_in_the_gallery_becomes_the_preview(visit: Visit, data: Path
         "(before) => document.querySelector('#txt2img_lora_cards img')?.getAttribute('src') !== before", arg=before
     )
     with Image.open(data / "models" / "Lora" / "style" / "ink.preview.png") as made:
-        assert made.text["parameters"].startswith("a preview")
+        assert made.info["parameters"].startswith("a preview")
 
 
 def test_a_checkpoint_is_chosen_by_its_card(visit: Visit):

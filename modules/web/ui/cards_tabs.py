@@ -8,7 +8,9 @@ import gradio as gr
 from modules.web.ui.cards import tab_titles
 from modules.web.ui.context import UiContext
 
-MOUNT = "import(new URL('internal/ui/assets/cards.js', document.baseURI)).then(m => m.mount(element, '{tab}', '{page}'))"
+MOUNT = (
+    "import(new URL('internal/ui/assets/cards.js', document.baseURI)).then(m => m.mount(element, '{tab}', '{page}'))"
+)
 
 
 @contextmanager
