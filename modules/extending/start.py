@@ -93,7 +93,7 @@ def open_extensions(
     faults = installers.run_needed(found, logger.info) if wish.install else {}
     loaded = load_all(found, loaders)
     _tell_doubles(loaded)
-    hooks = _hooks(loaded)
+    hooks = _hooks(loaded, settings.snapshot().system.prioritized_handlers)
     _declare(loaded, hooks, settings)
     manager = Manager(
         places=places, settings=settings, clones=clones, installers=installers, allowed=wish.allowed, loaded=loaded,
@@ -130,13 +130,13 @@ def _update(found: Sequence[Extension], clones: Clones) -> None:
                 logger.warning("%s is not updated: %s", one.name, error)
 
 
-def _hooks(loaded: Loaded) -> Hooks:
+def _hooks(loaded: Loaded, first: Sequence[str]) -> Hooks:
     """Put the handlers in order; an order that cannot be is left out."""
     try:
-        return Hooks(loaded.handlers)
+        return Hooks(loaded.handlers, first=first)
     except ValueError as error:
         logger.error("%s; their order is left out", error)
-        return Hooks([replace(one, before=(), after=()) for one in loaded.handlers])
+        return Hooks([replace(one, before=(), after=()) for one in loaded.handlers], first=first)
 
 
 def _tell_doubles(loaded: Loaded) -> None:

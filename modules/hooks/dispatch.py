@@ -37,14 +37,20 @@ class Hooks:
     Args:
         handlers: in any order; sorted by `before`/`after`, ties by name.
         note: called with a sentence for the person when a handler fails.
+        first: names of handlers that the owner wants called first, in this order, whatever they declare.
 
     Raises:
         ValueError: the declared order has a cycle, or two handlers of one hook have the same name.
     """
 
-    def __init__(self, handlers: Iterable[Handler] = (), note: Callable[[str], None] = logger.warning) -> None:
-        self._handlers = _by_hook(list(handlers))
-        self._note = note
+    def __init__(
+        self,
+        handlers: Iterable[Handler] = (),
+        note: Callable[[str], None] = logger.warning,
+        first: Sequence[str] = (),
+    ) -> None:
+        self._handlers = _by_hook(list(handlers), first)
+        self._note, self._first = note, tuple(first)
         self._failed: set[tuple[str, type[Hook]]] = set()
 
     @property
@@ -54,14 +60,14 @@ class Hooks:
 
     def noting(self, note: Callable[[str], None]) -> "Hooks":
         """Return the same handlers with another place for the notes about failures."""
-        other = Hooks(note=note)
+        other = Hooks(note=note, first=self._first)
         other._handlers = self._handlers
         return other
 
     def adding(self, handlers: Iterable[Handler]) -> "Hooks":
         """Return these handlers and further ones; notes go to the same place."""
         more = list(handlers)
-        return Hooks([*self.handlers, *more], self._note) if more else self
+        return Hooks([*self.handlers, *more], self._note, self._first) if more else self
 
     def has(self, hook: type[Hook]) -> bool:
         """Tell whether anyone listens, so that costly payloads need not be built."""
@@ -143,11 +149,15 @@ class _Remembered:
         return self._denoise(x, sigma)
 
 
-def _by_hook(handlers: list[Handler]) -> Mapping[type[Hook], Sequence[Handler]]:
+def _by_hook(handlers: list[Handler], first: Sequence[str]) -> Mapping[type[Hook], Sequence[Handler]]:
     grouped: dict[type[Hook], list[Handler]] = {}
     for handler in sorted(handlers, key=lambda h: h.name):
         grouped.setdefault(handler.hook, []).append(handler)
-    return {hook: _ordered(group) for hook, group in grouped.items()}
+    place = {name: number for number, name in enumerate(first)}
+    return {
+        hook: tuple(sorted(_ordered(group), key=lambda handler: place.get(handler.name, len(place))))
+        for hook, group in grouped.items()
+    }
 
 
 def _ordered(group: list[Handler]) -> Sequence[Handler]:

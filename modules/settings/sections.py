@@ -186,6 +186,10 @@ class System:
         "none", label="Disable all extensions", choices=("none", "extra", "all"),
         help="extra leaves only those that come with the program. Holds from the next start on.",
     )  # fmt: skip
+    prioritized_handlers: tuple[str, ...] = param(
+        (), label="Handlers of extensions that come first",
+        help="By name, as `extension/handler`, in this order, whatever they declare. Holds from the next start on.",
+    )  # fmt: skip
     disabled_extensions: tuple[str, ...] = param(
         (), label="Disabled extensions", help="Folders of extensions that do not run. Holds from the next start on."
     )

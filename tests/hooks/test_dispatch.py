@@ -46,6 +46,12 @@ def test_order(handlers: list[Handler], text: str) -> None:
         assert Hooks(listed).run(Passed()).text == text
 
 
+def test_the_owner_has_the_last_word_on_the_order() -> None:
+    hooks = Hooks([adds("a"), adds("b", after=("c",)), adds("c")], first=["b", "nobody", "c"])
+    assert hooks.run(Passed()).text == "bca"
+    assert hooks.adding([adds("d")]).noting(print).run(Passed()).text == "bcad"
+
+
 def test_handlers_that_wait_for_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="wait for each other"):
         Hooks([adds("a", after=("b",)), adds("b", after=("a",))])

@@ -19,7 +19,7 @@ def test_sections_and_snapshot_agree():
 
 OF_OUR_OWN = {
     "model_defaults", "model_presets", "cfg_rescale", "sd_prediction_type", "forge_additional_modules",
-    "sd_checkpoints_automatic",
+    "sd_checkpoints_automatic", "prioritized_handlers",
 }  # fmt: skip
 
 
