@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from modules import cli
+from modules.compat.early import parser_with_flags
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the program and return its exit status."""
-    config = cli.parse(argv, os.environ)
+    config = cli.parse(argv, os.environ, parser=parser_with_flags(argv, os.environ))
     for line in config.notes:
         sys.stderr.write(f"{line}\n")
     if not (config.skip_python_version_check or OLDEST <= sys.version_info[:2] <= NEWEST):

@@ -189,8 +189,14 @@ def parse(
     if environ.get("SD_WEBUI_RESTARTING"):
         values["autolaunch"] = False
     _check(parser, values, notes)
-    shown = {name: _shown(name, value) for name, value in values.items()}
+    shown = {name: _shown(name, value) for name, value in {**_added(given), **values}.items()}
     return _config(parser, values, given, root, shown, notes)
+
+
+def _added(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of flags that extensions added to the parser."""
+    known = {flag.dest for flag in FLAGS}
+    return {name: value for name, value in given.items() if name not in known}
 
 
 def _is_loopback(name: str) -> bool:

@@ -99,12 +99,15 @@ class Callbacks:
 
 @contextmanager
 def guarded(where: str, report: Report = logger.warning) -> Iterator[None]:
-    """Keep an error of an extension from reaching anybody else; it is logged and told in a sentence."""
+    """Keep an error of an extension from reaching anybody else; it is told in a sentence, and logged the first time."""
     try:
         yield
     except Exception as error:
-        logger.error("%s failed", where, exc_info=error)
-        report(f"{where} failed: {type(error).__name__}: {error}"[:2000])
+        text = f"{where} failed: {type(error).__name__}: {error}"[:2000]
+        known = host().told
+        logger.log(logging.DEBUG if text in known else logging.ERROR, "%s failed", where, exc_info=error)
+        known.add(text)
+        report(text)
 
 
 def _extension_of(path: Path) -> "Extension | None":

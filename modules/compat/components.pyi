@@ -25,8 +25,11 @@ class ToolButton(gr.Button):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "button"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -41,8 +44,11 @@ class ResizeHandleRow(gr.Row):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "row"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -53,8 +59,11 @@ class FormRow(gr.Row):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "row"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -65,8 +74,11 @@ class FormColumn(gr.Column):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "column"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -77,8 +89,11 @@ class FormGroup(gr.Group):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "group"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -89,8 +104,11 @@ class FormHTML(gr.HTML):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "html"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -101,8 +119,11 @@ class FormColorPicker(gr.ColorPicker):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "colorpicker"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -116,8 +137,11 @@ class DropdownMulti(gr.Dropdown):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "dropdown"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -131,8 +155,11 @@ class DropdownEditable(gr.Dropdown):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "dropdown"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -164,7 +191,7 @@ class InputAccordion(gr.Checkbox):
         with self.accordion:
             return gr.Row(elem_id=f"{self.accordion_id}-extra", elem_classes=["input-accordion-extra"])
 
-    def __enter__(self) -> "InputAccordion":
+    def __enter__(self) -> InputAccordion:
         self.accordion.__enter__()
         return self
 
@@ -175,8 +202,11 @@ class InputAccordion(gr.Checkbox):
     def get_block_name(self) -> str:
         """Return the name of the front end's part."""
         return "checkbox"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

@@ -65,7 +65,7 @@ def before_network(job: "LegacyJob", payload: BeforeNetwork) -> BeforeNetwork:
     missing = _shown(uncond) if uncond is not None else _zeros(texts)
     params = CFGDenoiserParams(x, _image(cond), given.sigma.clone(), given.call, given.total_calls, texts, missing, denoiser)  # fmt: skip
     before = _snapshots(params)
-    host().callbacks.call("cfg_denoiser", params, report=job.ctx.note)
+    host().callbacks.call("cfg_denoiser", params, report=job.report)
     if not _differs(before, params):
         return payload
     sides = [_taken(cond, params.text_cond)]
@@ -78,14 +78,14 @@ def before_network(job: "LegacyJob", payload: BeforeNetwork) -> BeforeNetwork:
 def after_network(job: "LegacyJob", payload: AfterNetwork) -> AfterNetwork:
     """Show what the network answered."""
     params = CFGDenoisedParams(payload.estimates, payload.given.call, payload.given.total_calls, job.p.sd_model)
-    host().callbacks.call("cfg_denoised", params, report=job.ctx.note)
+    host().callbacks.call("cfg_denoised", params, report=job.report)
     return payload if params.x is payload.estimates else replace(payload, estimates=params.x)
 
 
 def after_guidance(job: "LegacyJob", payload: AfterGuidance) -> AfterGuidance:
     """Show the guided estimate."""
     params = AfterCFGCallbackParams(payload.x0, payload.given.call, payload.given.total_calls)
-    host().callbacks.call("cfg_after_cfg", params, report=job.ctx.note)
+    host().callbacks.call("cfg_after_cfg", params, report=job.report)
     return payload if params.x is payload.x0 else replace(payload, x0=params.x)
 
 

@@ -46,6 +46,8 @@ class Host:
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
     """Those of extensions."""
+    model: Any = None
+    """The files of the model that extensions heard of last."""
     samplers: list[Any] = field(default_factory=list)
     schedulers: list[Any] = field(default_factory=list)
     """Lists that extensions read and append to."""

@@ -93,6 +93,7 @@ class StableDiffusionProcessing:
     latents_after_sampling: list[Any] = field(default_factory=list, init=False)
     pixels_after_sampling: list[Any] = field(default_factory=list, init=False)
     batch_index: int = field(default=0, init=False)
+    sampler_noise_scheduler_override: Any = field(default=None, init=False)
 
     cached_c: ClassVar[list[Any]] = [None, None]
     cached_uc: ClassVar[list[Any]] = [None, None]
@@ -179,6 +180,16 @@ class StableDiffusionProcessing:
         if for_hr:
             return self.token_merging_ratio_hr or host().options.token_merging_ratio_hr or self.token_merging_ratio
         return self.token_merging_ratio or host().options.token_merging_ratio
+
+    def txt2img_image_conditioning(self, x: Any, width: int | None = None, height: int | None = None) -> Any:
+        """Return what a network that was not trained for inpainting is told of a picture: nothing, [B, 5, 1, 1]."""
+        return x.new_zeros(x.shape[0], 5, 1, 1)
+
+    def img2img_image_conditioning(
+        self, source_image: Any, latent_image: Any, image_mask: Any = None, round_image_mask: bool = True
+    ) -> Any:
+        """Return what a network that was not trained for inpainting is told of a picture: nothing, [B, 5, 1, 1]."""
+        return latent_image.new_zeros(latent_image.shape[0], 5, 1, 1)
 
     def setup_prompts(self) -> None:
         """Make one prompt per picture; prompts are decided before `process` here."""

@@ -21,7 +21,7 @@ from modules.compat.results import Processed, encoded, processed_of
 from modules.compat.sd_model import sd_model_now
 from modules.compat.state import State
 from modules.domain.errors import WebuiError
-from modules.domain.plan import BatchPlan, ImagePlan, Plan
+from modules.domain.plan import BatchPlan, ImagePlan, Note, Plan
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
@@ -77,6 +77,8 @@ class LegacyJob:
         self.root: LegacyJob = parent.root if parent else self
         self.made: dict[int, tuple[Any, Produced]] = {}
         """Pictures that the pipeline made, by the identity of the objects that extensions hold; of the outermost job."""
+        self.told: dict[str, None] = {}
+        """What went wrong in extensions, each once; of the outermost job."""
 
     def run(self) -> Processed:
         """Make the pictures of `p`.
@@ -92,6 +94,12 @@ class LegacyJob:
                 return facade("processing").process_images_inner(self.p)
             finally:
                 self._forget()
+
+    def report(self, text: str) -> None:
+        """Tell the person what an extension did wrong, once for all runs of the job."""
+        if text not in self.root.told:
+            self.root.told[text] = None
+            self.ctx.note(text)
 
     def carry_out(self) -> Processed:
         """Run the pipeline and hand its results to the scripts."""
@@ -228,6 +236,7 @@ class LegacyJob:
     def _before_conditioning(self, payload: BeforeConditioning) -> BeforeConditioning:
         p, batch = self.p, payload.batch
         self.batch, p.iteration, p.is_hr_pass = batch, batch.number, False
+        self._tell_model()
         self.state.job = f"Batch {batch.number + 1} out of {payload.plan.num_batches}"
         p.prompts, p.negative_prompts = (
             [one.prompt for one in batch.images],
@@ -250,6 +259,13 @@ class LegacyJob:
             p.prompts = tagged
         batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
         return replace(payload, batch=batch)
+
+    def _tell_model(self) -> None:
+        """Tell extensions when another model is in use."""
+        bound, loaded = host(), host().workshop().pool.loaded
+        if loaded is not None and loaded != bound.model:
+            bound.model = loaded
+            bound.callbacks.call("model_loaded", sd_model_now(), report=self.report)
 
     def _show_hires_prompts(self, batch: BatchPlan) -> None:
         p = self.p
@@ -335,7 +351,7 @@ class LegacyJob:
         text = self.describe(payload.plan, payload.image_plan, payload.infotext)
         params = ImageSaveParams(holder.image, p, _file_name(payload), {"parameters": text})
         if self._saves(payload.plan):
-            host().callbacks.call("before_image_saved", params, report=self.ctx.note)
+            host().callbacks.call("before_image_saved", params, report=self.report)
         text = str(params.pnginfo.get("parameters", text))
         return replace(payload, image=params.image, infotext=text)
 
@@ -343,10 +359,10 @@ class LegacyJob:
         return plan.request.output.save_images and self.ctx.settings.saving.samples_save
 
     def _after_save(self, payload: AfterSave) -> None:
-        with guarded("image_saved", self.ctx.note):
+        with guarded("image_saved", self.report):
             image = None
             params = ImageSaveParams(image, self.p, str(payload.path), {"parameters": ""})
-            host().callbacks.call("image_saved", params, report=self.ctx.note)
+            host().callbacks.call("image_saved", params, report=self.report)
 
     def describe(self, plan: Plan, image: ImagePlan, known: str) -> str:
         """Write the parameters text of a picture with everything that scripts told until now.
@@ -371,10 +387,14 @@ class LegacyJob:
         made = [self._produced(image, texts[place], grid=place < first) for place, image in enumerate(processed.images)]
         params = {key: _told(value, self.p) for key, value in (processed.extra_generation_params or {}).items()}
         told = {key: value for key, value in params.items() if value is not None}
-        plan = replace(outcome.plan, infotext_extra=MappingProxyType({**outcome.plan.infotext_extra, **told}))
+        plan = replace(
+            outcome.plan, infotext_extra=MappingProxyType({**outcome.plan.infotext_extra, **told}),
+            images=_told_images(outcome.plan.images, processed),
+        )  # fmt: skip
         return replace(
             outcome, plan=plan, grid=made[0] if first and made else None, images=tuple(made[1 if first else 0 :]),
             interrupted=self.ctx.cancel.ends_job,
+            notes=(*outcome.notes, *(Note(text=text) for text in self.told)),
         )  # fmt: skip
 
     def _empty(self) -> Outcome:
@@ -404,6 +424,16 @@ def _as_many(images: tuple[ImagePlan, ...], first: tuple[ImagePlan, ...], count:
         for place in range(len(known), wanted)
     )
     return (*known, *more)[:wanted]
+
+
+def _told_images(images: tuple[ImagePlan, ...], processed: Processed) -> tuple[ImagePlan, ...]:
+    """Return one entry for each picture that results speak of."""
+    lists = {
+        "prompt": processed.all_prompts, "negative_prompt": processed.all_negative_prompts,
+        "seed": processed.all_seeds, "subseed": processed.all_subseeds,
+    }  # fmt: skip
+    count = max((len(one) for one in (processed.all_prompts, processed.all_seeds) if one), default=len(images))
+    return tuple(_at(replace(images[min(place, len(images) - 1)], index=place), place, lists) for place in range(count))
 
 
 def _changed(image: ImagePlan, lists: Mapping[str, Any]) -> ImagePlan:

@@ -224,7 +224,7 @@ class ScriptRunner:
         A script that raises is named in the notes of the job; the others are called.
         """
         job = current_job()
-        report = logger.warning if job is None else job.ctx.note
+        report = logger.warning if job is None else job.report
         for script in list(self.alwayson_scripts):
             call = getattr(script, method, None)
             if call is None or _idle(script, method):

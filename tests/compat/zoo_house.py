@@ -1,6 +1,6 @@
 """The program with extensions for A1111, on the toy family, whole but for the server's process."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from modules import cli
 from modules.compat.host import Host, host
 from modules.compat.join import Compat
 from modules.compat.mount import unmount
+from modules.compat.preload import add_flags
 from modules.engine.desk import Desk
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
@@ -71,7 +72,9 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         argv: command line.
     """
     studio = open_studio(data / "studio")
-    config = cli.parse(["--api", *argv], {}, root=data)
+    parser = cli.build_parser()
+    add_flags(parser, discover(data / "none", zoo or ZOO))
+    config = cli.parse(["--api", *argv], {}, root=data, parser=parser)
     layout = Layout.of(data, data, data / "models")
     layout.ensure()
     shelf = studio.shop.shelf()
@@ -118,8 +121,3 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         ledger.close()
         studio.shop.output.close()
         unmount()
-
-
-def faults(loaded: Loaded) -> Mapping[str, tuple[str, ...]]:
-    """Return folder name -> what went wrong."""
-    return loaded.faults

@@ -1,6 +1,6 @@
 import gradio as gr
 
-from modules import scripts, script_callbacks, shared
+from modules import script_callbacks, scripts, shared
 from modules.shared import OptionInfo, opts
 
 
