@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from modules.adapters.textual_inversion.embedding import ONLY, Embedding
@@ -20,6 +19,7 @@ from modules.domain.errors import InvalidRequest
 from modules.families.family import Components
 from modules.hooks.context import JobContext
 from modules.training.networks.examples import Examples
+from modules.training.networks.packing import packed
 from modules.training.networks.train import Course, Learned, train
 
 SHORT_HASH = 10
@@ -92,7 +92,7 @@ class TrainedEmbedding:
     def packed(self) -> bytes:
         """Return the `.safetensors` file."""
         only = ONLY in self.vectors
-        return save({"emb_params" if only else name: value for name, value in self.vectors.items()}, dict(self.facts))
+        return packed({"emb_params" if only else name: value for name, value in self.vectors.items()}, self.facts)
 
     def pickled(self) -> bytes:
         """Return the `.pt` file as A1111 writes it.

@@ -11,9 +11,11 @@ from modules.families.family import Components
 from modules.nn.blocks import Downsample, ResBlock, SpatialTransformer, Upsample
 from modules.nn.patches.key_map import Target
 
-_TEXT_LAYER = re.compile(r"_layers_\d+_(?:self_attn|mlp)_")
+_TEXT_LAYER = re.compile(r"_layers_(\d+)_(?:self_attn|mlp)_")
 _ORIGINAL_NAMES = ("sdxl",)
 """Lineages whose UNet kohya names as the original checkpoints do; it names all others as diffusers does."""
+_LAST_UNREAD = ("sd2",)
+"""Lineages that read their text encoder before its last layer, which their trainers do not even load."""
 _DIFFUSERS_STARTS = ("down_blocks_", "mid_block_", "up_blocks_")
 _CLIP_START = "text_model_"
 
@@ -79,11 +81,17 @@ def _all_layers(model: Components, sizes: LoraSizes) -> Iterator[Layer]:
             continue
         start = f"lora_{network}_" if network == "unet" or several else "lora_te_"
         original = model.match.family in _ORIGINAL_NAMES and network == "unet"
+        last = _last_number(layers) if network != "unet" and model.match.family in _LAST_UNREAD else None
         for target, names in _by_target(layers).items():
             name = start + _kohya_name(names, target, original=original)
             rank, alpha = _size(parts[target.part], target, name, sizes)
-            if rank:
+            if rank and (last is None or f"_layers_{last}_" not in name):
                 yield Layer(name=name, target=target, rank=rank, alpha=alpha)
+
+
+def _last_number(names: Iterable[str]) -> int:
+    """Return the number of the last layer of a text encoder."""
+    return max((int(match[1]) for name in names if (match := _TEXT_LAYER.search(name))), default=0)
 
 
 def _by_target(layers: Mapping[str, Target]) -> dict[Target, list[str]]:

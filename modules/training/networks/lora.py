@@ -1,15 +1,12 @@
 """Train a LoRA, and write it as kohya's trainer does."""
 
-import hashlib
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from modules.families.family import Components
@@ -17,6 +14,7 @@ from modules.hooks.context import JobContext
 from modules.training.networks.branches import Branch, attached, branches_for
 from modules.training.networks.examples import Examples
 from modules.training.networks.layers import LoraSizes, layers_of
+from modules.training.networks.packing import data_hash, packed
 from modules.training.networks.train import Course, Learned, train
 
 _ARCHITECTURES: Mapping[tuple[str, str], tuple[str, str]] = {
@@ -84,7 +82,7 @@ class TrainedLora:
 
     def packed(self) -> bytes:
         """Return the `.safetensors` file."""
-        return save(dict(self.tensors), dict(self.metadata))
+        return packed(self.tensors, self.metadata)
 
 
 def train_lora(model: Components, examples: Examples, wish: LoraWish, ctx: JobContext) -> TrainedLora:
@@ -142,7 +140,7 @@ def _metadata(
         "ss_num_train_images": len(examples),
         "ss_resolution": f"({width}, {height})",
         "ss_tag_frequency": json.dumps({wish.trigger: {wish.trigger: len(examples)}} if wish.trigger else {}),
-        "sshs_model_hash": _hash_of_data(tensors),
+        "sshs_model_hash": data_hash(tensors),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{architecture}/lora",
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
@@ -152,10 +150,3 @@ def _metadata(
         "modelspec.trigger_phrase": wish.trigger,
     }
     return {name: str(value) for name, value in facts.items()}
-
-
-def _hash_of_data(tensors: Mapping[str, Tensor]) -> str:
-    """Hash what comes behind the header, as kohya does, so that metadata may change later."""
-    whole = save(dict(tensors))
-    (header,) = struct.unpack("<Q", whole[:8])
-    return hashlib.sha256(whole[8 + header :]).hexdigest()

@@ -92,7 +92,8 @@ def _steps(model: Components, learner: Learner, examples: Examples, course: Cour
         chance = chance_of(course.seed, SEED, step, model.build.device)
         loss = batch_loss(model, examples, course, chance)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if loss.requires_grad:  # not where no caption of a batch says the word that learns
+            loss.backward()
         nn.utils.clip_grad_norm_(params, MAX_GRADIENT)
         optimizer.step()
         losses.append(float(loss.detach()))
