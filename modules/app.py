@@ -149,6 +149,7 @@ class House:
             scripts=self.scripts,
             hooks=self.extending.hooks,
             extensions=self.extending.manager,
+            early_page_files=self.compat.page_files(),
             engine=self.engine,
             ledger=ledger,
             flags=config.flags,

@@ -119,21 +119,6 @@ def select_checkpoint() -> CheckpointInfo:
     return info_of(entry.path)
 
 
-def load_model(checkpoint_info: Any = None, already_loaded_state_dict: Any = None) -> Any:
-    """Make a checkpoint the configured one and load it."""
-    return reload_model_weights(info=checkpoint_info)
-
-
-def reload_model_weights(sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
-    """Make a checkpoint the configured one and load it; without one, that of the settings."""
-    from modules.compat.sd_model import SdModel
-
-    if info is not None:
-        host().options.assign("sd_model_checkpoint", getattr(info, "title", str(info)))
-    host().services().reload_model()
-    return SdModel()
-
-
 def unload_model_weights(sd_model: Any = None, info: Any = None) -> Any:
     """Have the models leave the device."""
     host().services().unload_models()
@@ -146,9 +131,11 @@ def read_state_dict(checkpoint_file: str, print_global_state: bool = False, map_
     Raises:
         ModelError: the file cannot be used.
     """
-    from modules.library.tensors import read_tensors
+    from modules.library.tensors import open_tensors
 
-    return dict(read_tensors(Path(checkpoint_file)))
+    unsafe = bool(getattr(host().flags, "disable_safe_unpickle", False))
+    with open_tensors(Path(checkpoint_file), allow_unsafe=unsafe) as tensors:
+        return {name: tensors.get(name) for name in tensors.names}
 
 
 def read_metadata_from_safetensors(filename: str) -> dict[str, Any]:

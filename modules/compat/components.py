@@ -4,16 +4,18 @@ from typing import Any
 
 import gradio as gr
 
+from modules.compat.old_gradio import write_no_stubs
+
+# Before the classes, since gradio writes a file beside the source of each class that derives from a component.
+write_no_stubs()
+
 
 class FormComponent:
     """Marks what fits into a form."""
 
     def get_expected_parent(self) -> Any:
         """Return what it lies in."""
-        return gr.components.Form
-
-
-gr.components.Form = getattr(gr.components, "Form", gr.Group)  # pyright: ignore[reportAttributeAccessIssue]
+        return gr.Group
 
 
 class ToolButton(gr.Button):
@@ -21,8 +23,8 @@ class ToolButton(gr.Button):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.tooltip = kwargs.pop("tooltip", None)
-        classes = kwargs.pop("elem_classes", None) or []
-        classes = [classes] if isinstance(classes, str) else list(classes)
+        given: Any = kwargs.pop("elem_classes", None) or []
+        classes: list[str] = [given] if isinstance(given, str) else list(given)
         super().__init__(*args, elem_classes=["tool", *classes], **kwargs)
 
     def get_block_name(self) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from modules.compat import fold
 from modules.compat.callbacks import guarded
-from modules.compat.host import host
+from modules.compat.host import facade, host, working_on
+from modules.compat.jobs import LegacyJob
 from modules.compat.scripts import ScriptRunner, flat_values, values_by_title
 from modules.domain.errors import InvalidRequest
 from modules.domain.request import Generation, ScriptCall
@@ -145,8 +147,6 @@ class AllScripts(Scripts):
 
 
 def _run(request: Generation, ctx: JobContext, _make: Make) -> Outcome:
-    from modules.compat.jobs import surround
-
     return surround(request, ctx)
 
 
@@ -156,9 +156,22 @@ def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
     kinds = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise")
     if not bound.scripts.scripts_data and not bound.callbacks.has(*kinds):
         return None
-    from modules.compat.jobs import surround
-
     return surround
+
+
+def surround(request: Generation, ctx: JobContext) -> Outcome:
+    """Carry out a request with the scripts that its tab has; the entrance for jobs of the queue."""
+    p = fold.job_object(request)
+    runner, values = script_values(request)
+    p.script_args_value = values
+    job = LegacyJob(p, ctx)
+    with working_on(job):
+        p.scripts_value = runner
+        p.setup_scripts()
+        processed = runner.run(p, *p.script_args) if request.script is not None else None
+        if processed is None:
+            processed = facade("processing").process_images(p)
+        return job.to_outcome(processed)
 
 
 def runner_of(tab: str) -> ScriptRunner:

@@ -1,18 +1,15 @@
 """`on_cfg_denoiser`, `on_cfg_denoised` and `on_cfg_after_cfg`: tensors that callbacks see, change in place or replace."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from modules.compat.callback_params import AfterCFGCallbackParams, CFGDenoisedParams, CFGDenoiserParams
-from modules.compat.host import host
+from modules.compat.host import RunningJob, facade, host
 from modules.hooks.points import AfterGuidance, AfterNetwork, BeforeNetwork
 from modules.sampling.types import Conditioning, Step
-
-if TYPE_CHECKING:
-    from modules.compat.jobs import LegacyJob
 
 
 class Denoiser:
@@ -48,14 +45,12 @@ class SamplerView:
     def step(self, step: Step) -> None:
         """Hear of a step, and let a replaced `callback_state` hear of it too."""
         self.last_latent, self.step_now = step.x, step.index
-        from modules.compat.host import facade
-
         self.callback = facade("sd_samplers_kdiffusion").KDiffusionSampler.callback_state
         seen = {"x": step.x, "i": step.index, "sigma": step.sigma, "sigma_hat": step.sigma, "denoised": step.denoised}
         self.callback(self, seen)
 
 
-def before_network(job: "LegacyJob", payload: BeforeNetwork) -> BeforeNetwork:
+def before_network(job: RunningJob, payload: BeforeNetwork) -> BeforeNetwork:
     """Show what the network is about to be given."""
     given = payload.given
     cond, uncond = given.sides[0], given.sides[1] if len(given.sides) > 1 else None
@@ -75,14 +70,14 @@ def before_network(job: "LegacyJob", payload: BeforeNetwork) -> BeforeNetwork:
     return replace(payload, given=changed)
 
 
-def after_network(job: "LegacyJob", payload: AfterNetwork) -> AfterNetwork:
+def after_network(job: RunningJob, payload: AfterNetwork) -> AfterNetwork:
     """Show what the network answered."""
     params = CFGDenoisedParams(payload.estimates, payload.given.call, payload.given.total_calls, job.p.sd_model)
     host().callbacks.call("cfg_denoised", params, report=job.report)
     return payload if params.x is payload.estimates else replace(payload, estimates=params.x)
 
 
-def after_guidance(job: "LegacyJob", payload: AfterGuidance) -> AfterGuidance:
+def after_guidance(job: RunningJob, payload: AfterGuidance) -> AfterGuidance:
     """Show the guided estimate."""
     params = AfterCFGCallbackParams(payload.x0, payload.given.call, payload.given.total_calls)
     host().callbacks.call("cfg_after_cfg", params, report=job.report)

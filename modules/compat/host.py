@@ -8,22 +8,39 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modules.files.layout import Layout
 from modules.files.numbering import Numbering
 from modules.settings.store import SettingsStore
 
 if TYPE_CHECKING:
-    from modules.compat.callbacks import Callbacks
-    from modules.compat.jobs import LegacyJob
-    from modules.compat.options import Options
-    from modules.compat.scripts import ScriptBook
-    from modules.compat.state import State
     from modules.extending.discover import Extension
+    from modules.hooks.context import JobContext
     from modules.library.catalog import Catalog
     from modules.pipeline.services import Workshop
     from modules.web.services import Services
+
+
+class RunningJob(Protocol):
+    """A job as legacy names see it; `jobs.LegacyJob` is one."""
+
+    p: Any
+    ctx: "JobContext"
+    state: Any
+    assigned: dict[str, Any]
+    """What extensions assigned to settings while it runs."""
+    overrides: dict[str, Any]
+    """Values of settings that only extensions know."""
+    plan: Any
+
+    def report(self, text: str) -> None:
+        """Tell the person what an extension did wrong."""
+        ...
+
+    def carry_out(self) -> Any:
+        """Run the pipeline and hand its results to the scripts."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -38,11 +55,14 @@ class Host:
     workshop: "Callable[[], Workshop]"
     """Waits for torch and the device."""
     services: "Callable[[], Services]"
-    callbacks: "Callbacks"
-    scripts: "ScriptBook"
-    options: "Options"
-    idle: "State"
-    """What `shared.state` is while no job runs."""
+    callbacks: Any
+    """A `Callbacks`."""
+    scripts: Any
+    """A `ScriptBook`."""
+    options: Any
+    """The `Options` that are `shared.opts`."""
+    idle: Any
+    """A `State`: what `shared.state` is while no job runs."""
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
     """Those of extensions."""
@@ -64,7 +84,7 @@ class Host:
     extensions: "tuple[Extension, ...]" = ()
     loading: "list[Extension]" = field(default_factory=list)
     """The extension whose file runs at this moment comes last."""
-    jobs: "list[LegacyJob]" = field(default_factory=list)
+    jobs: list[RunningJob] = field(default_factory=list)
     """Jobs that run now; nested ones come later."""
 
 
@@ -75,7 +95,7 @@ class _Binding:
 
 
 _binding = _Binding()
-_job: "ContextVar[LegacyJob | None]" = ContextVar("legacy_job", default=None)
+_job: ContextVar[RunningJob | None] = ContextVar("legacy_job", default=None)
 
 
 def bind(host: Host | None) -> None:
@@ -99,12 +119,12 @@ def host() -> Host:
     return _binding.host
 
 
-def own_job() -> "LegacyJob | None":
+def own_job() -> RunningJob | None:
     """Return the job that the calling thread works on."""
     return _job.get()
 
 
-def current_job() -> "LegacyJob | None":
+def current_job() -> RunningJob | None:
     """Return the job of the calling thread, else the newest one that runs."""
     own = _job.get()
     if own is not None:
@@ -114,7 +134,7 @@ def current_job() -> "LegacyJob | None":
 
 
 @contextmanager
-def working_on(job: "LegacyJob") -> Iterator[None]:
+def working_on(job: RunningJob) -> Iterator[None]:
     """Let legacy names see a job, on this thread and, unless it has one of its own, on every other."""
     jobs, token = host().jobs, _job.set(job)
     jobs.append(job)

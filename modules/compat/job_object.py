@@ -150,7 +150,7 @@ class StableDiffusionProcessing:
 
     def clear_prompt_cache(self) -> None:
         """Forget encoded prompts; they are kept by content here."""
-        self.cached_c, self.cached_uc = [None, None], [None, None]
+        vars(self).update(cached_c=[None, None], cached_uc=[None, None])
 
     def init(self, all_prompts: Any, all_seeds: Any, all_subseeds: Any) -> None:
         """Be told what is decided."""

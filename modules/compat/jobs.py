@@ -22,7 +22,6 @@ from modules.compat.sd_model import sd_model_now
 from modules.compat.state import State
 from modules.domain.errors import WebuiError
 from modules.domain.plan import BatchPlan, ImagePlan, Note, Plan
-from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
@@ -461,23 +460,6 @@ def _file_name(payload: BeforeSave) -> str:
     return f"{payload.image_plan.index:05d}-{payload.image_plan.seed}.png"
 
 
-def surround(request: Generation, ctx: JobContext) -> Outcome:
-    """Carry out a request with the scripts that its tab has; the entrance for jobs of the queue."""
-    from modules.compat.entrance import script_values
-
-    p = fold.job_object(request)
-    runner, values = script_values(request)
-    p.script_args_value = values
-    job = LegacyJob(p, ctx)
-    with working_on(job):
-        p.scripts_value = runner
-        p.setup_scripts()
-        processed = runner.run(p, *p.script_args) if request.script is not None else None
-        if processed is None:
-            processed = facade("processing").process_images(p)
-        return job.to_outcome(processed)
-
-
 def process_images(p: StableDiffusionProcessing) -> Processed:
     """Make the pictures of a `p`: inside a job as a part of it, elsewhere at once, on the calling thread.
 
@@ -485,7 +467,8 @@ def process_images(p: StableDiffusionProcessing) -> Processed:
         WebuiError: whatever a run may raise.
     """
     parent = own_job()
-    return LegacyJob(p, parent.ctx if parent else lone_context(), parent).run()
+    nested = parent if isinstance(parent, LegacyJob) else None
+    return LegacyJob(p, parent.ctx if parent else lone_context(), nested).run()
 
 
 def process_images_inner(p: StableDiffusionProcessing) -> Processed:

@@ -70,6 +70,14 @@ class Compat:
 
         return AllScripts.over(native)
 
+    def page_files(self) -> tuple[str, ...]:
+        """Return what the page loads before the scripts of extensions; addresses relative to the page."""
+        if not self.mounted:
+            return ()
+        from modules.compat.globals import PREFIX, SCRIPT
+
+        return tuple(f"{PREFIX.removeprefix('/')}/{name}" for name in (SCRIPT, "style.css"))
+
     def surround(self) -> Surround | None:
         """Return what carries out plain runs among scripts and callbacks of A1111's; None where there are none."""
         if not self.mounted:
@@ -119,8 +127,11 @@ def _settings(registry: Registry) -> None:
 
 def _handlers(registry: Registry) -> None:
     """Connect A1111's global callbacks with hook points."""
+    from modules.compat import globals as page_globals
     from modules.compat import page
     from modules.hooks import points
+
+    registry.routes(page_globals.router())
 
     registry.handle(points.AppStarted, page.app_started, name="app_started")
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")

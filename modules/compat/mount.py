@@ -4,13 +4,12 @@ import sys
 from pathlib import Path
 
 import modules
-from modules.compat.host import Host, bind
+from modules.compat.host import Host, bind, host, is_bound
 
 FACADES = Path(__file__).parent / "legacy-names"
 """Becomes part of the package `modules`; real rooms come first."""
 SIBLINGS = Path(__file__).parent / "top-names"
 """Holds names outside of `modules`: `launch`, `ldm`, `k_diffusion` ..."""
-ALIASES = (("modules.generation_parameters_copypaste", "modules.infotext_utils"),)
 
 
 def mount(host: Host) -> None:
@@ -23,7 +22,8 @@ def mount(host: Host) -> None:
 
 
 def unmount() -> None:
-    """Undo `mount`: legacy names cannot be imported any more, and those that were are forgotten."""
+    """Undo `mount`: legacy names cannot be imported any more, and those that were are forgotten, with their users."""
+    folders = [FACADES, SIBLINGS, *((one.folder for one in host().extensions) if is_bound() else ())]
     bind(None)
     if str(FACADES) in modules.__path__:
         modules.__path__.remove(str(FACADES))
@@ -31,12 +31,8 @@ def unmount() -> None:
         sys.path.remove(str(SIBLINGS))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if (isinstance(file, str) and Path(file).is_relative_to(FACADES)) or _is_sibling(file):
+        if isinstance(file, str) and any(Path(file).is_relative_to(folder) for folder in folders):
             del sys.modules[name]
             parent, _, last = name.rpartition(".")
             if parent in sys.modules:
                 vars(sys.modules[parent]).pop(last, None)
-
-
-def _is_sibling(file: object) -> bool:
-    return isinstance(file, str) and Path(file).is_relative_to(SIBLINGS)

@@ -50,13 +50,12 @@ def is_serving() -> bool:
 def install() -> None:
     """Wrap gradio's classes; only the first call does something."""
     import gradio as gr
-    from gradio import blocks, component_meta
+    from gradio import blocks
 
     if getattr(gr, _PATCHED, False):
         return
     setattr(gr, _PATCHED, True)
-    # Gradio would write a .pyi file beside the source of every class that an extension derives from a component.
-    component_meta.create_or_modify_pyi = lambda *_arguments, **_more: None  # pyright: ignore[reportAttributeAccessIssue]
+    write_no_stubs()
     blocks.Block.get_block_name = _block_name  # pyright: ignore[reportAttributeAccessIssue]
     for cls in _all_blocks(blocks.Block):
         _wrap_constructor(cls)
@@ -65,6 +64,13 @@ def install() -> None:
     _wrap_dependency()
     _wrap_update(gr)
     _add_old_names(gr)
+
+
+def write_no_stubs() -> None:
+    """Keep gradio from writing a .pyi file beside the source of every class that derives from a component."""
+    from gradio import component_meta
+
+    component_meta.create_or_modify_pyi = lambda *_arguments, **_more: None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _all_blocks(base: type) -> list[type]:
@@ -78,7 +84,7 @@ def _block_name(self: Any) -> str:
     """Return the name of the front end's part; that of the nearest class of gradio's own for classes of extensions."""
     cls = type(self)
     if cls.__module__.startswith("gradio."):
-        return cls.__base__.__name__.lower() if hasattr(self, "is_template") else cls.__name__.lower()
+        return (cls.__base__ or cls).__name__.lower() if hasattr(self, "is_template") else cls.__name__.lower()
     own = next(one for one in cls.__mro__ if one.__module__.startswith("gradio."))
     return (own.__base__ or own).__name__.lower() if "is_template" in vars(own) else own.__name__.lower()
 
@@ -272,6 +278,8 @@ def _add_old_names(gr: Any) -> None:
             return "group"
 
     gr.Box, gr.Variable = Box, gr.State
+    if not hasattr(components, "Form"):
+        components.Form = gr.Group  # pyright: ignore[reportAttributeAccessIssue]
     for name in ("IOComponent", "FormComponent"):
         if not hasattr(components, name):
             setattr(components, name, components.Component)

@@ -98,7 +98,7 @@ def _arguments(info: OptionInfo) -> Mapping[str, Any]:
 
 
 def _choices(arguments: Mapping[str, Any]) -> list[Any] | None:
-    found = arguments.get("choices")
+    found: Any = arguments.get("choices")
     if callable(found):
         found = found()
     return [one[1] if isinstance(one, tuple) and len(one) == 2 else one for one in found] if found else None

@@ -43,8 +43,9 @@ def create_refresh_button(refresh_component: Any, refresh_method: Callable[[], N
 
     def refresh() -> Any:
         refresh_method()
-        found = refreshed_args() if callable(refreshed_args) else refreshed_args
-        updates = [gr.update(**(found or {})) for _ in components]
+        found: Any = refreshed_args() if callable(refreshed_args) else refreshed_args
+        known: dict[str, Any] = found or {}
+        updates = [gr.update(**known) for _ in components]
         return updates if len(updates) > 1 else updates[0]
 
     button = ToolButton("\U0001f504", elem_id=elem_id, tooltip=f"{label}: refresh" if label else "Refresh")

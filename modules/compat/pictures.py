@@ -39,7 +39,7 @@ def flatten(img: Image.Image, bgcolor: Any) -> Image.Image:
 
 def read_info_from_image(image: Image.Image) -> tuple[str | None, dict[str, Any]]:
     """Return the parameters text of a picture, and everything else that it says."""
-    items = {key: value for key, value in (image.info or {}).items() if key not in ("exif", "icc_profile")}
+    items = {str(key): value for key, value in (image.info or {}).items() if key not in ("exif", "icc_profile")}
     items.pop("parameters", None)
     return read_info(image).infotext, items
 

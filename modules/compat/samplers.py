@@ -132,10 +132,12 @@ def find_sampler_config(name: str | None) -> Any:
     return next((one for one in known if one.name == name), known[0])
 
 
-def create_sampler(name: str, model: Any) -> KDiffusionSampler:
+def create_sampler(name: str, model: Any) -> Any:
     """Make a sampler object for extensions that hold one."""
     config = find_sampler_config(name)
-    made = config.constructor(config.name, model) if callable(config.constructor) else KDiffusionSampler(name, model)
+    made: Any = (
+        config.constructor(config.name, model) if callable(config.constructor) else KDiffusionSampler(name, model)
+    )
     made.config = config
     return made
 

@@ -114,7 +114,7 @@ class SdModel:
     @property
     def parameterization(self) -> str:
         """`eps` or `v`."""
-        return self._model.components.prediction.name
+        return self._model.components.prediction.target.value
 
     @property
     def device(self) -> Any:
@@ -169,13 +169,16 @@ class SdModel:
         """Decode latents [B, C, h, w] to pictures [B, 3, H, W] of about -1..1."""
         import torch
 
-        return torch.stack([self._model.decode(one[None]) for one in z])
+        model = self._model
+        made = [model.decode(one[None], tiling=False, fallback=None, note=_quiet) for one in z]
+        return torch.stack(made).to(z.device)
 
     def encode_first_stage(self, x: "Tensor") -> "Tensor":
         """Encode pictures [B, 3, H, W] in -1..1 to latents [B, C, h, w] on the sampler's scale."""
         import torch
 
-        return torch.cat([self._model.encode(one[None]) for one in x])
+        model = self._model
+        return torch.cat([model.encode(one[None], tiling=False, fallback=None, note=_quiet) for one in x])
 
     def get_first_stage_encoding(self, encoded: "Tensor") -> "Tensor":
         """Return latents as `encode_first_stage` gives them."""
@@ -197,8 +200,12 @@ class SdModel:
         from modules.sampling.types import Conditioning
 
         tokens = cond["c_crossattn"][0] if isinstance(cond, dict) else cond
-        with self._model.network(tiling=False, note=lambda _text: None) as network:
+        with self._model.network(tiling=False, note=_quiet) as network:
             return network(x, t, Conditioning(tokens=tokens))
+
+
+def _quiet(_text: str) -> None:
+    """Say nothing; extensions that use the model by themselves have nobody to tell."""
 
 
 def sd_model_now() -> SdModel:
@@ -221,3 +228,16 @@ def lent_model() -> "Model":
     wanted = shop.pool.loaded or resolve_model(Generation(), settings, shop.shelf())[0]
     with ExitStack() as lease:
         return lease.enter_context(shop.pool.lease(wanted, shop.attention(settings)))
+
+
+def load_model(checkpoint_info: Any = None, already_loaded_state_dict: Any = None) -> Any:
+    """Make a checkpoint the configured one and load it."""
+    return reload_model_weights(info=checkpoint_info)
+
+
+def reload_model_weights(sd_model: Any = None, info: Any = None, forced_reload: bool = False) -> Any:
+    """Make a checkpoint the configured one and load it; without one, that of the settings."""
+    if info is not None:
+        host().options.assign("sd_model_checkpoint", getattr(info, "title", str(info)))
+    host().services().reload_model()
+    return SdModel()

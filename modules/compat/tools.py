@@ -78,13 +78,6 @@ def hypernetworks() -> dict[str, str]:
     return {name: str(path) for name, path in shelf.hypernetworks().items()}
 
 
-def upscalers() -> list[Any]:
-    """Return everything that enlarges pictures: what the program has, then what extensions add."""
-    from modules.compat.upscalers import known_upscalers
-
-    return known_upscalers()
-
-
 def face_restorers() -> list[Any]:
     """Return what restores faces; extensions add theirs."""
     return host().face_restorers

@@ -195,6 +195,8 @@ class Services:
     """What extensions offer to switch on for a run."""
     hooks: Hooks = field(default_factory=Hooks)
     """Handlers of extensions."""
+    early_page_files: tuple[str, ...] = ()
+    """Scripts and style sheets that the page loads before those of extensions; addresses relative to the page."""
     extensions: Manager | None = None
     """What there is of extensions, and what can be done with them."""
     cards: CardPages = field(default_factory=CardPages)

@@ -18,11 +18,13 @@ from modules.engine.desk import Desk
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
 from modules.extending.discover import discover
-from modules.extending.loader import NativeLoader, load_all
+from modules.extending.loader import NativeLoader
+from modules.extending.manage import Places
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
+from modules.extending.start import Wish, open_extensions
 from modules.files.layout import Layout
-from modules.hooks.dispatch import Hooks
+from modules.hooks.context import JobContext
 from modules.hooks.points import AppStarted
 from modules.pipeline.carry_out import carry_on
 from modules.settings.store import SettingsStore
@@ -89,21 +91,25 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         layout=layout, settings=settings, catalog=shelf.catalog, flags=config.flags, workshop=lambda: studio.shop,
         services=lambda: held["services"],
     )  # fmt: skip
-    loaded = load_all(discover(data / "none", zoo or ZOO), [NativeLoader(), compat])
-    for page in loaded.settings:
-        settings.declare(page)
-    hooks, scripts = Hooks(loaded.handlers), compat.scripts(Scripts(loaded.scripts, loaded.selectable))
+    places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states")
+    extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
+    loaded, hooks, scripts = extending.loaded, extending.hooks, compat.scripts(extending.scripts)
     shop = replace(studio.shop, surround=compat.surround, scripts=scripts.runner)
     studio.shop = shop
+
+    def run(request: Any, ctx: JobContext) -> Any:
+        return carry_on(shop, request, replace(ctx, hooks=ctx.hooks.adding(scripts.handlers(request))))
+
     engine = LocalEngine(
-        lambda request, ctx: carry_on(shop, request, replace(ctx, hooks=ctx.hooks.adding(scripts.handlers(request)))),
+        run,
         hooks=hooks, snapshot=lambda values: settings.snapshot().with_overrides(values),
         ledger=ledger,
     )  # fmt: skip
     app = create_app(config)
     services = replace(
         plain, settings=settings, engine=engine, ledger=ledger,
-        desk=Desk(engine, settings.snapshot, ledger=ledger, hooks=hooks), scripts=scripts, hooks=hooks, samplers=adapters.sampler_infos, schedulers=adapters.scheduler_infos,
+        desk=Desk(engine, settings.snapshot, ledger=ledger, hooks=hooks), scripts=scripts, hooks=hooks,
+        extensions=extending.manager, samplers=adapters.sampler_infos, schedulers=adapters.scheduler_infos,
         choose_sampler=adapters.choose_sampler, knows_checkpoint=lambda text: shelf.catalog.find(text) is not None,
     )  # fmt: skip
     held["services"] = services

@@ -10,11 +10,9 @@ from modules.compat.checkpoints import (
     checkpoint_tiles,
     get_closet_checkpoint_match,
     list_models,
-    load_model,
     model_hash,
     read_metadata_from_safetensors,
     read_state_dict,
-    reload_model_weights,
     select_checkpoint,
     unload_model_weights,
 )
@@ -23,6 +21,7 @@ from modules.compat.checkpoints import (
 )
 from modules.compat.facade import compute
 from modules.compat.host import host as _host
+from modules.compat.sd_model import load_model, reload_model_weights
 from modules.compat.tools import ModelData as _ModelData
 from modules.compat.tools import SkipWritingToConfig
 

@@ -26,6 +26,7 @@ from modules.compat.tools import (
     reload_hypernetworks,
     walk_files,
 )
+from modules.compat.upscalers import known_upscalers as _known_upscalers
 
 __all__ = [
     "OptionDiv", "OptionHTML", "OptionInfo", "html", "html_path", "latent_upscale_modes", "list_checkpoint_tiles",
@@ -57,7 +58,7 @@ compute(
         "sd_model": _sd_model_now,
         "device": _devices.device,
         "weight_load_location": lambda: None,
-        "sd_upscalers": _tools.upscalers,
+        "sd_upscalers": _known_upscalers,
         "face_restorers": _tools.face_restorers,
         "prompt_styles": _tools.prompt_styles,
         "hypernetworks": _tools.hypernetworks,

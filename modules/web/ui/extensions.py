@@ -1,7 +1,8 @@
 """What extensions bring to the page, and the tab in which they are managed."""
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -80,7 +81,23 @@ def head_of_extensions(context: UiContext) -> Markup:
     """Return the links to the scripts and style sheets of extensions, for the head of the page."""
     manager = context.services.extensions
     files = page_files(manager.loaded) if manager is not None else []
-    return Markup("").join(LINKS[one.kind](address_of(one)) for one in files)
+    early = context.services.early_page_files
+    if not early:
+        return Markup("").join(LINKS[one.kind](address_of(one)) for one in files)
+    styles = [one for one in early if one.endswith(".css")]
+    scripts = [one for one in early if one not in styles]
+    scripts += [address_of(one) for one in files if one.kind == "script"]
+    others = [LINKS[one.kind](address_of(one)) for one in files if one.kind != "script"]
+    return Markup("").join([*(LINKS["style"](one) for one in styles), in_turn(scripts), *others])
+
+
+def in_turn(scripts: Sequence[str]) -> Markup:
+    """Return what loads scripts one after the other; gradio adds elements of the head in a way that keeps no order."""
+    listed = json.dumps(list(scripts)).replace("<", "\\u003c")
+    return Markup(
+        f"<script>for (const src of {listed}) document.head.append("
+        "Object.assign(document.createElement('script'), { src, async: false }));</script>"
+    )
 
 
 def address_of(one: PageFile) -> str:

@@ -1,0 +1,309 @@
+// The globals that page scripts written for A1111 expect. Loaded before them, and only when there are any.
+"use strict";
+
+/** @returns {Document} what elements are looked for in. */
+function gradioApp() {
+    return document;
+}
+
+const uiUpdateCallbacks = [];
+const uiAfterUpdateCallbacks = [];
+const uiLoadedCallbacks = [];
+const uiTabChangeCallbacks = [];
+const optionsChangedCallbacks = [];
+const optionsAvailableCallbacks = [];
+let uiCurrentTab = null;
+let uiAfterUpdateTimer = 0;
+
+var opts = {};
+var localization = {};
+var ignore_ids_for_localization = {};
+var activePromptTextarea = {};
+var re_num = /^[.\d]+$/;
+var re_emoji = /[\p{Extended_Pictographic}\u{1F3FB}-\u{1F3FF}\u{1F9B0}-\u{1F9B3}]/u;
+
+/** Every change of the page. */
+function onUiUpdate(callback) { uiUpdateCallbacks.push(callback); }
+
+/** Changes of the page, a little later and together. */
+function onAfterUiUpdate(callback) { uiAfterUpdateCallbacks.push(callback); }
+
+/** Once, when both generation tabs are in the page; at once when they are already. */
+function onUiLoaded(callback) {
+    if (uiLoadedCallbacks.done) {
+        callCallback(callback);
+    } else {
+        uiLoadedCallbacks.push(callback);
+    }
+}
+
+/** When another tab at the top is chosen. */
+function onUiTabChange(callback) { uiTabChangeCallbacks.push(callback); }
+
+/** When settings were changed. */
+function onOptionsChanged(callback) { optionsChangedCallbacks.push(callback); }
+
+/** Once, when the settings are known. */
+function onOptionsAvailable(callback) {
+    if (Object.keys(opts).length) {
+        callCallback(callback);
+    } else {
+        optionsAvailableCallbacks.push(callback);
+    }
+}
+
+function callCallback(callback, argument) {
+    try {
+        callback(argument);
+    } catch (error) {
+        console.warn("a page script of an extension failed", error);
+    }
+}
+
+function executeCallbacks(queue, argument) {
+    for (const callback of [...queue]) callCallback(callback, argument);
+}
+
+const seen = (element) => Boolean(element && element.offsetParent !== null);
+
+/** @returns {Element|null} the button of the tab that is open at the top. */
+function get_uiCurrentTab() {
+    return document.querySelector('#tabs > .tab-wrapper button[role="tab"].selected, #tabs button[role="tab"].selected');
+}
+
+/** @returns {Element|undefined} the content of the tab that is open at the top. */
+function get_uiCurrentTabContent() {
+    return [...document.querySelectorAll('#tabs > [role="tabpanel"], #tabs > .tabitem')].find(seen);
+}
+
+function uiElementIsVisible(element) {
+    return element === document || (element && getComputedStyle(element).display !== "none" && seen(element));
+}
+
+function uiElementInSight(element) {
+    const box = element.getBoundingClientRect();
+    return box.bottom > 0 && box.top < window.innerHeight;
+}
+
+/** Tell gradio that a control was changed by a script. */
+function updateInput(target) {
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function tabButton(name) {
+    return [...document.querySelectorAll('#tabs button[role="tab"]')].find((one) => one.textContent.trim() === name);
+}
+
+function openTab(name, ...rest) {
+    tabButton(name)?.click();
+    return rest;
+}
+
+function switch_to_txt2img(...rest) { return openTab("txt2img", ...rest); }
+function switch_to_img2img(...rest) { return openTab("img2img", ...rest); }
+function switch_to_extras(...rest) { return openTab("Extras", ...rest); }
+
+/** Open the n-th way of img2img: img2img, sketch, inpaint, inpaint sketch, inpaint upload, batch. */
+function switch_to_img2img_tab(number) {
+    openTab("img2img");
+    document.querySelectorAll('#mode_img2img button[role="tab"]')[number]?.click();
+    return [];
+}
+function switch_to_inpaint(...rest) { switch_to_img2img_tab(2); return rest; }
+function switch_to_sketch(...rest) { switch_to_img2img_tab(1); return rest; }
+
+function all_gallery_buttons() {
+    return [...document.querySelectorAll('[id$="_gallery"] .thumbnails > .thumbnail-item.thumbnail-small, [id$="_gallery"] .grid-container > .thumbnail-item')].filter(seen);
+}
+
+function selected_gallery_button() {
+    return all_gallery_buttons().find((one) => one.classList.contains("selected")) ?? null;
+}
+
+/** @returns {number} place of the picture that is chosen, -1 for none. */
+function selected_gallery_index() {
+    return all_gallery_buttons().findIndex((one) => one.classList.contains("selected"));
+}
+
+function extract_image_from_gallery(gallery) {
+    if (!gallery || gallery.length === 0) return [null];
+    const place = selected_gallery_index();
+    return [gallery[Math.min(Math.max(place, 0), gallery.length - 1)]];
+}
+
+const args_to_array = Array.from;
+
+function create_submit_args(given) {
+    return [...given];
+}
+
+/** @returns {string} the id of a task. */
+function randomId() {
+    const words = () => Math.random().toString(36).slice(2, 7);
+    return `task(${words()}${words()}${words()})`;
+}
+
+function submitted(tab, given) {
+    showSubmitButtons(tab, false);
+    const found = create_submit_args(given);
+    found[0] = randomId();
+    return found;
+}
+
+function submit(...given) { return submitted("txt2img", given); }
+function submit_txt2img_upscale(...given) { return submitted("txt2img", given); }
+function submit_img2img(...given) { return submitted("img2img", given); }
+
+/** The buttons that end a run follow the run by themselves. */
+function showSubmitButtons(tab, show) {
+    document.getElementById(`${tab}_generate_box`)?.classList.toggle("submitted", !show);
+}
+function showRestoreProgressButton(_tab, _show) {}
+
+/** Send JSON and get JSON. */
+function request(url, data, handler, errorHandler) {
+    fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data) })
+        .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer)))
+        .then(handler, () => errorHandler?.());
+}
+
+/** Ask how far a task is until it ends. */
+function requestProgress(id_task, progressbarContainer, gallery, atEnd, onProgress, inactivityTimeout = 40) {
+    const began = Date.now();
+    let active = false;
+    const ask = () => request("./internal/progress", { id_task, live_preview: false }, (answer) => {
+        active ||= answer.active;
+        onProgress?.(answer);
+        const silent = !answer.active && !answer.queued && Date.now() - began > inactivityTimeout * 1000;
+        if (answer.completed || (active && !answer.active) || silent) {
+            atEnd?.();
+        } else {
+            setTimeout(ask, opts.live_preview_refresh_period || 500);
+        }
+    }, () => atEnd?.());
+    ask();
+}
+
+function pad2(number) { return `${number < 10 ? "0" : ""}${number}`; }
+
+/** @returns {string} seconds as people write them. */
+function formatTime(seconds) {
+    if (seconds > 3600) return `${pad2(Math.floor(seconds / 3600))}:${pad2(Math.floor(seconds / 60) % 60)}:${pad2(Math.floor(seconds) % 60)}`;
+    if (seconds > 60) return `${pad2(Math.floor(seconds / 60))}:${pad2(Math.floor(seconds) % 60)}`;
+    return `${Math.floor(seconds)}s`;
+}
+
+/** @returns {boolean} whether the columns of a tab lie below each other. */
+function isMobile() {
+    const one = document.querySelector("#txt2img_settings"), other = document.querySelector("#txt2img_results");
+    return Boolean(one && other && one.offsetTop !== other.offsetTop);
+}
+
+function getTranslation(text) {
+    if (!text) return undefined;
+    return localization[text];
+}
+
+/** Open or close an accordion that is a value. */
+function inputAccordionChecked(id, checked) {
+    const box = document.querySelector(`#${CSS.escape(id)}-checkbox input`);
+    if (box && box.checked !== checked) box.click();
+}
+
+function rememberGallerySelection(_name) {}
+function getGallerySelectedIndex(_name) { return selected_gallery_index(); }
+function attachGalleryListeners(tab) { return document.getElementById(`${tab}_gallery`); }
+function setupExtraNetworksForTab(_tab) {}
+
+function setRandomSeed(elem_id) {
+    const input = document.querySelector(`#${CSS.escape(elem_id)} input`);
+    if (!input) return [];
+    input.value = "-1";
+    updateInput(input);
+    return [];
+}
+
+function dimensionChange(event, _is_width, _is_height) { return event; }
+
+function restart_reload() {
+    setTimeout(() => location.reload(), 2000);
+    return [];
+}
+
+function updateSettings(known) {
+    const before = JSON.stringify(opts);
+    for (const key of Object.keys(opts)) delete opts[key];
+    Object.assign(opts, known);
+    if (before === "{}") {
+        executeCallbacks(optionsAvailableCallbacks);
+        optionsAvailableCallbacks.length = 0;
+    }
+    if (before !== JSON.stringify(opts)) executeCallbacks(optionsChangedCallbacks);
+}
+
+async function fetchSettings() {
+    const answer = await fetch("./internal/a1111/opts", { cache: "no-store" });
+    if (answer.ok) updateSettings(await answer.json());
+}
+
+/** Content of tabs is made when they are first opened, and page scripts look for both generation tabs. */
+async function mountTabs() {
+    const first = get_uiCurrentTab();
+    for (const name of ["txt2img", "img2img"]) {
+        if (document.querySelector(`#${name}_prompt textarea`)) continue;
+        openTab(name);
+        for (let tries = 0; tries < 100 && !document.querySelector(`#${name}_prompt textarea`); tries++) {
+            await new Promise((done) => setTimeout(done, 30));
+        }
+    }
+    if (first && get_uiCurrentTab() !== first) first.click();
+}
+
+function notePrompts() {
+    for (const tab of ["txt2img", "img2img"]) {
+        for (const id of [`${tab}_prompt`, `${tab}_neg_prompt`]) {
+            const area = document.querySelector(`#${id} textarea`);
+            if (!area || area.dataset.noted) continue;
+            area.dataset.noted = "1";
+            activePromptTextarea[tab] ??= area;
+            area.addEventListener("focus", () => { activePromptTextarea[tab] = area; });
+        }
+    }
+}
+
+async function uiLoaded() {
+    await Promise.all([mountTabs(), fetchSettings().catch(() => {})]);
+    notePrompts();
+    uiLoadedCallbacks.done = true;
+    executeCallbacks(uiLoadedCallbacks);
+}
+
+function changed(mutations) {
+    if (uiLoadedCallbacks.started === undefined && document.querySelector("#tabs button[role=tab]")) {
+        uiLoadedCallbacks.started = true;
+        uiLoaded();
+    }
+    executeCallbacks(uiUpdateCallbacks, mutations);
+    clearTimeout(uiAfterUpdateTimer);
+    uiAfterUpdateTimer = setTimeout(() => executeCallbacks(uiAfterUpdateCallbacks), 200);
+    const tab = get_uiCurrentTab();
+    if (tab && tab.id !== uiCurrentTab && uiLoadedCallbacks.done) {
+        uiCurrentTab = tab.id;
+        executeCallbacks(uiTabChangeCallbacks);
+    }
+}
+
+function watchPage() {
+    new MutationObserver(changed).observe(document, { childList: true, subtree: true });
+    // Page scripts of extensions come right after this one and register their callbacks first.
+    setTimeout(() => changed([]), 0);
+}
+
+if (document.readyState === "loading") {
+    document.addEventListener("DOMContentLoaded", watchPage);
+} else {
+    watchPage();
+}
+document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#settings_submit, #tab_settings button")) setTimeout(() => fetchSettings().catch(() => {}), 800);
+});
