@@ -159,9 +159,7 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
 IGNORED = frozenset({"sd_checkpoint_hash", "sd_vae_explanation"})
 """Keys that A1111 reports but that nobody sets on purpose; any value is accepted without effect."""
 
-HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType(
-    {"lora_functional": (False, True)}
-)
+HELD: Mapping[str, tuple[Any, ...]] = MappingProxyType({"lora_functional": (False, True)})
 """Settings that ask for what holds already, whichever of these values they have: LoRAs give the same pictures whether
 they are merged or computed beside."""
 

@@ -549,7 +549,9 @@ class ExtraNetworks:
         False, label="Lora not found warning in console", help="Also write to the log which LoRAs were not found."
     )
     extra_networks_show_hidden_directories: bool = param(
-        True, label="Show hidden directories", help="Folders whose name begins with a dot are among the folders of cards."
+        True,
+        label="Show hidden directories",
+        help="Folders whose name begins with a dot are among the folders of cards.",
     )
     extra_networks_dir_button_function: bool = param(
         False, label="Add a '/' to the beginning of directory buttons",
@@ -868,9 +870,12 @@ SECTIONS = (
         name="compatibility", cls=Compatibility, id="compatibility", title="Compatibility", category="Stable Diffusion"
     ),
     Section(
-        name="extra_networks", cls=ExtraNetworks, id="extra_networks", title="Extra Networks",
+        name="extra_networks",
+        cls=ExtraNetworks,
+        id="extra_networks",
+        title="Extra Networks",
         category="Stable Diffusion",
-    ),  # fmt: skip
+    ),
     Section(name="ui", cls=Ui, id="ui", title="User interface", category="User Interface"),
     Section(name="previews", cls=Previews, id="ui_previews", title="Live previews", category="User Interface"),
     Section(name="infotext", cls=Infotext, id="infotext", title="Infotext", category="User Interface"),

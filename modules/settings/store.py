@@ -102,7 +102,11 @@ class SettingsStore:
         with self._lock:
             if self._freeze.everything:
                 raise _frozen(next(iter(values), ""))
-            raw = {key: value for key, value in {**self._file.raw, **values}.items() if key not in values or value is not None}
+            raw = {
+                key: value
+                for key, value in {**self._file.raw, **values}.items()
+                if key not in values or value is not None
+            }
             atomic.write_json(self._path, raw)
             self._file = replace(self._file, raw=raw)
 

@@ -205,9 +205,7 @@ def refuse_scripts(asked: Mapping[str, Any], scripts: Scripts) -> None:
     names = [name] if name and not known else []
     own = INERT_SCRIPTS | (IMG2IMG_SCRIPTS if on_picture else frozenset[str]())
     names += [
-        title
-        for title in asked["alwayson_scripts"]
-        if title.lower() not in own and not scripts.knows(title, tab)
+        title for title in asked["alwayson_scripts"] if title.lower() not in own and not scripts.knows(title, tab)
     ]
     for name in names:
         raise HTTPException(422, f"Script '{name[:200]}' not found")
