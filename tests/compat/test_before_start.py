@@ -1,0 +1,54 @@
+"""What extensions for A1111 do before the program runs: flags and installers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modules import cli
+from modules.compat.early import parser_with_flags
+from tests.extending.extending_house import make_extension
+
+ROOT = Path(__file__).resolve().parents[2]
+PRELOAD = "def preload(parser):\n    parser.add_argument('--kite-length', type=int, default=7)\n"
+
+
+def read(data: Path, *argv: str) -> cli.LaunchConfig:
+    words = ["--data-dir", str(data), *argv]
+    return cli.parse(words, {}, root=data, parser=parser_with_flags(words, {}, root=data))
+
+
+def test_without_extensions_the_parser_is_the_programs_own(tmp_path: Path):
+    assert parser_with_flags(["--data-dir", str(tmp_path)], {}, root=tmp_path) is None
+
+
+def test_flags_of_extensions_are_flags(tmp_path: Path):
+    make_extension(tmp_path / "extensions", "kite", {"preload.py": PRELOAD})
+    make_extension(tmp_path / "extensions", "torn", {"preload.py": "def preload(parser):\n    raise OSError('torn')\n"})
+    assert read(tmp_path).flags["kite_length"] == 7
+    config = read(tmp_path, "--kite-length", "9", "--medvram")
+    assert (config.flags["kite_length"], config.medvram) == (9, True)
+
+
+@pytest.mark.parametrize("off", ["flag", "settings"])
+def test_extensions_that_are_switched_off_add_none(tmp_path: Path, off: str):
+    make_extension(tmp_path / "extensions", "kite", {"preload.py": PRELOAD})
+    if off == "settings":
+        (tmp_path / "config.json").write_text(json.dumps({"disabled_extensions": ["kite"]}))
+    words = ["--disable-all-extensions"] if off == "flag" else []
+    assert "kite_length" not in read(tmp_path, *words).flags
+    with pytest.raises(SystemExit):
+        read(tmp_path, *words, "--kite-length", "9")
+
+
+def test_installers_find_launch_and_the_paths(tmp_path: Path):
+    lines = (
+        "import launch, helper\nfrom modules import paths\n"
+        "print(launch.is_installed('pytest'), launch.is_installed('no_such_package'), launch.git_tag(), helper.X)\n"
+    )
+    folder = make_extension(tmp_path, "kite", {"install.py": lines, "helper.py": "X = 3\n"})
+    command = [sys.executable, "-m", "modules.compat.installer", str(folder / "install.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "True False v1.10.1 3\n", done.stderr
