@@ -14,12 +14,11 @@ from modules.extending.loader import Unit
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
 from modules.files.layout import Layout
-from modules.pipeline.services import Surround
 from modules.settings.store import SettingsStore
 
 if TYPE_CHECKING:
     from modules.library.catalog import Catalog
-    from modules.pipeline.services import Workshop
+    from modules.pipeline.services import Surround, Workshop
     from modules.web.services import Services
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Compat:
 
         return tuple(f"{PREFIX.removeprefix('/')}/{name}" for name in (SCRIPT, "style.css"))
 
-    def surround(self) -> Surround | None:
+    def surround(self) -> "Surround | None":
         """Return what carries out plain runs among scripts and callbacks of A1111's; None where there are none."""
         if not self.mounted:
             return None

@@ -52,3 +52,13 @@ def test_installers_find_launch_and_the_paths(tmp_path: Path):
     command = [sys.executable, "-m", "modules.compat.installer", str(folder / "install.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "True False v1.10.1 3\n", done.stderr
+
+
+def test_without_extensions_nothing_heavy_is_imported():
+    code = (
+        "import modules.app, modules.compat.early, sys; print(sorted({'torch', 'gradio', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -217,3 +217,40 @@ def test_a_job_that_is_interrupted_leaves_nothing_behind(zoo: ZooHouse):
     zoo.txt2img(script_name="seed walk", script_args=[2, ""])
     assert zoo.host.jobs == []
     assert zoo.host.idle.job_count == 0
+
+
+def test_hires_pass_is_announced_with_its_prompts(zoo: ZooHouse):
+    calls: list[tuple[str, bool]] = []
+    script = zoo.host.scripts.txt2img.script("tell mood")
+    script.before_hr = lambda p, *_: calls.append(("before_hr", p.is_hr_pass))
+    script.process_before_every_sampling = lambda p, *_, **more: calls.append((str(tuple(more["x"].shape[-2:])), p.is_hr_pass))  # fmt: skip
+    try:
+        body = {"enable_hr": True, "hr_scale": 2, "denoising_strength": 0.7, "hr_upscaler": "Latent"}
+        found = zoo.txt2img(**body, **asking("tell mood", True, "wild"))
+    finally:
+        del script.before_hr, script.process_before_every_sampling
+    assert [what for what, _ in calls][1] == "before_hr"
+    assert [later for _, later in calls] == [False, True, True]
+    assert opened(found).size == (128, 128)
+
+
+def test_runs_on_pictures(zoo: ZooHouse):
+    start = zoo.txt2img()["images"][0]
+    mask = io.BytesIO()
+    drawn = Image.new("L", (64, 64))
+    drawn.paste(255, (16, 16, 48, 48))
+    drawn.save(mask, "png")
+    body = {
+        "init_images": [start], "prompt": "blue", "steps": 3, "width": 64, "height": 64, "seed": 5,
+        "sampler_name": "Euler", "denoising_strength": 0.5,
+    }  # fmt: skip
+    plain = zoo.client.post("/sdapi/v1/img2img", json=body).json()
+    mood = zoo.client.post("/sdapi/v1/img2img", json={**body, **asking("tell mood", True, "wild")}).json()
+    assert "Mood: wild" in info(mood)["infotexts"][0]
+    assert "Denoising strength: 0.5" in info(mood)["infotexts"][0]
+    assert (picture(plain) != picture(mood)).any()
+    middle = base64.b64encode(mask.getvalue()).decode()
+    painted = zoo.client.post("/sdapi/v1/img2img", json={**body, "mask": middle, "mask_blur": 0}).json()
+    changed = (picture(painted) != picture({"images": [start]})).any(-1)
+    assert changed[16:48, 16:48].any()
+    assert not changed[:16].any()
