@@ -64,6 +64,9 @@ def call_of(sides: Sequence[Rows], x: Tensor, sigma: Tensor, call: int, total_ca
 
 def evaluate(given: NetworkCall, predict: Predict) -> Tensor:
     """Run the network once for each side; estimates of all rows, [R, C, h, w]."""
-    counts = [side.tokens.shape[0] for side in given.sides]
-    parts = zip(given.x.split(counts), given.sigma.split(counts), given.sides, strict=True)
-    return torch.cat([predict(x, sigma, side) for x, sigma, side in parts])
+    counts, parts, row = [side.tokens.shape[0] for side in given.sides], list[Tensor](), 0
+    for side, count in zip(given.sides, counts, strict=True):
+        rows = slice(row, row + count)
+        parts.append(predict(given.x[rows], given.sigma[rows], side))
+        row += count
+    return torch.cat(parts)
