@@ -113,7 +113,7 @@ def batch_loss(model: Components, examples: Examples, course: Course, chance: to
     kept, choice = torch.rand(2, course.batch, generator=chance, device=device).tolist()
     captions = [
         some[int(which * len(some))] if stays >= course.dropped else ""
-        for some, which, stays in zip((examples.captions[row] for row in rows.tolist()), choice, kept, strict=True)
+        for some, which, stays in zip((examples.captions[int(row)] for row in rows.tolist()), choice, kept, strict=True)
     ]
     with mixed_precision(device) if course.mixed else torch.autocast(device.type, enabled=False):
         conditioning = condition(model, captions, examples.size)
