@@ -234,7 +234,7 @@ def test_a_script_widens_a_picture(visit: Visit, tmp_path: Path):
     visit.page.wait_for_selector("#img2img_image img")
     for name, value in {"steps": 3, "width": 128, "height": 128}.items():
         visit.number(name, value, tab="img2img")
-    visit.page.click("#script_list input")
+    visit.page.click("#tab_img2img #script_list input")
     visit.page.get_by_role("option", name="Poor man's outpainting").click()
     pixels = visit.page.locator("#script_poor_mans_outpainting_pixels input[type=number]")
     pixels.fill("64")

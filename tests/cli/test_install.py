@@ -51,11 +51,9 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
-        (self.folder / "modules").mkdir(parents=True)
+        shutil.copytree(ROOT / "modules", self.folder / "modules", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("webui.sh", "webui.py", "requirements.txt", "constraints.txt"):
             shutil.copy(ROOT / name, self.folder / name)
-        for name in ("__init__.py", "cli.py", "cli_flags.py", "install.py"):
-            shutil.copy(ROOT / "modules" / name, self.folder / "modules" / name)
         stand_in, self.python, self.log = folder / "stand_in.py", folder / "python", folder / "log"
         stand_in.write_text(textwrap.dedent(STAND_IN))
         self.python.write_text(textwrap.dedent(PYTHON).strip().format(python=sys.executable, stand_in=stand_in))
