@@ -25,23 +25,29 @@ export function inscribed(box, width, height) {
   return { left: box.left + (box.width - inside.width) / 2, top: box.top + (box.height - inside.height) / 2, ...inside };
 }
 
-function show() {
+// Puts the frame over the picture; false when there is none to put it over.
+function place() {
   const image = [...document.querySelectorAll("#mode_img2img img")].find((one) => isShown(one) && one.naturalWidth > 0);
   const [width, height] = [size("width"), size("height")];
-  if (!image || !(width > 0) || !(height > 0)) return;
+  if (!image || !(width > 0) || !(height > 0)) return false;
   if (frame === null) {
     frame = el("div", { id: "imageARPreview", class: "aspect-frame" });
     (document.querySelector(".gradio-container") ?? document.body).append(frame);
   }
   const inside = inscribed(pictureBox(image), width, height);
   for (const [name, value] of Object.entries(inside)) frame.style[name] = `${value}px`;
+  return true;
+}
+
+function show() {
+  if (!place()) return;
   frame.hidden = false;
   clearTimeout(timer);
   timer = setTimeout(() => (frame.hidden = true), SHOWN_MS);
 }
 
 export function listen() {
-  document.addEventListener("scroll", () => frame && (frame.hidden = true), { capture: true, passive: true });
+  document.addEventListener("scroll", () => frame && !frame.hidden && place(), { capture: true, passive: true });
   document.addEventListener("input", (event) => {
     if (event.isTrusted && event.target.closest?.("#img2img_width, #img2img_height")) show();
   });
