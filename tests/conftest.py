@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -28,3 +29,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"recordings: {len(reached)} pictures, {equal} bit-equal, the others from {min(reached):.1f} dB up"
         )
+
+
+def pytest_configure() -> None:
+    """Let no library make an event loop by asking for the present one: nobody would close it."""
+    asyncio.set_event_loop(None)
