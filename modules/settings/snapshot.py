@@ -120,9 +120,6 @@ class Snapshot:
             if key in of_extensions:
                 continue
             refused = by == "api" and key in RESTRICTED
-            if key in READ_AT_START:  # one request cannot change what was loaded with the program
-                coerce(declared(key), value)
-                continue
             if refused and key not in declarations():
                 raise _forbidden(key)
             if asks_nothing(key, value):
@@ -158,10 +155,6 @@ def declarations() -> Mapping[str, ParamPath]:
 
 RESTRICTED = frozenset(item.name for item in (*fields(Paths), *fields(Api), *fields(System))) | RESTRICTED_ELSEWHERE
 """Keys that a client cannot change: they choose folders or guard this machine."""
-
-
-READ_AT_START = frozenset({"disable_all_extensions", "disabled_extensions"})
-"""Keys that say what is loaded with the program; as overrides they are without effect, as in A1111."""
 
 
 def _forbidden(key: str) -> ForbiddenSetting:
