@@ -20,7 +20,7 @@ class Extension:
 
     def list_files(self, subdir: str, extension: str) -> list[Any]:
         """List the files of one folder."""
-        from modules.compat.tools import list_scripts
+        from modules.compat.listing import list_scripts
 
         return [one for one in list_scripts(subdir, extension) if one.basedir == self.path]
 

@@ -88,6 +88,18 @@ class OptionDiv(OptionInfo):
         self.do_not_save = True
 
 
+class OptionsCategories:
+    """Headings over the sections of the settings."""
+
+    def __init__(self) -> None:
+        self.mapping: dict[str, str] = {}
+
+    def register_category(self, category_id: str, label: str) -> str:
+        """Add a heading."""
+        self.mapping.setdefault(category_id, label)
+        return category_id
+
+
 def options_section(section_identifier: Any, options_dict: dict[str, OptionInfo]) -> dict[str, OptionInfo]:
     """Write the section into every entry that is in none."""
     for info in options_dict.values():

@@ -55,7 +55,7 @@ class Upscaler:
 
     def find_models(self, ext_filter: Any = None) -> list[str]:
         """List the files of models."""
-        from modules.compat.tools import load_models
+        from modules.compat.downloads import load_models
 
         return load_models(self.model_path or "", self.model_url, self.user_path, ext_filter)
 

@@ -1,5 +1,5 @@
 """A1111's `modules.face_restoration`."""
 
-from modules.compat.tools import FaceRestoration, restore_faces
+from modules.compat.faces import FaceRestoration, restore_faces
 
 __all__ = ["FaceRestoration", "restore_faces"]

@@ -1,6 +1,6 @@
 """A1111's `modules.lowvram`."""
 
-from modules.compat.tools import is_enabled, is_needed, send_everything_to_cpu, setup_for_low_vram
+from modules.compat.model_memory import is_enabled, is_needed, send_everything_to_cpu, setup_for_low_vram
 
 __all__ = ["is_enabled", "is_needed", "send_everything_to_cpu", "setup_for_low_vram"]
 module_in_gpu = None

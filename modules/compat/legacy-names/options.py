@@ -1,7 +1,7 @@
 """A1111's `modules.options`."""
 
 from modules.compat.options import OptionDiv, OptionHTML, OptionInfo, Options, options_section
-from modules.compat.tools import OptionsCategories as _OptionsCategories
+from modules.compat.options import OptionsCategories as _OptionsCategories
 
 __all__ = ["OptionDiv", "OptionHTML", "OptionInfo", "Options", "options_section"]
 

@@ -15,17 +15,10 @@ from modules.compat.job_object import (
     opt_f,
 )
 from modules.compat.jobs import process_images, process_images_inner
+from modules.compat.latents import decode_first_stage, old_hires_fix_first_pass_dimensions
+from modules.compat.masking import apply_color_correction, apply_overlay, create_binary_mask, setup_color_correction
+from modules.compat.noise import create_random_tensors, slerp
 from modules.compat.results import Processed
-from modules.compat.tools import (
-    apply_color_correction,
-    apply_overlay,
-    create_binary_mask,
-    create_random_tensors,
-    decode_first_stage,
-    old_hires_fix_first_pass_dimensions,
-    setup_color_correction,
-    slerp,
-)
 
 __all__ = [
     "Processed", "StableDiffusionProcessing", "StableDiffusionProcessingImg2Img", "StableDiffusionProcessingTxt2Img",

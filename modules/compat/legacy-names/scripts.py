@@ -13,6 +13,7 @@ from modules.compat.callback_params import (
 )
 from modules.compat.facade import compute
 from modules.compat.host import host as _host
+from modules.compat.listing import basedir, list_files_with_name, list_scripts
 from modules.compat.scripts import (
     AlwaysVisible,
     Script,
@@ -21,7 +22,6 @@ from modules.compat.scripts import (
     ScriptFile,
     ScriptRunner,
 )
-from modules.compat.tools import basedir, list_files_with_name, list_scripts
 
 __all__ = [
     "AlwaysVisible", "MaskBlendArgs", "OnComponent", "PostProcessMaskOverlayArgs", "PostSampleArgs",

@@ -21,9 +21,9 @@ from modules.compat.checkpoints import (
 )
 from modules.compat.facade import compute
 from modules.compat.host import host as _host
+from modules.compat.model_memory import ModelData as _ModelData
+from modules.compat.model_memory import SkipWritingToConfig
 from modules.compat.sd_model import load_model, reload_model_weights
-from modules.compat.tools import ModelData as _ModelData
-from modules.compat.tools import SkipWritingToConfig
 
 __all__ = [
     "CheckpointInfo", "SkipWritingToConfig", "checkpoint_tiles", "get_closet_checkpoint_match", "list_models",

@@ -2,7 +2,7 @@
 
 from modules.compat.facade import compute
 from modules.compat.host import host as _host
-from modules.compat.tools import (
+from modules.compat.vaes import (
     clear_loaded_vae,
     find_vae_near_checkpoint,
     get_filename,

@@ -1,6 +1,6 @@
 """A1111's `modules.timer`."""
 
-from modules.compat.tools import Timer, TimerSubcategory
+from modules.compat.meters import Timer, TimerSubcategory
 
 __all__ = ["Timer", "TimerSubcategory"]
 startup_timer = Timer()
