@@ -172,3 +172,24 @@ class Visit:
     def api(self, path: str) -> Any:
         """Ask the server something from inside the page."""
         return self.page.evaluate("async (path) => await (await fetch(path)).json()", path)
+
+
+def new_visit(browser: Any, address: str, *, width: int = 1280, height: int = 900) -> Visit:
+    """Open the page in a browser that has never been here."""
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(45_000)
+    page = Visit(context.new_page(), address)
+    page.open()
+    return page
+
+
+@contextlib.contextmanager
+def visiting(browser: Any, address: str, *, width: int = 1280, height: int = 900) -> Iterator[Visit]:
+    """Open the page; at the end nothing may run any more and nothing may have gone wrong in it."""
+    page = new_visit(browser, address, width=width, height=height)
+    yield page
+    while page.page.evaluate("document.querySelector('#txt2img_generate_box[data-running]') !== null"):
+        page.page.keyboard.press("Escape")
+        page.page.wait_for_timeout(300)
+    page.page.context.close()
+    assert page.problems == []

@@ -1,14 +1,12 @@
 """What a person does with the page, in a real browser against the real program."""
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit
 
 pytestmark = pytest.mark.browser
 
@@ -17,43 +15,6 @@ HOSTILE = "a fox <img src=x onerror=window.hacked=1> & <b>bold</b>"
 SEED = r"Seed: (\d+)"
 PAINT_MS, QUEUED_MS = 15_000, 5_000
 """Far above what is meant to be reached (4 s and 0.25 s), because tests share their machine with others."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def address(data: Path) -> Iterator[str]:
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    with program(data) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(address: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(45_000)
-    page = Visit(context.new_page(), address)
-    page.open()
-    yield page
-    while page.page.evaluate("document.querySelector('#txt2img_generate_box[data-running]') !== null"):
-        page.page.keyboard.press("Escape")
-        page.page.wait_for_timeout(300)
-    context.close()
-    assert page.problems == []
 
 
 def small(visit: Visit, prompt: str = "a fox", steps: int = 4) -> None:

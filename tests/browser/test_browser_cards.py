@@ -1,8 +1,6 @@
 """Cards in a real browser: clicks change prompts, dialogs change files, and a thousand cards are a few elements."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save, save_file
 
 from modules.families.toy.checkpoint import make_toy_checkpoint
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit
 
 pytestmark = pytest.mark.browser
 
@@ -39,29 +37,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file({"emb_params": np.zeros((2, 768), np.float32)}, embeddings / "easy.safetensors")
     make_toy_checkpoint(made / "models" / "Stable-diffusion" / "zebra.safetensors", seed=1)
     return made
-
-
-@pytest.fixture(scope="module")
-def address(data: Path) -> Iterator[str]:
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    with program(data) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(address: str) -> Iterator[Visit]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(45_000)
-        page = Visit(context.new_page(), address)
-        page.open()
-        yield page
-        browser.close()
-    assert page.problems == []
 
 
 def open_page(visit: Visit, page: str) -> None:

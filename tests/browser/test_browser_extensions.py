@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit, visiting
 from tests.extending.extending_house import make_extension
 
 pytestmark = pytest.mark.browser
@@ -57,37 +57,28 @@ def register(registry):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    extensions = folder / "extensions"
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("data")
+    extensions = made / "extensions"
     make_extension(extensions, "good", {
         "webui_extension.py": GOOD, "style.css": "#good_words { color: rgb(1, 2, 3) }",
         "javascript/a.js": "window.fromExtension = ['plain']; ", "javascript/b.mjs": "window.fromExtension.push('module');",
     })  # fmt: skip
     make_extension(extensions, "<img src=x onerror=alert(1)>", {"webui_extension.py": "raise ValueError('<b>no</b>')"})
     make_extension(extensions, "needs", {"metadata.ini": "[Extension]\nRequires = nobody\n"})
-    with program(folder, "--skip-install") as running:
-        yield running
+    return made
 
 
 @pytest.fixture(scope="module")
-def visit(address: str) -> Iterator[Visit]:
-    from playwright.sync_api import sync_playwright
+def flags() -> tuple[str, ...]:
+    return ("--skip-install",)
 
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        context = launched.new_context(viewport={"width": 1400, "height": 900})
-        context.set_default_timeout(45_000)
-        found = Visit(context.new_page(), address)
-        found.open()
-        yield found
-        launched.close()
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    """One page for all of these, because what they do to it does not disturb the others."""
+    with visiting(browser, address, width=1400) as page:
+        yield page
 
 
 def test_the_tab_lists_what_runs_and_why_the_others_do_not(visit: Visit) -> None:
@@ -141,7 +132,7 @@ def test_what_an_extension_brings_is_in_the_page(visit: Visit) -> None:
     assert visit.problems == []
 
 
-def test_its_script_changes_the_picture(visit: Visit, folder: Path) -> None:
+def test_its_script_changes_the_picture(visit: Visit, data: Path) -> None:
     page: Any = visit.page
     visit.tab("txt2img")
     page.locator("#script_txt2img_tint-checkbox input").check()
@@ -153,7 +144,7 @@ def test_its_script_changes_the_picture(visit: Visit, folder: Path) -> None:
     page.locator("#html_info_txt2img").get_by_text("Tint red: 200").wait_for()
     from PIL import Image
 
-    (saved,) = (folder / "outputs").rglob("*.png")
+    (saved,) = (data / "outputs").rglob("*.png")
     assert Image.open(saved).convert("RGB").getcolors() == [(64 * 64, (200, 0, 0))]
     assert visit.problems == []
 

@@ -1,14 +1,13 @@
 """The Checkpoint Merger in a real browser: two checkpoints become a third, which makes a picture at once."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.families.toy.checkpoint import make_toy_checkpoint
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit
 
 pytestmark = pytest.mark.browser
 
@@ -16,30 +15,12 @@ MADE = "0.5(toy) + 0.5(zebra)"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    data = tmp_path_factory.mktemp("data")
-    models = data / "models" / "Stable-diffusion"
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("data")
+    models = made / "models" / "Stable-diffusion"
     models.mkdir(parents=True)
     make_toy_checkpoint(models / "zebra.safetensors", seed=1)
-    with program(data) as running:
-        yield running
-
-
-@pytest.fixture
-def visit(address: str) -> Iterator[Visit]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(45_000)
-        page = Visit(context.new_page(), address)
-        page.open()
-        yield page
-        browser.close()
-    assert page.problems == []
+    return made
 
 
 def choose(visit: Visit, control: str, title: str) -> None:

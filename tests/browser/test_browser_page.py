@@ -1,15 +1,15 @@
 """What the page does around the pictures: it follows the checkpoint, shows, saves and takes them, and runs scripts."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit, visiting
 
 pytestmark = pytest.mark.browser
 
@@ -35,26 +35,10 @@ FOLLOW = """async ([told, values]) => {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def visit(data: Path) -> Iterator[Visit]:
+def visit(browser: Any, address: str) -> Iterator[Visit]:
     """One page for all of these, because what they do to it does not disturb the others."""
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
-    with program(data) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        context = browser.new_context(viewport={"width": 1280, "height": 1400})
-        context.set_default_timeout(45_000)
-        page = Visit(context.new_page(), address)
-        page.open()
+    with visiting(browser, address, height=1400) as page:
         yield page
-        browser.close()
-        assert page.problems == []
 
 
 def made(visit: Visit, prompt: str, count: int = 1) -> list[str]:

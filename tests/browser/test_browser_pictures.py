@@ -1,7 +1,6 @@
 """Pictures from pictures, the hires pass, and the way of a picture from tab to tab, in a real browser."""
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit, visiting
 
 pytestmark = pytest.mark.browser
 
@@ -19,21 +18,10 @@ BLUE = (20, 40, 200)
 
 
 @pytest.fixture(scope="module")
-def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
+def visit(browser: Any, address: str) -> Iterator[Visit]:
     """One page for all of these, because what they do to it does not disturb the others."""
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
-    with program(tmp_path_factory.mktemp("data")) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        context = browser.new_context(viewport={"width": 1280, "height": 1400})
-        context.set_default_timeout(45_000)
-        page = Visit(context.new_page(), address)
-        page.open()
+    with visiting(browser, address, height=1400) as page:
         yield page
-        browser.close()
-        assert page.problems == []
 
 
 @pytest.fixture

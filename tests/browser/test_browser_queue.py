@@ -1,42 +1,19 @@
 """The queue panel: what a person does with waiting and ended jobs, and what another window sees of it."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.browser_house import ARGUMENTS, Visit, browser_path, program
+from tests.browser.browser_house import Visit, new_visit
 
 pytestmark = pytest.mark.browser
 WAITING = ".queue-now .state-queued"
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if browser_path() is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium is installed")
-    with program(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def browser(address: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
 def open_queue(browser: Any, address: str) -> Visit:
     """Open the panel in a browser that has never been here."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(45_000)
-    visit = Visit(context.new_page(), address)
-    visit.open()
+    visit = new_visit(browser, address)
     visit.tab("Queue")
     visit.page.wait_for_selector(".queue-hold")
     return visit
