@@ -4,6 +4,7 @@ In this package o and i are the outputs and inputs of a layer, r is a rank and k
 Weights come as [o, i] or [o, i, k, k]; all arithmetic is done in the type of the weight that is given, float32 in use.
 """
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from torch import Tensor
@@ -27,14 +28,14 @@ class Patch(Protocol):
         ...
 
 
-class Additive:
+class Additive(ABC):
     """Gives patches that define `delta` their `apply`."""
 
     __slots__ = ()
 
+    @abstractmethod
     def delta(self, weight: Tensor, strength: float) -> Tensor:
         """Return what is added to a weight."""
-        raise NotImplementedError
 
     def apply(self, weight: Tensor, strength: float) -> Tensor:
         """Return the changed weight."""
