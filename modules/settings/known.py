@@ -10,11 +10,7 @@ from typing import Any
 
 UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
     {
-        "font": "",
-        "grid_text_active_color": "#000000",
-        "grid_text_inactive_color": "#999999",
         "save_images_before_face_restoration": False,
-        "img_max_size_mp": 200,
         "use_original_name_batch": True,
         "use_upscaler_name_as_suffix": False,
         "temp_dir": "",
@@ -165,6 +161,7 @@ they are merged or computed beside."""
 
 RESTRICTED_ELSEWHERE = frozenset(
     {
+        "font",
         "outdir_extras_samples",
         "temp_dir",
     }

@@ -43,8 +43,21 @@ class Saving:
         -1, label="Grid row count", ge=-1, le=1024, slider=(-1, 16), step=1,
         help="-1 makes grids as square as possible, 0 uses the batch size.",
     )  # fmt: skip
+    font: str = param(
+        "", label="Font for image grids that have text",
+        help="A .ttf or .otf file, or the name of one of the system's; empty takes one that can write the texts.",
+    )  # fmt: skip
+    grid_text_active_color: str = param(
+        "#000000", label="Text color for image grids", help="Colour of the labels of a grid."
+    )
+    grid_text_inactive_color: str = param(
+        "#999999", label="Inactive text color for image grids", help="Colour of labels that are struck out."
+    )
     grid_background_color: str = param(
         "#ffffff", label="Background color for image grids", help="Colour behind and between the pictures of a grid."
+    )
+    img_max_size_mp: float = param(
+        200, label="Maximum image size", ge=1, le=100_000, help="Largest grid of the X/Y/Z plot, megapixels."
     )
     jpeg_quality: int = param(
         80, label="Quality for saved jpeg and avif images", ge=1, le=100, slider=(1, 100), step=1,
