@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
@@ -185,5 +186,10 @@ def _font(text: str, size: int, look: Lettering) -> Font:
 
 def _writes(font: Font, text: str) -> bool:
     """Tell whether a font has all letters of a text: what it lacks looks like a letter that nobody has."""
-    nobody = bytes(font.getmask("\U0010fffd"))
-    return all(letter.isspace() or letter.isascii() or bytes(font.getmask(letter)) != nobody for letter in set(text))
+    nobody = _glyph(font, "\U0010fffd")
+    return all(letter.isspace() or letter.isascii() or _glyph(font, letter) != nobody for letter in set(text))
+
+
+def _glyph(font: Font, letter: str) -> bytes:
+    drawn: Any = font.getmask(letter)
+    return bytes(drawn)
