@@ -51,7 +51,7 @@ def test_pictures_lie_right_of_and_below_the_labels(margin: int):
 
 
 def test_a_text_without_room_is_broken_and_then_written_smaller():
-    long, word = texts("one two three four five six seven eight"), texts("W" * 16)
+    long, word = texts("one two three four five six seven eight"), texts("W" * 14)
     low = labelled_grid(CELLS[:1], texts("one"), NOTHING)
     high = labelled_grid(CELLS[:1], long, NOTHING)
     assert high.height > low.height + 10
