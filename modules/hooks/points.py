@@ -12,6 +12,7 @@ from modules.domain.plan import BatchPlan, ImagePlan, Plan
 from modules.domain.request import Generation
 from modules.domain.result import Produced
 from modules.settings.sections import Section
+from modules.hooks.axes import Axis
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +53,19 @@ class TabsBuilding(Hook):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AppStarted(Hook):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AxesOffered(Hook):
+    """The X/Y/Z plot is about to offer what it can vary, or to use it; axes may be added, left out or reordered.
+
+    Over A1111's API an axis is named by its place, so new ones belong behind the others.
+    """
+
+    tab: str
+    """txt2img or img2img."""
+    axes: tuple[Axis, ...]
+    """Those of this tab."""
+
+
     """The program is ready to answer. Read only: what a handler returns is ignored."""
 
     app: Any
@@ -254,3 +268,4 @@ HOOKS: tuple[type[Hook], ...] = (
     AppStopping,
 )
 """All hook points, in the order in which the program and a job reach them."""
+    AxesOffered,
