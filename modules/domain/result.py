@@ -20,12 +20,19 @@ class Produced:
     width: int
     height: int
     plan: ImagePlan | None
-    """None for a grid."""
+    """None for a grid, and for what Extras made."""
     extra: bool = False
     """A mask or a cut-out that goes with the picture before it."""
     saved_as: Path | None = None
     save_error: str | None = None
     """Why the picture is not on disk although it should be, in words for a person."""
+    source: str | None = None
+    """Name of the picture that Extras made it of, which may be empty; None when it was generated."""
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether it is an overview of other pictures."""
+        return self.plan is None and self.source is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,7 @@ class FileReport:
     name: str
     """Of the file."""
     state: str
-    """made, kept (it had its results already), no mask, or failed."""
+    """made, kept (it had its results already), no mask, skipped, or failed."""
     saved_as: tuple[Path, ...] = ()
     reason: str = ""
     """Why it failed."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, QueueFull, ShuttingDown, UnknownName
+from modules.domain.extras import ExtrasRequest, check_extras
 from modules.domain.limits import Limits, check
 from modules.domain.merge import MergeRequest, check_merge
 from modules.domain.request import Generation
@@ -244,6 +245,8 @@ class Desk:
 def _check(payload: Payload, limits: Limits) -> None:
     if isinstance(payload, MergeRequest):
         check_merge(payload)
+    elif isinstance(payload, ExtrasRequest):
+        check_extras(payload, limits)
     else:
         check(payload, limits)
 

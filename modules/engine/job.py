@@ -10,17 +10,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from modules.domain.errors import WebuiError
 from modules.domain.events import TERMINAL, Event, ImageReady, Previewed, Progressed
+from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
 from modules.engine.progress import Progress, fold
 from modules.hooks.cancel import CancelReason, CancelToken
 
-Payload: TypeAlias = Generation | MergeRequest
+Payload: TypeAlias = Generation | MergeRequest | ExtrasRequest
 """What a job can be asked to do; grows by a union member with each kind of job."""
-Result: TypeAlias = Outcome | Merged
+Result: TypeAlias = Outcome | Merged | ExtrasOutcome
 """What a job gives back, by kind of payload."""
-ResultT = TypeVar("ResultT", Outcome, Merged)
+ResultT = TypeVar("ResultT", Outcome, Merged, ExtrasOutcome)
 
 
 class JobState(Enum):
@@ -130,6 +131,8 @@ class JobHandle:
         outcome = self._outcome
         if isinstance(outcome, Outcome):
             return (*((outcome.grid,) if outcome.grid else ()), *outcome.images)
+        if isinstance(outcome, ExtrasOutcome):
+            return outcome.images
         with self._changed:
             return tuple(event.image for event in self._events if isinstance(event, ImageReady))
 
@@ -275,13 +278,15 @@ def files_of(result: Result) -> list[Path]:
     """Return the files that a job left."""
     if isinstance(result, Merged):
         return [result.path] if result.path is not None else []
+    if isinstance(result, ExtrasOutcome):
+        return result.saved
     pictures = (*result.images, *((result.grid,) if result.grid else ()))
     return [picture.saved_as for picture in pictures if picture.saved_as is not None]
 
 
 def fault_of(result: Result) -> str:
     """Return why what a job made is not on disk; empty when it is."""
-    return (result.save_error or "") if isinstance(result, Outcome) else ""
+    return "" if isinstance(result, Merged) else result.save_error or ""
 
 
 def without_frames(error: Exception) -> Exception:

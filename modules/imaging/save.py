@@ -176,7 +176,7 @@ class Output:
         stem = path.name.removesuffix(f".{encoded.format}")
         if task.settings.infotext.save_txt and task.infotext:
             atomic.write(folder / f"{stem}.txt", task.infotext + "\n")
-        _write_reduced(task, encoded, folder / f"{stem}.jpg")
+        write_reduced(task.image, task.infotext, task.settings, encoded, folder / f"{stem}.jpg")
         return path
 
     def _numbered(self, folder: Path, base: str, decoration: str, encoded: Encoded) -> Path:
@@ -194,7 +194,7 @@ class Output:
         with self._names:
             path = folder / f"{stem}.{encoded.format}"
             if action != "Replace":
-                path = _free_path(folder, stem, encoded.format)
+                path = free_path(folder, stem, encoded.format)
             atomic.write(path, encoded.data)
         return path
 
@@ -248,7 +248,7 @@ def _decoration(task: _Task, facts: NameFacts) -> str:
     return apply_pattern(saving.samples_filename_pattern or default, facts)
 
 
-def _free_path(folder: Path, stem: str, extension: str) -> Path:
+def free_path(folder: Path, stem: str, extension: str) -> Path:
     """Claim the first of `stem`, `stem-1`, `stem-2` ... that is free, with an empty file."""
     for number in range(_MAX_SUFFIX):
         path = folder / (f"{stem}-{number}.{extension}" if number else f"{stem}.{extension}")
@@ -262,18 +262,17 @@ def _free_path(folder: Path, stem: str, extension: str) -> Path:
     raise StorageFault(f"{folder / stem}.{extension} could not be written: {_MAX_SUFFIX} files of that name exist")
 
 
-def _write_reduced(task: _Task, encoded: Encoded, path: Path) -> None:
+def write_reduced(image: Image.Image, infotext: str, settings: Snapshot, encoded: Encoded, path: Path) -> None:
     """Write the smaller JPEG that some sites ask for, when the picture's file or side is over the limits."""
-    saving, (width, height) = task.settings.saving, task.image.size
+    saving, (width, height) = settings.saving, image.size
     longest = max(width, height)
     oversize = longest > saving.target_side_length
     heavy = len(encoded.data) > saving.img_downscale_threshold * 2**20
     if not saving.export_for_4chan or encoded.format == "jpg" or not (oversize or heavy):
         return
-    image = task.image
     if oversize:
         scale = saving.target_side_length / longest
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         image = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    infotext = task.infotext if task.settings.infotext.enable_pnginfo else None
-    atomic.write(path, encode(image, "jpg", infotext, quality=saving.jpeg_quality).data)
+    told = infotext if settings.infotext.enable_pnginfo else None
+    atomic.write(path, encode(image, "jpg", told, quality=saving.jpeg_quality).data)

@@ -26,6 +26,8 @@ class UpscaleSpec:
     """Width and height that the result covers, pixels."""
     crop: bool = True
     """Cut what sticks out of `size` off, evenly on both sides."""
+    max_side: int = 0
+    """Longest side that `factor` may lead to, pixels; 0 for any."""
     first: str = NO_UPSCALER
     """Name of an upscaler; `NO_UPSCALER` leaves the picture as it is."""
     second: str = NO_UPSCALER
@@ -33,14 +35,30 @@ class UpscaleSpec:
     """Share of the second upscaler in the result, 0..1."""
 
 
-def _plain(name: str) -> Upscaler:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedUpscaler:
+    """One entry of the list of upscalers."""
+
+    name: str
+    enlarge: Upscaler
+    scale: float = 4.0
+    """By how much it enlarges at once, as lists tell it."""
+    model_name: str | None = None
+    model_path: str | None = None
+
+    def __call__(self, image: Image.Image, factor: float) -> Image.Image:
+        """Enlarge a picture."""
+        return self.enlarge(image, factor)
+
+
+def _plain(name: str) -> NamedUpscaler:
     def enlarge(image: Image.Image, factor: float) -> Image.Image:
         return plain(image, max(1, int(image.width * factor)), max(1, int(image.height * factor)), name)
 
-    return enlarge
+    return NamedUpscaler(name=name, enlarge=enlarge)
 
 
-PLAIN: Mapping[str, Upscaler] = MappingProxyType({"Lanczos": _plain("Lanczos"), "Nearest": _plain("Nearest")})
+PLAIN: Mapping[str, NamedUpscaler] = MappingProxyType({"Lanczos": _plain("Lanczos"), "Nearest": _plain("Nearest")})
 """Upscalers that need no network."""
 
 
@@ -77,9 +95,26 @@ def result_size(width: int, height: int, spec: UpscaleSpec, max_pixels: int) -> 
 
 def factor_of(width: int, height: int, spec: UpscaleSpec) -> float:
     """Return by how much a picture is enlarged; with a size, so much that it is covered."""
-    if spec.size is not None:
-        return max(spec.size[0] / width, spec.size[1] / height)
+    target = target_size(width, height, spec)
+    if spec.size is not None or is_limited(width, height, spec):
+        return max(target[0] / width, target[1] / height)
     return 1.0 if spec.factor is None else spec.factor
+
+
+def is_limited(width: int, height: int, spec: UpscaleSpec) -> bool:
+    """Tell whether the longest side is what decides the size."""
+    return spec.size is None and spec.max_side > 0 and max(width, height) * (spec.factor or 1.0) > spec.max_side
+
+
+def target_size(width: int, height: int, spec: UpscaleSpec) -> tuple[int, int]:
+    """Return width and height that are asked for, pixels, whether or not an upscaler is chosen."""
+    if spec.size is not None:
+        return spec.size
+    wide, high = int(width * (spec.factor or 1.0)), int(height * (spec.factor or 1.0))
+    if not is_limited(width, height, spec):
+        return wide, high
+    most = spec.max_side
+    return (max(1, most * wide // high), most) if high > wide else (most, max(1, most * high // wide))
 
 
 def upscale(
@@ -104,20 +139,27 @@ def upscale(
         return image
     size = result_size(image.width, image.height, spec, max_pixels)
     factor = factor_of(image.width, image.height, spec)
-    made = _reach(image, size, factor, upscalers[spec.first])
+    made = reach(image, size, factor, upscalers[spec.first])
     if spec.second != NO_UPSCALER and spec.second_visibility > 0:
-        other = _reach(image, size, factor, upscalers[spec.second])
+        other = reach(image, size, factor, upscalers[spec.second])
         made = Image.blend(made, other, spec.second_visibility)
     return _cropped(made, spec.size) if spec.size is not None and spec.crop else made
 
 
-def describe(spec: UpscaleSpec) -> dict[str, str]:
-    """Return what was done, with A1111's keys; nothing when no upscaler is chosen."""
+def describe(spec: UpscaleSpec, source: tuple[int, int] | None = None) -> dict[str, str]:
+    """Return what was done, with A1111's keys; nothing when no upscaler is chosen.
+
+    Args:
+        spec: what was asked for.
+        source: width and height of the picture before, pixels.
+    """
     if spec.first == NO_UPSCALER:
         return {}
     told: dict[str, str] = {}
     if spec.size is None:
         told["Postprocess upscale by"] = str(1.0 if spec.factor is None else float(spec.factor))
+        if source is not None and is_limited(*source, spec):
+            told["Max side length"] = str(spec.max_side)
     else:
         text = f"{spec.size[0]}x{spec.size[1]}"
         told["Postprocess upscale to"] = text
@@ -129,7 +171,7 @@ def describe(spec: UpscaleSpec) -> dict[str, str]:
     return told
 
 
-def _reach(image: Image.Image, size: tuple[int, int], factor: float, enlarge: Upscaler) -> Image.Image:
+def reach(image: Image.Image, size: tuple[int, int], factor: float, enlarge: Upscaler) -> Image.Image:
     """Enlarge until both sides are long enough, then resize what differs with Lanczos."""
     made = image
     for number in range(MAX_PASSES):

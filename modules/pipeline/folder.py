@@ -15,6 +15,7 @@ from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.open import ImageLimits, open_image
+from modules.imaging.pictures_in import SUFFIXES, pictures_in
 from modules.imaging.read_info import read_picture_info
 from modules.pipeline.parts import init_of, part_of
 from modules.pipeline.plan import draw_seed, make_plan
@@ -24,8 +25,6 @@ from modules.settings.limits import limits_of
 
 Make = Callable[[Generation, JobContext], Outcome]
 """Carries out the request for one picture."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +86,6 @@ def folder_run(shop: Workshop, request: Generation, ctx: JobContext, spec: Folde
         save_error=last.save_error if last else None,
         files=tuple(reports),
     )
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures directly inside a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _one(

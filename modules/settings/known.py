@@ -11,13 +11,10 @@ from typing import Any
 UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
     {
         "save_images_before_face_restoration": False,
-        "use_original_name_batch": True,
-        "use_upscaler_name_as_suffix": False,
         "temp_dir": "",
         "clean_temp_dir_at_start": False,
         "notification_audio": True,
         "notification_volume": 100,
-        "outdir_extras_samples": "outputs/extras-images",
         "ESRGAN_tile": 192,
         "ESRGAN_tile_overlap": 8,
         "realesrgan_enabled_models": ["R-ESRGAN 4x+", "R-ESRGAN 4x+ Anime6B"],
@@ -25,7 +22,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "DAT_tile": 192,
         "DAT_tile_overlap": 8,
         "upscaler_for_img2img": None,
-        "set_scale_by_when_changing_upscaler": False,
         "SCUNET_tile": 256,
         "SCUNET_tile_overlap": 8,
         "SWIN_tile": 192,
@@ -117,11 +113,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "js_live_preview_in_modal_lightbox": False,
         "prevent_screen_sleep_during_generation": True,
         "ddim_discretize": "uniform",
-        "postprocessing_enable_in_main_ui": [],
-        "postprocessing_disable_in_extras": [],
-        "postprocessing_operation_order": [],
-        "upscaling_max_images_in_cache": 5,
-        "postprocessing_existing_caption_action": "Ignore",
         "restore_config_state_file": "",
         "canvas_hotkey_zoom": "Alt",
         "canvas_hotkey_adjust": "Ctrl",
@@ -162,7 +153,6 @@ they are merged or computed beside."""
 RESTRICTED_ELSEWHERE = frozenset(
     {
         "font",
-        "outdir_extras_samples",
         "temp_dir",
     }
 )

@@ -95,6 +95,14 @@ class Saving:
         False, label="Save init images when using img2img",
         help="Keep each picture that a run starts from once, named by its hash, and tell the hash in the infotext.",
     )  # fmt: skip
+    use_original_name_batch: bool = param(
+        True, label="Use original name for output filename during batch process in extras tab",
+        help="Name what Extras makes of several pictures after them; off numbers it.",
+    )  # fmt: skip
+    use_upscaler_name_as_suffix: bool = param(
+        False, label="Use upscaler name as filename suffix in the extras tab",
+        help="End the names of enlarged pictures with the upscaler that enlarged them.",
+    )  # fmt: skip
     save_incomplete_images: bool = param(
         False, label="Save incomplete images", help="Also write the picture of an interrupted run."
     )
@@ -143,6 +151,11 @@ class Paths:
         "outputs/img2img-images",
         label="Output directory for img2img images",
         help="Folder for pictures made from pictures.",
+    )
+    outdir_extras_samples: str = param(
+        "outputs/extras-images",
+        label="Output directory for images from extras tab",
+        help="Folder for pictures that Extras made.",
     )
     outdir_init_images: str = param(
         "outputs/init-images",
@@ -856,6 +869,42 @@ class Sampler:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upscaling:
+    """What enlarges pictures."""
+
+    set_scale_by_when_changing_upscaler: bool = param(
+        False, label="Automatically set the Scale by factor based on the name of the selected Upscaler",
+        help="In Extras, 4x-Name sets the factor to 4.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postprocessing:
+    """The steps of Extras, which may also run on every picture that is made."""
+
+    postprocessing_enable_in_main_ui: tuple[str, ...] = param(
+        (), label="Enable postprocessing operations in txt2img and img2img tabs", choices="main_steps",
+        help="These steps are also offered where pictures are made; needs a reload of the page.",
+    )  # fmt: skip
+    postprocessing_disable_in_extras: tuple[str, ...] = param(
+        (), label="Disable postprocessing operations in extras tab", choices="extras_steps",
+        help="These steps are not offered in Extras; needs a reload of the page.",
+    )  # fmt: skip
+    postprocessing_operation_order: tuple[str, ...] = param(
+        (), label="Postprocessing operation order", choices="extras_steps",
+        help="These steps run first, in this order, then the others in their own.",
+    )  # fmt: skip
+    upscaling_max_images_in_cache: int = param(
+        5, label="Maximum number of images in upscaling cache", ge=0, le=100, slider=(0, 10), step=1,
+        help="So many results of upscalers are kept, so that another run over the same picture need not wait for them.",
+    )  # fmt: skip
+    postprocessing_existing_caption_action: str = param(
+        "Ignore", label="Action for existing captions", choices=("Ignore", "Keep", "Prepend", "Append"),
+        help="A caption that is there already is replaced, kept, or put before or behind the new one.",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """One page of the Settings tab."""
 
@@ -892,6 +941,11 @@ SECTIONS = (
     Section(name="ui", cls=Ui, id="ui", title="User interface", category="User Interface"),
     Section(name="previews", cls=Previews, id="ui_previews", title="Live previews", category="User Interface"),
     Section(name="infotext", cls=Infotext, id="infotext", title="Infotext", category="User Interface"),
+    Section(name="upscaling", cls=Upscaling, id="upscaling", title="Upscaling", category="Postprocessing"),
+    Section(
+        name="postprocessing", cls=Postprocessing, id="postprocessing", title="Postprocessing",
+        category="Postprocessing",
+    ),
     Section(name="system", cls=System, id="system", title="System", category="System"),
     Section(name="api", cls=Api, id="API", title="API", category="System"),
 )

@@ -19,6 +19,7 @@ from modules.settings.sections import (
     Infotext,
     Optimizations,
     Paths,
+    Postprocessing,
     Previews,
     Sampler,
     Saving,
@@ -27,6 +28,7 @@ from modules.settings.sections import (
     Section,
     System,
     Ui,
+    Upscaling,
     Vae,
 )
 
@@ -73,6 +75,8 @@ class Snapshot:
     compatibility: Compatibility = field(default_factory=Compatibility)
     extra_networks: ExtraNetworks = field(default_factory=ExtraNetworks)
     ui: Ui = field(default_factory=Ui)
+    upscaling: Upscaling = field(default_factory=Upscaling)
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
     previews: Previews = field(default_factory=Previews)
     infotext: Infotext = field(default_factory=Infotext)
     system: System = field(default_factory=System)

@@ -233,7 +233,7 @@ def image_links(handle: JobHandle) -> list[dict[str, Any]]:
     return [
         {
             "url": f"internal/jobs/{handle.id}/images/{number}", "infotext": one.infotext, "width": one.width,
-            "height": one.height, "file": one.saved_as.name if one.saved_as else None, "grid": one.plan is None,
+            "height": one.height, "file": one.saved_as.name if one.saved_as else None, "grid": one.is_grid,
         }
         for number, one in enumerate(handle.images())
     ]  # fmt: skip

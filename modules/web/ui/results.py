@@ -46,7 +46,7 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
     made = [
         (number, f"{root}internal/ui/pictures/{handle.id}/{number}/{quote(file_name(one, number))}", one.infotext)
         for number, one in enumerate(handle.images())
-        if one.plan is not None or settings.ui.return_grid
+        if not one.is_grid or settings.ui.return_grid
     ]
     if settings.ui.do_not_show_images:
         made = []
@@ -60,7 +60,7 @@ def file_name(picture: Produced, number: int) -> str:
     """Name a picture for whoever downloads it: as its file, or else by its place in the result."""
     if picture.saved_as is not None:
         return picture.saved_as.name
-    return f"{'grid' if picture.plan is None else f'picture-{number}'}.{picture.format}"
+    return f"{'grid' if picture.is_grid else f'picture-{number}'}.{picture.format}"
 
 
 def page_root(address: str) -> str:

@@ -139,7 +139,7 @@ def file_json(one: Produced, number: int, base: str) -> dict[str, Any]:
     """Describe a picture that is in memory."""
     return {
         "n": number, "url": f"{base}/files/{number}", "name": name_of(one, number), "format": one.format,
-        "width": one.width, "height": one.height, "grid": one.plan is None, "infotext": one.infotext,
+        "width": one.width, "height": one.height, "grid": one.is_grid, "infotext": one.infotext,
         "saved": one.saved_as is not None, "save_error": without_folders(one.save_error) if one.save_error else None,
     }  # fmt: skip
 
@@ -151,4 +151,4 @@ def name_of(one: Produced, number: int) -> str:
 
 def pictures_of(handle: JobHandle) -> list[Produced]:
     """Return the pictures of a job in the order in which the ledger keeps them: the grid last."""
-    return sorted(handle.images(), key=lambda one: one.plan is None)
+    return sorted(handle.images(), key=lambda one: one.is_grid)

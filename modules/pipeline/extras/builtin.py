@@ -1,0 +1,244 @@
+"""The steps that come with the program."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from modules.domain.param import param
+from modules.hooks.context import JobContext
+from modules.imaging import crops
+from modules.imaging.upscale import NO_UPSCALER, Upscaler, UpscaleSpec, describe, target_size, upscale
+from modules.pipeline.extras.step import EXTRAS, MAIN, Picture, Step
+
+Upscalers = Callable[[], Mapping[str, Upscaler]]
+"""Returns everything that enlarges pictures, by name."""
+BY_FACTOR, TO_SIZE = 0, 1
+MAX_FACTOR = 16
+MAX_SIDE = 16384
+LARGEST, NEAREST = "Maximize area", "Minimize error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleParams:
+    """What Upscale asks for; the names are A1111's."""
+
+    enabled: bool = param(True, label="Upscale")
+    upscale_mode: int = param(
+        BY_FACTOR,
+        label="Scale to a size",
+        ge=0,
+        le=1,
+        elem_id="_resize_mode",
+        help="0 scales by a factor, 1 to a size.",
+    )
+    upscale_by: float = param(4.0, label="Resize", ge=0.01, le=MAX_FACTOR, slider=(1, 8), step=0.05, elem_id="_upscaling_resize")  # fmt: skip
+    max_side_length: int = param(
+        0, label="Max side length", ge=0, le=MAX_SIDE, elem_id="_upscale_max_side_length",
+        help="The longer side becomes at most this long; 0 sets no limit.",
+    )  # fmt: skip
+    upscale_to_width: int = param(512, label="Width", ge=1, le=MAX_SIDE, slider=(64, 8192), step=8, elem_id="_upscaling_resize_w")  # fmt: skip
+    upscale_to_height: int = param(512, label="Height", ge=1, le=MAX_SIDE, slider=(64, 8192), step=8, elem_id="_upscaling_resize_h")  # fmt: skip
+    upscale_crop: bool = param(True, label="Crop to fit", elem_id="_upscaling_crop")
+    upscaler_1_name: str = param(NO_UPSCALER, label="Upscaler 1", choices="upscalers", elem_id="_upscaler_1")
+    upscaler_2_name: str = param(NO_UPSCALER, label="Upscaler 2", choices="upscalers", elem_id="_upscaler_2")
+    upscaler_2_visibility: float = param(
+        0.0, label="Upscaler 2 visibility", ge=0, le=1, slider=(0, 1), step=0.001, elem_id="_upscaler_2_visibility"
+    )
+
+    @property
+    def spec(self) -> UpscaleSpec:
+        """What is asked for, in the words of the room that enlarges."""
+        size = (self.upscale_to_width, self.upscale_to_height)
+        return UpscaleSpec(
+            factor=self.upscale_by if self.upscale_mode == BY_FACTOR else None,
+            size=size if self.upscale_mode == TO_SIZE else None, crop=self.upscale_crop,
+            max_side=self.max_side_length, first=self.upscaler_1_name or NO_UPSCALER,
+            second=self.upscaler_2_name or NO_UPSCALER, second_visibility=self.upscaler_2_visibility,
+        )  # fmt: skip
+
+
+class Upscale:
+    """Enlarges with one upscaler or two; tells other steps which size is wanted.
+
+    Args:
+        upscalers: what there is.
+        remember: keeps the results of the upscalers for as long as the settings say.
+    """
+
+    id, label, order, Params = "upscale", "Upscale", 1000, UpscaleParams
+
+    def __init__(self, upscalers: Upscalers) -> None:
+        self._upscalers, self._kept = upscalers, Kept()
+
+    def prepare(self, picture: Picture, params: UpscaleParams, _ctx: JobContext) -> Picture:
+        """Note the size that is wanted."""
+        return replace(picture, target=target_size(*picture.image.size, params.spec))
+
+    def process(self, picture: Picture, params: UpscaleParams, ctx: JobContext) -> Picture | None:
+        """Enlarge a picture."""
+        if params.spec.first == NO_UPSCALER:
+            return None
+        return _enlarged(picture, params.spec, self._kept.around(self._upscalers(), ctx), ctx)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimpleUpscaleParams:
+    """What Simple Upscale asks for."""
+
+    enabled: bool = param(False, label="Simple Upscale")
+    upscaler_name: str = param(NO_UPSCALER, label="Upscaler", choices="upscalers")
+    upscale_by: float = param(2.0, label="Upscale by", ge=0.05, le=8, slider=(0.05, 8), step=0.05)
+
+
+class SimpleUpscale:
+    """Enlarges by a factor, right where pictures are made."""
+
+    id, label, order, Params, places = "simple-upscale", "Simple Upscale", 900, SimpleUpscaleParams, (MAIN,)
+
+    def __init__(self, upscalers: Upscalers) -> None:
+        self._upscalers = upscalers
+
+    def process(self, picture: Picture, params: SimpleUpscaleParams, ctx: JobContext) -> Picture | None:
+        """Enlarge a picture."""
+        if params.upscaler_name == NO_UPSCALER:
+            return None
+        spec = UpscaleSpec(factor=params.upscale_by, first=params.upscaler_name)
+        return _enlarged(picture, spec, self._upscalers(), ctx)
+
+
+def _enlarged(picture: Picture, spec: UpscaleSpec, upscalers: Mapping[str, Upscaler], ctx: JobContext) -> Picture:
+    settings = ctx.settings
+    most = int(settings.api.api_max_upscaled_mpixels * 1e6)
+    image = upscale(picture.image, spec, max_pixels=most, upscalers=upscalers)
+    named = settings.saving.use_upscaler_name_as_suffix
+    told = {**picture.told, **describe(spec, picture.image.size)}
+    return replace(picture, image=image, told=MappingProxyType(told), tags=(*picture.tags, *([spec.first] if named else ())))  # fmt: skip
+
+
+class Kept:
+    """The last results of upscalers, so that another run over the same picture need not wait for them."""
+
+    def __init__(self) -> None:
+        self._results: dict[tuple[Any, ...], Image.Image] = {}
+
+    def around(self, upscalers: Mapping[str, Upscaler], ctx: JobContext) -> Mapping[str, Upscaler]:
+        """Return the same upscalers, which look here first."""
+        most = ctx.settings.postprocessing.upscaling_max_images_in_cache
+        return {name: self._kept(name, one, most) for name, one in upscalers.items()}
+
+    def _kept(self, name: str, enlarge: Upscaler, most: int) -> Upscaler:
+        def look(image: Image.Image, factor: float) -> Image.Image:
+            key = (hash(image.tobytes()), image.size, name, factor)
+            made = self._results.pop(key, None) or enlarge(image, factor)
+            self._results[key] = made
+            while len(self._results) > most:
+                del self._results[next(iter(self._results))]
+            return made
+
+        return look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitParams:
+    """What is cut into parts."""
+
+    enabled: bool = param(False, label="Split oversized images")
+    split_threshold: float = param(
+        0.5, label="Threshold", ge=0, le=1, slider=(0, 1), step=0.05, elem_id="_split_size_threshold",
+        help="Pictures are cut when the quotient of their proportions and those wanted is at most this.",
+    )  # fmt: skip
+    overlap_ratio: float = param(
+        0.2, label="Overlap ratio", ge=0, le=0.9, slider=(0, 0.9), step=0.05, elem_id="_overlap_ratio"
+    )
+
+
+class SplitOversized:
+    """Cuts pictures that are far longer than wanted into several."""
+
+    id, label, order, Params, places = "split-oversized", "Split oversized images", 4000, SplitParams, (EXTRAS,)
+
+    def process(self, picture: Picture, params: SplitParams, ctx: JobContext) -> list[Picture] | None:
+        """Cut a picture to the size that Upscale asks for."""
+        if picture.target is None:
+            ctx.note(f"{self.label} takes the size that is wanted from Upscale, which is off.")
+            return None
+        parts = crops.split_oversized(
+            picture.image, picture.target, threshold=params.split_threshold, overlap=params.overlap_ratio
+        )
+        if len(parts) == 1:
+            return None
+        return [replace(picture, image=one, tags=(*picture.tags, f"part-{number}")) for number, one in enumerate(parts, 1)]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedCropParams:
+    """Among which sizes the one that suits a picture is looked for."""
+
+    enabled: bool = param(False, label="Auto-sized crop")
+    mindim: int = param(384, label="Dimension lower bound", ge=64, le=2048, slider=(64, 2048), step=8, elem_id="_multicrop_mindim")  # fmt: skip
+    maxdim: int = param(768, label="Dimension upper bound", ge=64, le=2048, slider=(64, 2048), step=8, elem_id="_multicrop_maxdim")  # fmt: skip
+    minarea: int = param(64 * 64, label="Area lower bound", ge=4096, le=2048**2, slider=(4096, 2048**2), step=1, elem_id="_multicrop_minarea")  # fmt: skip
+    maxarea: int = param(640 * 640, label="Area upper bound", ge=4096, le=2048**2, slider=(4096, 2048**2), step=1, elem_id="_multicrop_maxarea")  # fmt: skip
+    objective: str = param(LARGEST, label="Resizing objective", choices=(LARGEST, NEAREST), elem_id="_multicrop_objective")  # fmt: skip
+    threshold: float = param(0.1, label="Error threshold", ge=0, le=1, slider=(0, 1), step=0.01, elem_id="_multicrop_threshold")  # fmt: skip
+
+
+class SizedCrop:
+    """Crops pictures to the size that suits their proportions."""
+
+    id, label, order, Params, places = "auto-sized-crop", "Auto-sized crop", 4020, SizedCropParams, (EXTRAS,)
+
+    def process(self, picture: Picture, params: SizedCropParams, ctx: JobContext) -> Picture | None:
+        """Crop a picture."""
+        size = crops.best_size(
+            picture.image.size, sides=(params.mindim, params.maxdim), areas=(params.minarea, params.maxarea),
+            threshold=params.threshold, largest=params.objective == LARGEST,
+        )  # fmt: skip
+        if size is None:
+            ctx.note(f"{self.label}: no size within the bounds suits {picture.name or 'a picture'}; it stays as it is.")
+            return None
+        return replace(picture, image=crops.centre_crop(picture.image, size))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipParams:
+    """Which copies are made."""
+
+    enabled: bool = param(False, label="Create flipped copies")
+    horizontal: bool = param(True, label="Horizontal", elem_id="_flip_horizontal")
+    vertical: bool = param(False, label="Vertical", elem_id="_flip_vertical")
+    both: bool = param(False, label="Both", elem_id="_flip_both")
+
+
+class FlippedCopies:
+    """Adds mirrored copies."""
+
+    id, label, order, Params, places = "flipped-copies", "Create flipped copies", 4030, FlipParams, (EXTRAS,)
+
+    def process(self, picture: Picture, params: FlipParams, _ctx: JobContext) -> Iterable[Picture]:
+        """Return the picture and its copies."""
+        return [picture, *(replace(picture, image=image, tags=(*picture.tags, tag)) for tag, image in _flips(picture.image, params))]  # fmt: skip
+
+
+def _flips(image: Image.Image, params: FlipParams) -> Iterator[tuple[str, Image.Image]]:
+    if params.horizontal:
+        yield "flipped-horizontally", ImageOps.mirror(image)
+    if params.vertical:
+        yield "flipped-vertically", ImageOps.flip(image)
+    if params.both:
+        yield "flipped-both-ways", ImageOps.flip(ImageOps.mirror(image))
+
+
+def builtin_steps(upscalers: Upscalers) -> tuple[Step, ...]:
+    """Return the steps that come with the program."""
+    return (SimpleUpscale(upscalers), Upscale(upscalers), SplitOversized(), SizedCrop(), FlippedCopies())
+
+
+def factor_in(name: str) -> int | None:
+    """Return the factor that the name of an upscaler tells, as in `4x-Name` or `Name x2`."""
+    found = re.search(r"(?<![0-9])([2-9]|1[0-6])x(?![a-z0-9])|(?<![a-z0-9])x([2-9]|1[0-6])(?![0-9])", name.lower())
+    return int(found[1] or found[2]) if found else None
