@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
 from modules.domain.request import Generation
 from modules.domain.result import Produced
-from modules.settings.sections import Section
 from modules.hooks.axes import Axis
+from modules.settings.sections import Section
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -247,6 +247,7 @@ READ_ONLY: tuple[type[Hook], ...] = (AppStarted, AppStopping, AfterStep, AfterSa
 HOOKS: tuple[type[Hook], ...] = (
     SettingsBuilding,
     TabsBuilding,
+    AxesOffered,
     AppStarted,
     InfotextPasted,
     RequestAccepted,
@@ -268,4 +269,3 @@ HOOKS: tuple[type[Hook], ...] = (
     AppStopping,
 )
 """All hook points, in the order in which the program and a job reach them."""
-    AxesOffered,
