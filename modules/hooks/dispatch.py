@@ -4,16 +4,20 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from modules.hooks.points import READ_ONLY, Hook, WrapDenoise
+from modules.hooks.points import READ_ONLY, Hook, WrapDenoise, WrapNetwork, WrapPass, WrapSampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from modules.sampling.types import Denoise
-
 logger = logging.getLogger(__name__)
+WRAPS: Mapping[type[Hook], str] = MappingProxyType({
+    WrapSampling: "sample", WrapPass: "walk", WrapNetwork: "predict", WrapDenoise: "denoise",
+})  # fmt: skip
+"""Points where a function may be wrapped, and the field that holds it."""
+WRAPPED = tuple(WRAPS)
 H = TypeVar("H", bound=Hook)
 
 
@@ -77,7 +81,7 @@ class Hooks:
         """Pass a payload through all handlers of its type and return what came out."""
         passing: Any = payload
         for handler in self._handlers.get(type(payload), ()):
-            call = self._wrapped if isinstance(passing, WrapDenoise) else self._call
+            call = self._wrapped if isinstance(passing, WRAPPED) else self._call
             changed = call(handler, passing)
             if isinstance(changed, type(payload)) and not isinstance(payload, READ_ONLY):
                 passing = changed
@@ -90,27 +94,30 @@ class Hooks:
             self._fail(handler, error)
             return None
 
-    def _wrapped(self, handler: Handler, payload: WrapDenoise) -> WrapDenoise:
-        """Let a handler wrap the denoiser; where its own fails later, the one inside goes on alone."""
-        inner = _Remembered(payload.denoise)
-        changed = self._call(handler, replace(payload, denoise=inner))
-        if not isinstance(changed, WrapDenoise) or changed.denoise is inner:
+    def _wrapped(self, handler: Handler, payload: Hook) -> Hook:
+        """Let a handler wrap a function; where its own fails later, the one inside goes on alone."""
+        name = WRAPS[type(payload)]
+        inner = _Remembered(getattr(payload, name))
+        changed = self._call(handler, replace(payload, **{name: inner}))
+        if changed is None or type(changed) is not type(payload):
             return payload
-        outer, healthy = changed.denoise, True
+        if getattr(changed, name) is inner:
+            return replace(changed, **{name: getattr(payload, name)})
+        outer, healthy = getattr(changed, name), True
 
-        def denoise(x: "Tensor", sigma: "Tensor") -> "Tensor":
+        def call(*given: Any) -> "Tensor":
             nonlocal healthy
             if healthy:
                 try:
-                    return outer(x, sigma)
+                    return outer(*given)
                 except Exception as error:
                     if error is inner.fault:
                         raise
                     self._fail(handler, error)
                     healthy = False
-            return inner.again(x, sigma)
+            return inner.again(*given)
 
-        return replace(changed, denoise=denoise)
+        return replace(changed, **{name: call})
 
     def _fail(self, handler: Handler, error: Exception) -> None:
         """Tell once that a handler failed; only an essential one takes the job with it."""
@@ -124,29 +131,29 @@ class Hooks:
 
 
 class _Remembered:
-    """A denoiser that knows its latest answer, since asking it once more would count as another step."""
+    """A function that knows its latest answer, since asking it once more would count as another step."""
 
-    def __init__(self, denoise: "Denoise") -> None:
-        self._denoise = denoise
-        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+    def __init__(self, call: "Callable[..., Tensor]") -> None:
+        self._call = call
+        self._last: tuple[tuple[Any, ...], Tensor] | None = None
         self.fault: Exception | None = None
         """What it raised itself."""
 
-    def __call__(self, x: "Tensor", sigma: "Tensor") -> "Tensor":
+    def __call__(self, *given: Any) -> "Tensor":
         try:
-            found = self._denoise(x, sigma)
+            found = self._call(*given)
         except Exception as error:
             self.fault = error
             raise
-        self._last = (x, sigma, found)
+        self._last = (given, found)
         return found
 
-    def again(self, x: "Tensor", sigma: "Tensor") -> "Tensor":
+    def again(self, *given: Any) -> "Tensor":
         """Answer; without asking where the question is the latest one."""
         last, self._last = self._last, None
-        if last is not None and last[0] is x and last[1] is sigma:
-            return last[2]
-        return self._denoise(x, sigma)
+        if last is not None and all(one is other for one, other in zip(last[0], given, strict=True)):
+            return last[1]
+        return self._call(*given)
 
 
 def _by_hook(handlers: list[Handler], first: Sequence[str]) -> Mapping[type[Hook], Sequence[Handler]]:

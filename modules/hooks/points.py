@@ -4,8 +4,9 @@ A hook payload is frozen; a handler returns None to leave it alone or a changed 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from modules.sampling.types import Denoise, Step, Timeline
-    from modules.sampling.watching import NetworkCall
+    from modules.sampling.walks import Start, Walk
+    from modules.sampling.watching import NetworkCall, Predict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,6 @@ class TabsBuilding(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AppStarted(Hook):
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AxesOffered(Hook):
     """The X/Y/Z plot is about to offer what it can vary, or to use it; axes may be added, left out or reordered.
 
@@ -66,6 +66,8 @@ class AxesOffered(Hook):
     """Those of this tab."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AppStarted(Hook):
     """The program is ready to answer. Read only: what a handler returns is ignored."""
 
     app: Any
@@ -104,6 +106,25 @@ class PlanMade(Hook):
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BeforeBatches(Hook):
+    """The model is loaded, and what a run on pictures starts from is encoded; the batches are about to begin."""
+
+    plan: Plan
+    latent: "Tensor | None" = None
+    """[B, C, h, w]: what the pictures start from; None for a run from noise alone."""
+    repaint: "Tensor | None" = None
+    """[1, 1, h, w]: 1 where the latent is repainted, 0 where it is kept; None without a mask."""
+    extras: "Mapping[str, Tensor]" = field(default_factory=lambda: MappingProxyType({}))
+    """What the network is told of the pictures besides, each [B, ...]."""
+    overlays: "tuple[Image, ...]" = ()
+    """RGBA: what will be laid over the results; see `BeforeOverlay` for changing it."""
+    overlay_mask: "Image | None" = None
+    """The mask at the size of the finished pictures."""
+    box: tuple[int, int, int, int] | None = None
+    """Where results will be put back, left, top, right, bottom."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeforeConditioning(Hook):
     """The texts of a batch are about to be encoded; prompts may be rewritten."""
@@ -125,12 +146,62 @@ class AfterConditioning(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WrapSampling(Hook):
+    """A batch is about to be sampled, in one pass or two; a handler may return another way to do it."""
+
+    plan: Plan
+    batch: BatchPlan
+    start: "Start"
+    """What the first pass starts from."""
+    walk: "Walk"
+    """Walks the first pass's sampler from any start and of any size, as often as wanted."""
+    sample: "Callable[[], Tensor]"
+    """Does what was planned; returns the latent [B, C, h, w]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WrapPass(Hook):
+    """One walk of the sampler is about to begin; a handler may return one that wraps it or starts elsewhere."""
+
+    plan: Plan
+    batch: BatchPlan
+    number: int
+    """0, or 1 for the hires pass."""
+    start: "Start"
+    walk: "Walk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WrapNetwork(Hook):
+    """The network is opened for a pass; a handler may return what asks it for estimates in another way."""
+
+    plan: Plan
+    batch: BatchPlan
+    predict: "Predict"
+    """(x [R, C, h, w], sigma [R], what R rows are told) -> estimates x0 [R, C, h, w]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WrapDenoise(Hook):
     """The guided denoiser of a pass; a handler may return one that wraps it."""
 
     plan: Plan
     batch: BatchPlan
     denoise: "Denoise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExtraNoise(Hook):
+    """A latent is noised, and more noise than its level asks for is about to be added; that noise may be changed."""
+
+    plan: Plan
+    batch: BatchPlan
+    noise: "Tensor"
+    """[B, C, h, w], of unit strength."""
+    latent: "Tensor"
+    """[B, C, h, w], clean."""
+    x: "Tensor"
+    """[B, C, h, w], noised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,6 +248,24 @@ class AfterGuidance(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AfterBlend(Hook):
+    """The part that is kept was put over a latent: over an estimate or an input in each call, at last over the result."""
+
+    plan: Plan
+    batch: BatchPlan
+    current: "Tensor"
+    """[B, C, h, w]: what it was put over."""
+    clean: "Tensor"
+    """[B, C, h, w]: the original."""
+    repaint: "Tensor"
+    """[1, 1, h, w]: 1 where the latent is repainted, 0 where it is kept."""
+    blended: "Tensor"
+    """[B, C, h, w]: both; this may be changed."""
+    sigma: "Tensor | None"
+    """[B]; None for the result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AfterStep(Hook):
     """A sampler step was done. Read only: what a handler returns is ignored."""
 
@@ -215,6 +304,18 @@ class AfterDecode(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BeforeOverlay(Hook):
+    """A picture is about to be put under the kept part of its original, if it has one."""
+
+    plan: Plan
+    image_plan: ImagePlan
+    mask: "Image | None"
+    """At the size of the finished picture."""
+    overlay: "Image | None"
+    """RGBA; None lays nothing over it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BeforeSave(Hook):
     """A picture is about to be encoded (and saved if the request says so)."""
 
@@ -231,6 +332,17 @@ class AfterSave(Hook):
     plan: Plan
     image_plan: ImagePlan
     path: Path
+    image: Produced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BeforeGrid(Hook):
+    """Pictures of a run are about to be put together to one overview."""
+
+    plan: Plan
+    pictures: "tuple[Image, ...]"
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,20 +364,28 @@ HOOKS: tuple[type[Hook], ...] = (
     InfotextPasted,
     RequestAccepted,
     PlanMade,
+    BeforeBatches,
     BeforeConditioning,
     AfterConditioning,
+    WrapSampling,
+    WrapPass,
+    WrapNetwork,
+    ExtraNoise,
     WrapDenoise,
     BeforeSampling,
     BeforeNetwork,
     AfterNetwork,
     AfterGuidance,
+    AfterBlend,
     AfterStep,
     AfterSampling,
     BatchDecoded,
     AfterDecode,
+    BeforeOverlay,
     BeforeSave,
     AfterSave,
     PictureReady,
+    BeforeGrid,
     AppStopping,
 )
 """All hook points, in the order in which the program and a job reach them."""

@@ -32,15 +32,18 @@ def wants_grid(count: int, options: Saving) -> bool:
     return count > 1 or (count == 1 and not options.grid_only_if_multiple)
 
 
-def make_grid(images: Sequence[Image.Image], rows: int, background: str = "#ffffff") -> Image.Image:
+def make_grid(
+    images: Sequence[Image.Image], rows: int, background: str = "#ffffff", *, columns: int | None = None
+) -> Image.Image:
     """Lay pictures out row by row in cells of the largest size, each in the middle of its cell.
 
     Args:
         images: at least one.
         rows: at least 1.
         background: a colour as in CSS; white when it cannot be read.
+        columns: as many as are needed when left out.
     """
-    columns = math.ceil(len(images) / rows)
+    columns = columns or math.ceil(len(images) / rows)
     width = max(image.width for image in images)
     height = max(image.height for image in images)
     grid = Image.new("RGB", (columns * width, rows * height), _color(background))

@@ -58,7 +58,23 @@ def set_out(shop: Workshop, request: Generation, ctx: JobContext) -> Unfinished:
             unfinished = generate(plan, canvas, ctx, shop, cache(finisher))
         finally:
             ended.set()
-    return Unfinished(finish=lambda: _with_notes(unfinished.finish(), heard))
+
+    def finish() -> Outcome:
+        outcome = unfinished.finish()
+        _keep_text(shop, ctx, outcome)
+        return _with_notes(outcome, heard)
+
+    return Unfinished(finish=finish)
+
+
+def _keep_text(shop: Workshop, ctx: JobContext, outcome: Outcome) -> None:
+    """Keep the text of the first picture for the paste button; it may tell more than what was known at the start."""
+    if shop.last_prompt is None or not outcome.images:
+        return
+    try:
+        write(shop.last_prompt, outcome.images[0].infotext)
+    except StorageFault as fault:
+        ctx.note(str(fault))
 
 
 def _hear(ctx: JobContext, heard: list[Note], text: str) -> None:

@@ -1,6 +1,6 @@
 """Classifier-free guidance: turn a network and the texts of a batch into one `(x, sigma) -> x0`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from modules.domain.plan import GuidanceOptions
 from modules.sampling.batching import Rows, calls_for, padded, pick, stack, with_image_extras, without_picture
 from modules.sampling.prediction import Prediction, predict
 from modules.sampling.types import Network, Timeline
-from modules.sampling.watching import Watch, call_of, evaluate
+from modules.sampling.watching import Predict, Watch, call_of, evaluate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,7 @@ class Guided:
         timesteps: bool = False,
         first_call: int = 0,
         watch: Watch | None = None,
+        around: Callable[[Predict], Predict] | None = None,
     ) -> None:
         """Set up guidance for one run.
 
@@ -84,6 +85,7 @@ class Guided:
             timesteps: compare the timestep instead of sigma with `s_min_uncond`, as the timestep family always did.
             first_call: where the count starts, when this continues a run.
             watch: is asked around each evaluation.
+            around: wraps what asks the network for estimates.
 
         Raises:
             InvalidRequest: a picture without a prompt, counts that differ, or several prompts for a picture with
@@ -98,6 +100,8 @@ class Guided:
                 "AND joins no prompts for this editing checkpoint unless the image CFG scale is 1", field="prompt"
             )
         self._predict = predict(network, prediction)
+        if around is not None:
+            self._predict = around(self._predict)
         self._prediction = prediction
         self._positives = tuple(tuple(parts) for parts in positives)
         self._negatives = tuple(negatives)

@@ -132,6 +132,29 @@ class ImageNoise:
         return paste_centred(noise, stream.randn(self.shape)) if resized else noise
 
 
+class GivenNoise(ImageNoise):
+    """Noise that somebody else draws, of any size; paths and seeds are those of the pictures.
+
+    Args:
+        first: [B, C, h, w], what the pictures start from.
+        like: the noise of the pictures.
+        more: draws what samplers add later, [B, C, h, w]; the pictures' own streams do so when left out.
+    """
+
+    def __init__(self, first: Tensor, like: ImageNoise, more: Callable[[], Tensor] | None = None) -> None:
+        self.seeds, self.open, self.device = like.seeds, like.open, like.device
+        self.shape = (first.shape[1], first.shape[2], first.shape[3])
+        self._given, self._more = first, more or like.next
+
+    def initial(self) -> Tensor:
+        """Return the noise the pictures start from, [B, C, h, w]."""
+        return self._given
+
+    def next(self) -> Tensor:
+        """Draw the next unit noise, [B, C, h, w]."""
+        return self._more()
+
+
 def slerp(part: float, low: Tensor, high: Tensor) -> Tensor:
     """Turn `low` towards `high`, [C, h, w] each, along the arc between them.
 
