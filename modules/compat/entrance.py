@@ -22,7 +22,7 @@ from modules.extending.script import IMG2IMG, TXT2IMG, Script, SelectableScript
 from modules.extending.scripts import Scripts, Values, tab_of
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
-from modules.pipeline.services import Make, Runner
+from modules.pipeline.services import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class AllScripts(Scripts):
         return {**super().pasted(tab, entries), **({KEY: own} if own else {})}
 
 
-def _run(request: Generation, ctx: JobContext, _make: Make) -> Outcome:
+def _run(request: Generation, ctx: JobContext, _bench: Any) -> Outcome:
     return surround(request, ctx)
 
 

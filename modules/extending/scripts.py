@@ -11,20 +11,33 @@ from modules.domain.param import ParamPath, walk_params
 from modules.domain.request import Generation, ScriptCall
 from modules.domain.result import Outcome
 from modules.domain.scripts import Argument
-from modules.extending.script import ENABLED, IMG2IMG, TXT2IMG, Script, ScriptRun, SelectableScript
+from modules.extending.script import (
+    ENABLED,
+    IMG2IMG,
+    TXT2IMG,
+    Offer,
+    OwnChoices,
+    OwnPasting,
+    Script,
+    ScriptRun,
+    SelectableScript,
+)
 from modules.hooks.context import JobContext
-from modules.hooks.dispatch import Handler
+from modules.hooks.dispatch import Handler, Hooks
 from modules.hooks.points import PlanMade
 from modules.settings.coerce import coerce
 
 if TYPE_CHECKING:
-    from modules.pipeline.services import Make, Runner
+    from modules.pipeline.bench import Bench
+    from modules.pipeline.services import Runner
 
 S = TypeVar("S", Script, SelectableScript)
 AnyScript = Script | SelectableScript
 Values = Mapping[str, Any]
 """Values of a script's parameters by name."""
 FIELD, ARGS_FIELD = "alwayson_scripts", "script_args"
+SCRIPT_KEY = "Script"
+"""Names the script of the drop-down in an infotext."""
 
 
 class Scripts:
@@ -149,7 +162,20 @@ class Scripts:
     def runner(self, title: str) -> "Runner | None":
         """Find what carries out a call of a script that makes several runs."""
         script = self.selectable_named(title)
-        return None if script is None else partial(_run, script)
+        return None if script is None else partial(self._run, script)
+
+    def _run(self, script: SelectableScript, request: Generation, ctx: JobContext, bench: "Bench") -> Outcome:
+        args = request.script.args if request.script is not None else ()
+        params, own = params_of(script, read_arguments(script, args, ARGS_FIELD)), replace(request, script=None)
+
+        def hooks_for(part: Generation) -> Hooks:
+            of_job = {one.name for one in self.handlers(own)}
+            return ctx.hooks.without(of_job).adding(self.handlers(part))
+
+        run = ScriptRun(
+            request=own, params=params, ctx=ctx, bench=bench, hooks_for=hooks_for, scripts=self.always(tab_of(request))
+        )
+        return script.run(run)
 
     def pasted(self, tab: str, entries: Mapping[str, Any]) -> Mapping[str, Values]:
         """Read the values of always-on scripts from the entries of a parameters text.
@@ -157,6 +183,18 @@ class Scripts:
         A script that the text tells nothing about is switched off; a value that does not fit is left out.
         """
         return {script.id: _pasted(script, entries) for script in self.always(tab)}
+
+    def pasted_call(self, tab: str, entries: Mapping[str, Any]) -> tuple[str, Values]:
+        """Read which script of the drop-down a parameters text names, and the values that it has for it.
+
+        Returns:
+            Its title in small letters, empty where the text names none, and values by name.
+        """
+        script = self.selectable_named(str(entries.get(SCRIPT_KEY, "")), tab)
+        if script is None:
+            return "", {}
+        values = script.pasted(entries) if isinstance(script, OwnPasting) else _pasted(script, entries)
+        return script.label.lower(), values
 
     def infotext_keys(self) -> frozenset[str]:
         """Return all keys that scripts write."""
@@ -169,6 +207,11 @@ class Scripts:
 def tab_of(request: Generation) -> str:
     """Return the tab that a request belongs to."""
     return TXT2IMG if request.init is None else IMG2IMG
+
+
+def choices_of(script: AnyScript, offer: Offer) -> Mapping[str, Sequence[str]]:
+    """Return the choices of a script's parameters that are known only now, by name."""
+    return script.choices(offer) if isinstance(script, OwnChoices) else {}
 
 
 @cache
@@ -262,13 +305,7 @@ def _tell(params: Any, payload: PlanMade) -> PlanMade:
     return replace(payload, plan=replace(payload.plan, infotext_extra=extra))
 
 
-def _run(script: SelectableScript, request: Generation, ctx: JobContext, make: "Make") -> Outcome:
-    args = request.script.args if request.script is not None else ()
-    params = params_of(script, read_arguments(script, args, ARGS_FIELD))
-    return script.run(ScriptRun(request=replace(request, script=None), params=params, ctx=ctx, make=make))
-
-
-def _pasted(script: Script, entries: Mapping[str, Any]) -> dict[str, Any]:
+def _pasted(script: AnyScript, entries: Mapping[str, Any]) -> dict[str, Any]:
     known = parameters(script.Params)
     found: dict[str, Any] = {}
     for name, item in known.items():

@@ -1,7 +1,7 @@
 """Run handlers over hook payloads in a declared order."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
@@ -72,6 +72,10 @@ class Hooks:
         """Return these handlers and further ones; notes go to the same place."""
         more = list(handlers)
         return Hooks([*self.handlers, *more], self._note, self._first) if more else self
+
+    def without(self, names: Collection[str]) -> "Hooks":
+        """Return these handlers but for some; notes go to the same place."""
+        return Hooks([one for one in self.handlers if one.name not in names], self._note, self._first)
 
     def has(self, hook: type[Hook]) -> bool:
         """Tell whether anyone listens, so that costly payloads need not be built."""

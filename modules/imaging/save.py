@@ -37,7 +37,8 @@ class _Task:
     plan: Plan
     about: ImagePlan
     settings: Snapshot
-    grid: bool
+    grid: str
+    """Begins the name of an overview of several pictures; empty for a picture."""
     now: datetime
     suffix: str = ""
     """Ends the name of the file."""
@@ -88,14 +89,14 @@ class Output:
             plan=plan,
             about=image_plan,
             settings=settings,
-            grid=False,
+            grid="",
             now=datetime.now(),
             suffix=suffix,
         )
         return self._worker.submit(self._produce, task, save)
 
     def submit_grid(
-        self, image: Image.Image, infotext: str, plan: Plan, settings: Snapshot, *, save: bool
+        self, image: Image.Image, infotext: str, plan: Plan, settings: Snapshot, *, save: bool, name: str = "grid"
     ) -> Future[Produced]:
         """Encode the overview picture of a run, and write it if asked to; see `submit`."""
         task = _Task(
@@ -104,7 +105,7 @@ class Output:
             plan=plan,
             about=plan.images[0],
             settings=settings,
-            grid=True,
+            grid=name,
             now=datetime.now(),
         )
         return self._worker.submit(self._produce, task, save)
@@ -168,7 +169,7 @@ class Output:
         atomic.make_folder(folder)
         decoration = _decoration(task, facts)
         if task.settings.saving.save_images_add_number or not decoration or task.grid:
-            path = self._numbered(folder, "grid" if task.grid else "", decoration + task.suffix, encoded)
+            path = self._numbered(folder, task.grid, decoration + task.suffix, encoded)
         else:
             path = self._unnumbered(
                 folder, decoration + task.suffix, encoded, task.settings.saving.save_images_replace_action
@@ -218,7 +219,7 @@ def _facts(task: _Task) -> NameFacts:
         height=task.image.height,
         pixels_sha256=lambda: hashlib.sha256(task.image.tobytes()).hexdigest(),
         max_words=task.settings.saving.directories_max_prompt_words,
-        basename="grid" if task.grid else "",
+        basename=task.grid,
         now=task.now,
     )
 

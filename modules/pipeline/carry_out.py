@@ -1,12 +1,12 @@
 """The door of the pipeline: one run, or a script or a folder that makes several."""
 
-from dataclasses import replace
 from functools import partial
 
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Unfinished
 from modules.domain.scripts import OutpaintingMk2, PoorMansOutpainting, read_script
 from modules.hooks.context import JobContext
+from modules.pipeline.bench import Bench
 from modules.pipeline.folder import folder_run
 from modules.pipeline.outpaint import poor_mans
 from modules.pipeline.outpaint_mk2 import mk2
@@ -37,7 +37,7 @@ def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | 
         return set_out(shop, request, ctx) if around is None else around(request, ctx)
     runner = shop.scripts(request.script.name)
     if runner is not None:
-        return runner(request, ctx, lambda part: carry_out(shop, replace(part, script=None), ctx))
+        return runner(request, ctx, Bench(shop=shop, request=request, ctx=ctx, carry_out=partial(carry_out, shop)))
     match read_script(request.script):
         case PoorMansOutpainting() as spec:
             return poor_mans(shop, request, ctx, spec)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modules.adapters.store import NetworkFiles
 from modules.adapters.textual_inversion.folder import EmbeddingFolder
@@ -41,9 +42,7 @@ class Workshop:
     """Returns what carries out plain runs in place of the pipeline alone, where extensions want to be around them."""
 
 
-Make = Callable[[Generation], Outcome]
-"""Carries out one run and waits until its pictures are saved."""
-Runner = Callable[[Generation, JobContext, Make], Outcome]
-"""Carries out a request in its own way."""
+Runner = Callable[[Generation, JobContext, Any], Outcome]
+"""Carries out a request in its own way, on a `Bench`."""
 Surround = Callable[[Generation, JobContext], Outcome]
 """Carries out a plain run, with something around it."""
