@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modules.adapters.hypernetwork.files import hypernetwork_files
 from modules.adapters.lora.catalog import LoraCatalog
 from modules.cli import ROOT, LaunchConfig
-from modules.compat.join import Compat, installer_command
+from modules.compat.join import Compat, needs_of
 from modules.domain.errors import InvalidRequest, ModelError, StorageFault
 from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
@@ -230,7 +230,7 @@ class House:
             root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states
         )
         return open_extensions(
-            places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, installer_command
+            places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, needs_of(layout)
         )
 
     def ready(self, app: "FastAPI") -> None:

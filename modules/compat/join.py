@@ -1,15 +1,19 @@
 """How the composition root lets A1111's extensions in: a loader, and what depends on whether there are any."""
 
 import logging
+import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.compat.libraries import Libraries
 from modules.compat.loading import LegacyLoader, is_legacy
 from modules.compat.preload import FILE as PRELOAD
 from modules.extending.discover import Extension
+from modules.extending.installers import Needs, OwnFiles
+from modules.extending.limits import with_limits
 from modules.extending.loader import Unit
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
@@ -56,6 +60,8 @@ class Compat:
         self.mounted = True
         yield from LegacyLoader().units(extensions)
         for one in extensions:
+        # Many extensions call pip while they load; every process they start inherits these limits.
+        os.environ.update(with_limits(os.environ, bound.layout.root, bound.layout.cache / "extensions-limits.txt"))
             if is_legacy(one):
                 yield Unit(extension=one, name="settings", load=_settings)
         last = next(one for one in reversed(extensions) if is_legacy(one) or (one.folder / PRELOAD).is_file())
@@ -102,11 +108,16 @@ def _make(
     )  # fmt: skip
 
 
-def installer_command(installer: Path) -> Sequence[str]:
-    """Return what runs an `install.py` so that it finds the legacy names."""
+def needs_of(layout: Layout) -> Sequence[Needs]:
+    """Return what extensions need: what A1111 had and they import, and their own installers among the legacy names."""
     import sys
 
-    return (sys.executable, "-m", "modules.compat.installer", str(installer))
+    places = ("--data-dir", str(layout.data), "--models-dir", str(layout.models))
+
+    def command(installer: Path) -> Sequence[str]:
+        return (sys.executable, "-m", "modules.compat.installer", str(installer), *places)
+
+    return (Libraries(), OwnFiles(command))
 
 
 def _settings(registry: Registry) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from modules.compat.host import host
+from modules.extending.limits import with_limits
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ PYTHON = sys.executable
 GIT = os.environ.get("GIT", "git")
 COMPATIBLE_TAG = "v1.10.1"
 """The version of A1111 whose interface this is; extensions choose their behaviour by it."""
+OPENCV = ("opencv-python", "opencv-python-headless")
+"""The same module, with windows and without."""
 
 
 def git_tag() -> str:
@@ -40,7 +43,7 @@ def is_installed(package: str) -> bool:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         try:
-            return importlib.util.find_spec(package) is not None
+            return importlib.util.find_spec("cv2" if package in OPENCV else package) is not None
         except (ImportError, ValueError):
             return False
     return True
@@ -48,21 +51,33 @@ def is_installed(package: str) -> bool:
 
 def run(
     command: str | list[str], desc: str | None = None, errdesc: str | None = None, custom_env: dict[str, str] | None = None,
-    live: bool = True,
+    live: bool = False,
 ) -> str:  # fmt: skip
     """Run a command; a text is split as a shell does, but no shell sees it.
 
+    Whatever pip it calls leaves the packages of the program as they are.
+
+    Args:
+        command: a text or words.
+        desc: told before.
+        errdesc: told when it fails.
+        custom_env: environment; that of this process if left out.
+        live: whether what it says is seen at once, and not returned.
+
     Raises:
-        RuntimeError: it ended with an error.
+        RuntimeError: it ended with an error; holds what it said.
     """
     if desc:
         logger.info("%s", desc)
     words = shlex.split(command) if isinstance(command, str) else list(command)
+    layout = host().layout
+    environ = with_limits(custom_env or os.environ, layout.root, layout.cache / "extensions-limits.txt")
     done = subprocess.run(
-        words, env=custom_env, capture_output=not live, text=True, encoding="utf-8", errors="replace", check=False
+        words, env=environ, capture_output=not live, text=True, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{errdesc or 'Error running command'}: {words[0]} ended with {done.returncode}")
+        said = "".join(f"\n{text.strip()}" for text in (done.stdout, done.stderr) if text and text.strip())
+        raise RuntimeError(f"{errdesc or 'Error running command'}: {words[0]} ended with {done.returncode}{said}")
     return done.stdout or ""
 
 
@@ -81,14 +96,12 @@ def check_run_python(code: str) -> bool:
 
 
 def run_pip(command: str, desc: str | None = None, live: bool = True) -> str:
-    """Run pip, held to the versions that the program itself needs.
+    """Run pip.
 
     Raises:
         RuntimeError: it ended with an error.
     """
-    limits = host().layout.root / "constraints.txt"
-    held = ["-c", str(limits)] if limits.is_file() and command.split()[:1] == ["install"] else []
-    words = [PYTHON, "-m", "pip", *shlex.split(command), *held, "--prefer-binary", "--disable-pip-version-check"]
+    words = [PYTHON, "-m", "pip", *shlex.split(command), "--prefer-binary", "--disable-pip-version-check"]
     return run(words, f"Installing {desc}" if desc else None, f"Couldn't install {desc or command}", live=live)
 
 
@@ -105,6 +118,11 @@ def requirements_met(requirements_file: str) -> bool:
         if match[2] and installed != match[2]:
             return False
     return True
+
+
+def repo_dir(name: str) -> str:
+    """Return the folder of a repository that an extension clones."""
+    return str(host().layout.repositories / name)
 
 
 def git_clone(url: str, dir: str, name: str, commithash: str | None = None) -> None:

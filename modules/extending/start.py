@@ -11,7 +11,7 @@ from modules.extending.clones import Clones
 from modules.extending.discover import Extension, Mode, discover
 from modules.extending.git import Git
 from modules.extending.index import DEFAULT
-from modules.extending.installers import Command, Installers, plain_command
+from modules.extending.installers import Installers, Needs, OwnFiles
 from modules.extending.loader import Loader, load_all
 from modules.extending.manage import Manager, Places
 from modules.extending.registry import Loaded
@@ -66,7 +66,7 @@ class Extending:
 
 def open_extensions(
     places: Places, cache: Path, settings: SettingsStore, loaders: Sequence[Loader], wish: Wish,
-    installer: Command = plain_command,
+    needs: Sequence[Needs] = (OwnFiles(),),
 ) -> Extending:  # fmt: skip
     """Load the extensions that are to run.
 
@@ -76,12 +76,12 @@ def open_extensions(
         settings: which are switched off; gets the settings that they bring.
         loaders: ways in which extensions are written.
         wish: of the command line.
-        installer: returns what runs an `install.py`.
+        needs: ways in which extensions say what has to be installed.
     """
     watch = StartWatch(path=cache / "starting.json")
     clones, installers = (
         Clones(git=Git()),
-        Installers(root=places.root, record=cache / "extensions-installed.json", command=installer),
+        Installers(root=places.root, record=cache / "extensions-installed.json", needs=needs),
     )
     mode, why = _mode(settings, wish, watch)
     found = discover(
@@ -141,13 +141,14 @@ def _hooks(loaded: Loaded, first: Sequence[str]) -> Hooks:
 
 def _tell_doubles(loaded: Loaded) -> None:
     """Tell which scripts are left out because an earlier one has their id."""
-    for kind in ("scripts", "selectable"):
+    for kind in ("scripts", "selectable", "steps"):
         owners: dict[str, str] = {}
         for one in loaded.registries:
             for script in getattr(one, kind):
                 first = owners.setdefault(script.id, one.extension.name)
                 if first != one.extension.name:
-                    one.faults.append(f"Its script {script.id} is left out: {first} has one of that id.")
+                    what = "step" if kind == "steps" else "script"
+                    one.faults.append(f"Its {what} {script.id} is left out: {first} has one of that id.")
                     logger.error("%s: %s", one.extension.name, one.faults[-1])
 
 
