@@ -56,12 +56,13 @@ class Compat:
     def _units(self, extensions: Sequence[Extension]) -> Iterator[Unit]:
         from modules.compat.mount import mount
 
-        mount(self.host())
+        bound = self.host()
+        mount(bound)
         self.mounted = True
-        yield from LegacyLoader().units(extensions)
-        for one in extensions:
         # Many extensions call pip while they load; every process they start inherits these limits.
         os.environ.update(with_limits(os.environ, bound.layout.root, bound.layout.cache / "extensions-limits.txt"))
+        yield from LegacyLoader().units(extensions)
+        for one in extensions:
             if is_legacy(one):
                 yield Unit(extension=one, name="settings", load=_settings)
         last = next(one for one in reversed(extensions) if is_legacy(one) or (one.folder / PRELOAD).is_file())
