@@ -13,7 +13,15 @@ from modules.domain.events import ImageReady, Stage
 from modules.domain.plan import BatchPlan, ImagePlan, Plan
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
-from modules.hooks.points import AfterDecode, AfterSave, BatchDecoded, BeforeSave, PictureReady
+from modules.hooks.points import (
+    AfterDecode,
+    AfterSave,
+    BatchDecoded,
+    BeforeGrid,
+    BeforeOverlay,
+    BeforeSave,
+    PictureReady,
+)
 from modules.imaging.grid import grid_rows, make_grid, wants_grid
 from modules.imaging.mask import cut_out
 from modules.imaging.resize import FILL, resize
@@ -129,6 +137,8 @@ class Finisher:
         save: bool,
     ) -> list[Pending]:
         painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=decoded)).image
+        if self.ctx.hooks.has(BeforeOverlay):
+            canvas = self._shown(plan, image_plan, canvas, position)
         image, beside = _composed(plan, canvas, painted, position)
         ready = self.ctx.hooks.run(
             BeforeSave(plan=plan, image_plan=image_plan, image=image, infotext=self.describe(plan, image_plan))
@@ -137,6 +147,18 @@ class Finisher:
         pending = [Pending(pixels=ready.image, produced=self._announced(future), plan=plan)]
         more = [self._beside(plan, image_plan, one, save=save) for one in beside if one.shown or save]
         return [*pending, *more]
+
+    def _shown(self, plan: Plan, image_plan: ImagePlan, canvas: Canvas | None, position: int) -> Canvas | None:
+        """Let extensions look at what will lie over one result."""
+        known = canvas.overlays[position % len(canvas.overlays)] if canvas and canvas.overlays else None
+        payload = BeforeOverlay(
+            plan=plan, image_plan=image_plan, mask=canvas.shown_mask if canvas else None, overlay=known
+        )  # fmt: skip
+        changed = self.ctx.hooks.run(payload)
+        if changed is payload or (changed.overlay is known and changed.mask is payload.mask):
+            return canvas
+        overlays = () if changed.overlay is None else (changed.overlay,)
+        return replace(canvas or Canvas(pictures=()), overlays=overlays, shown_mask=changed.mask)
 
     def _beside(self, plan: Plan, image_plan: ImagePlan, one: "Beside", *, save: bool) -> Pending:
         save = save and one.suffix != ""
@@ -151,10 +173,17 @@ class Finisher:
         if not (shown or saved) or not wants_grid(len(pictures), saving):
             return None
         rows = grid_rows(len(pictures), self.plan.request.batch.size, saving)
-        image = make_grid(pictures, rows, saving.grid_background_color)
+        image = self._put_together(pictures, rows, saving.grid_background_color)
         infotext = self.describe(self.plan, self.plan.images[0])
         made = self.output.submit_grid(image, infotext, self.plan, self.ctx.settings, save=saved).result()
         return made if shown else None
+
+    def _put_together(self, pictures: Sequence[Image.Image], rows: int, background: str) -> Image.Image:
+        """Make the overview; extensions may choose what is in it and how it is laid out."""
+        columns = -(-len(pictures) // rows)
+        payload = BeforeGrid(plan=self.plan, pictures=tuple(pictures), rows=rows, columns=columns)
+        grid = self.ctx.hooks.run(payload)
+        return make_grid(grid.pictures, grid.rows, background, columns=grid.columns)
 
     def _announced(self, future: Future[Produced]) -> Future[Produced]:
         """Return a future that is done when extensions have looked at the picture, so that their notes are not late."""
@@ -176,7 +205,7 @@ class Finisher:
             return
         image, hooks = future.result(), self.ctx.hooks
         if image.saved_as is not None and image.plan is not None and hooks.has(AfterSave):
-            hooks.run(AfterSave(plan=self.plan, image_plan=image.plan, path=image.saved_as))
+            hooks.run(AfterSave(plan=self.plan, image_plan=image.plan, path=image.saved_as, image=image))
         if hooks.has(PictureReady):
             hooks.run(PictureReady(plan=self.plan, image=image))
         self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=image))
