@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modules.domain.plan import ImagePlan, Plan
+from modules.imaging.infotext_parse import parameter_entries
 from modules.settings.sections import Infotext
 
 
@@ -29,6 +30,24 @@ def compose(prompt: str, negative_prompt: str, values: Mapping[str, Any]) -> str
     entries = (key if key == value else f"{key}: {quote(value)}" for key, value in values.items() if value is not None)
     negative = f"\nNegative prompt: {negative_prompt}" if negative_prompt else ""
     return f"{prompt}{negative}\n{', '.join(entries)}".strip()
+
+
+def with_entries(text: str, entries: Mapping[str, Any]) -> str:
+    """Add entries to the parameters line of a text, before those that tell of the program and its user.
+
+    Args:
+        text: as `infotext` writes it, or any other.
+        entries: those whose key the line has already are left out.
+    """
+    above, joint, line = text.rpartition("\n")
+    known = dict(parameter_entries(line))
+    added = compose("", "", {key: value for key, value in entries.items() if key not in known})
+    if not added:
+        return text
+    if not known:
+        return f"{text}\n{added}".strip()
+    at = next((place for mark in (", Version: ", ", User: ") if (place := line.rfind(mark)) > 0), len(line))
+    return f"{above}{joint}{line[:at]}, {added}{line[at:]}"
 
 
 def quote(value: object) -> str:

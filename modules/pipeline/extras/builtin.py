@@ -1,21 +1,23 @@
-"""The steps that come with the program."""
+"""The steps that come with the program. Libraries for pictures are imported when a step runs."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
-
-from PIL import Image, ImageOps
+from typing import TYPE_CHECKING, Any
 
 from modules.domain.param import param
 from modules.hooks.context import JobContext
-from modules.imaging import crops
-from modules.imaging.upscale import NO_UPSCALER, Upscaler, UpscaleSpec, describe, target_size, upscale
 from modules.pipeline.extras.step import EXTRAS, MAIN, Picture, Step
 
-Upscalers = Callable[[], Mapping[str, Upscaler]]
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from modules.imaging.upscale import Upscaler, UpscaleSpec
+
+Upscalers = Callable[[], "Mapping[str, Upscaler]"]
 """Returns everything that enlarges pictures, by name."""
+NO_UPSCALER = "None"
 BY_FACTOR, TO_SIZE = 0, 1
 MAX_FACTOR = 16
 MAX_SIDE = 16384
@@ -50,8 +52,10 @@ class UpscaleParams:
     )
 
     @property
-    def spec(self) -> UpscaleSpec:
+    def spec(self) -> "UpscaleSpec":
         """What is asked for, in the words of the room that enlarges."""
+        from modules.imaging.upscale import UpscaleSpec
+
         size = (self.upscale_to_width, self.upscale_to_height)
         return UpscaleSpec(
             factor=self.upscale_by if self.upscale_mode == BY_FACTOR else None,
@@ -76,6 +80,8 @@ class Upscale:
 
     def prepare(self, picture: Picture, params: UpscaleParams, _ctx: JobContext) -> Picture:
         """Note the size that is wanted."""
+        from modules.imaging.upscale import target_size
+
         return replace(picture, target=target_size(*picture.image.size, params.spec))
 
     def process(self, picture: Picture, params: UpscaleParams, ctx: JobContext) -> Picture | None:
@@ -104,13 +110,17 @@ class SimpleUpscale:
 
     def process(self, picture: Picture, params: SimpleUpscaleParams, ctx: JobContext) -> Picture | None:
         """Enlarge a picture."""
+        from modules.imaging.upscale import UpscaleSpec
+
         if params.upscaler_name == NO_UPSCALER:
             return None
         spec = UpscaleSpec(factor=params.upscale_by, first=params.upscaler_name)
         return _enlarged(picture, spec, self._upscalers(), ctx)
 
 
-def _enlarged(picture: Picture, spec: UpscaleSpec, upscalers: Mapping[str, Upscaler], ctx: JobContext) -> Picture:
+def _enlarged(picture: Picture, spec: "UpscaleSpec", upscalers: "Mapping[str, Upscaler]", ctx: JobContext) -> Picture:
+    from modules.imaging.upscale import describe, upscale
+
     settings = ctx.settings
     most = int(settings.api.api_max_upscaled_mpixels * 1e6)
     image = upscale(picture.image, spec, max_pixels=most, upscalers=upscalers)
@@ -125,13 +135,13 @@ class Kept:
     def __init__(self) -> None:
         self._results: dict[tuple[Any, ...], Image.Image] = {}
 
-    def around(self, upscalers: Mapping[str, Upscaler], ctx: JobContext) -> Mapping[str, Upscaler]:
+    def around(self, upscalers: "Mapping[str, Upscaler]", ctx: JobContext) -> "Mapping[str, Upscaler]":
         """Return the same upscalers, which look here first."""
         most = ctx.settings.postprocessing.upscaling_max_images_in_cache
         return {name: self._kept(name, one, most) for name, one in upscalers.items()}
 
-    def _kept(self, name: str, enlarge: Upscaler, most: int) -> Upscaler:
-        def look(image: Image.Image, factor: float) -> Image.Image:
+    def _kept(self, name: str, enlarge: "Upscaler", most: int) -> "Upscaler":
+        def look(image: "Image.Image", factor: float) -> "Image.Image":
             key = (hash(image.tobytes()), image.size, name, factor)
             made = self._results.pop(key, None) or enlarge(image, factor)
             self._results[key] = made
@@ -163,10 +173,12 @@ class SplitOversized:
 
     def process(self, picture: Picture, params: SplitParams, ctx: JobContext) -> list[Picture] | None:
         """Cut a picture to the size that Upscale asks for."""
+        from modules.imaging.crops import split_oversized
+
         if picture.target is None:
             ctx.note(f"{self.label} takes the size that is wanted from Upscale, which is off.")
             return None
-        parts = crops.split_oversized(
+        parts = split_oversized(
             picture.image, picture.target, threshold=params.split_threshold, overlap=params.overlap_ratio
         )
         if len(parts) == 1:
@@ -194,14 +206,16 @@ class SizedCrop:
 
     def process(self, picture: Picture, params: SizedCropParams, ctx: JobContext) -> Picture | None:
         """Crop a picture."""
-        size = crops.best_size(
+        from modules.imaging.crops import best_size, centre_crop
+
+        size = best_size(
             picture.image.size, sides=(params.mindim, params.maxdim), areas=(params.minarea, params.maxarea),
             threshold=params.threshold, largest=params.objective == LARGEST,
         )  # fmt: skip
         if size is None:
             ctx.note(f"{self.label}: no size within the bounds suits {picture.name or 'a picture'}; it stays as it is.")
             return None
-        return replace(picture, image=crops.centre_crop(picture.image, size))
+        return replace(picture, image=centre_crop(picture.image, size))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +238,9 @@ class FlippedCopies:
         return [picture, *(replace(picture, image=image, tags=(*picture.tags, tag)) for tag, image in _flips(picture.image, params))]  # fmt: skip
 
 
-def _flips(image: Image.Image, params: FlipParams) -> Iterator[tuple[str, Image.Image]]:
+def _flips(image: "Image.Image", params: FlipParams) -> "Iterator[tuple[str, Image.Image]]":
+    from PIL import ImageOps
+
     if params.horizontal:
         yield "flipped-horizontally", ImageOps.mirror(image)
     if params.vertical:
