@@ -127,10 +127,12 @@ class House:
         mark("list models")
         self.style_book = StyleBook(config.styles_file)
         self._workshop: Future[Workshop] = Future()
+        self._opener = threading.Thread(target=self._open_workshop, name="workshop", daemon=True)
+        self._opening = threading.Lock()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
         self.compat = Compat(
             layout=self.layout, settings=self.settings, catalog=self.catalog, flags=config.flags,
-            workshop=lambda: self._workshop.result(), services=lambda: self.services,
+            workshop=self._opened_workshop, services=lambda: self.services,
         )  # fmt: skip
         self.extending = self._open_extensions()
         self.scripts = self.compat.scripts(self.extending.scripts)
@@ -188,7 +190,7 @@ class House:
         self.services.desk.take_up()
         self.engine.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
-        threading.Thread(target=self._open_workshop, name="workshop", daemon=True).start()
+        self._begin_workshop()
 
     def _tidy(self) -> None:
         """Remove half written pictures that a killed process left."""
@@ -406,6 +408,16 @@ class House:
     def _last_prompt(self) -> Path | None:
         return None if self.config.no_prompt_history else self.layout.params_file
 
+    def _opened_workshop(self) -> "Workshop":
+        """Wait for torch and the device; an extension may ask for them while it loads, before anything else does."""
+        self._begin_workshop()
+        return self._workshop.result()
+
+    def _begin_workshop(self) -> None:
+        with self._opening:
+            if self._opener.ident is None:
+                self._opener.start()
+
     def _open_workshop(self) -> None:
         """Import torch and decide where models run; whatever goes wrong is told to every job."""
         mark = self.profile.timer()
@@ -442,7 +454,8 @@ class House:
             last_prompt=self._last_prompt(),
             networks=NetworkFiles(EmbeddingFolder([layout.embeddings], allow_unsafe=unsafe), allow_unsafe=unsafe),
             check_nan=not config.disable_nan_check,
-            scripts=self.scripts.runner,
+            # The scripts are not known yet when an extension asks for the device while it loads.
+            scripts=lambda title: self.scripts.runner(title),
             surround=self.compat.surround,
         )
 

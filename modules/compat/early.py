@@ -27,8 +27,11 @@ def parser_with_flags(
     if not any(folder.is_dir() and any(folder.glob(f"*/{FILE}")) for folder in folders):
         return None
     mode, disabled = _switched_off(words, layout.settings_file)
+    from modules.compat.idle import idle_view
+
     parser = cli.build_parser()
-    add_flags(parser, discover(*folders, disabled=disabled, mode=mode))
+    with idle_view(layout):
+        add_flags(parser, discover(*folders, disabled=disabled, mode=mode))
     return parser
 
 
@@ -42,10 +45,11 @@ def _more(environ: Mapping[str, str]) -> list[str]:
 def _layout(words: Sequence[str], root: Path) -> Layout:
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--models-dir", type=Path)
     parser.add_argument("--ui-settings-file", type=Path)
     given = vars(parser.parse_known_args(list(words))[0])
     places = {"settings_file": given["ui_settings_file"]} if "ui_settings_file" in given else {}
-    return Layout.of(root, given.get("data_dir"), None, places)
+    return Layout.of(root, given.get("data_dir"), given.get("models_dir"), places)
 
 
 def _switched_off(words: Sequence[str], settings: Path) -> tuple[Mode, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import modules
 from modules.compat.host import Host, bind, host, is_bound
@@ -10,6 +11,8 @@ FACADES = Path(__file__).parent / "legacy-names"
 """Becomes part of the package `modules`; real rooms come first."""
 SIBLINGS = Path(__file__).parent / "top-names"
 """Holds names outside of `modules`: `launch`, `ldm`, `k_diffusion` ..."""
+EXTENSIONS = "extensions"
+"""A package of all extensions, under which some of them import their own modules."""
 
 
 def mount(host: Host) -> None:
@@ -19,6 +22,10 @@ def mount(host: Host) -> None:
         modules.__path__.append(str(FACADES))
     if str(SIBLINGS) not in sys.path:
         sys.path.append(str(SIBLINGS))
+    # It need not lie beside the program, where Python would find it.
+    package = ModuleType(EXTENSIONS)
+    package.__path__ = [str(host.layout.extensions)]
+    sys.modules[EXTENSIONS] = package
 
 
 def unmount() -> None:
@@ -29,6 +36,8 @@ def unmount() -> None:
         modules.__path__.remove(str(FACADES))
     if str(SIBLINGS) in sys.path:
         sys.path.remove(str(SIBLINGS))
+    for name in [one for one in sys.modules if one.partition(".")[0] == EXTENSIONS]:
+        del sys.modules[name]
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and any(Path(file).is_relative_to(folder) for folder in folders):

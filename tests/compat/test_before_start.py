@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_flags_of_extensions_are_flags(tmp_path: Path):
     assert (config.flags["kite_length"], config.medvram) == (9, True)
 
 
+def test_flags_may_lie_in_the_folders_of_the_program(tmp_path: Path):
+    lines = "from modules import paths\ndef preload(parser):\n    parser.add_argument('--kite', default=paths.models_path)\n"
+    make_extension(tmp_path / "extensions", "kite", {"preload.py": lines})
+    assert read(tmp_path).flags["kite"] == str(tmp_path / "models")
+    assert read(tmp_path, "--models-dir", str(tmp_path / "large")).flags["kite"] == str(tmp_path / "large")
+    assert "modules.paths" not in sys.modules
+
+
 @pytest.mark.parametrize("off", ["flag", "settings"])
 def test_extensions_that_are_switched_off_add_none(tmp_path: Path, off: str):
     make_extension(tmp_path / "extensions", "kite", {"preload.py": PRELOAD})
@@ -41,6 +50,27 @@ def test_extensions_that_are_switched_off_add_none(tmp_path: Path, off: str):
     assert "kite_length" not in read(tmp_path, *words).flags
     with pytest.raises(SystemExit):
         read(tmp_path, *words, "--kite-length", "9")
+
+
+@pytest.mark.slow
+def test_the_device_and_the_package_of_all_extensions_are_known_while_they_load(tmp_path: Path):
+    from modules.app import House
+    from modules.compat.mount import unmount
+
+    lines = (
+        "from extensions.kite.inner import X\nfrom modules.devices import device\nfrom modules import shared\n"
+        "assert (shared.device, X) == (device, 3)\n"
+    )
+    make_extension(tmp_path / "extensions", "kite", {"scripts/kite.py": lines, "inner.py": "X = 3\n"})
+    words = ("--nowebui", "--skip-install", "--use-cpu", "all", "--skip-load-model-at-start")
+    try:
+        with ExitStack() as until_exit:
+            house = House(read(tmp_path, *words), until_exit)
+            house.services.ledger.close()
+            assert house.extending.loaded.faults == {}
+            assert str(sys.modules["kite.py"].device) == "cpu"
+    finally:
+        unmount()
 
 
 def test_installers_find_launch_and_the_paths(tmp_path: Path):
