@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.compat.host import host
+from modules.files import atomic
 from modules.library.header import read_header
 
 if TYPE_CHECKING:
@@ -167,3 +168,52 @@ def model_hash(filename: str) -> str:
 
 def _entry_of(path: Path) -> "CheckpointEntry | None":
     return next((one for one in host().catalog.entries if one.path == path), None)
+
+
+CONFIG_SOURCES = (("a", "b", "c"), ("b",), ("c",), ())
+"""Whose configuration a merged checkpoint gets, by the number that is chosen: the first there is, B's, C's, none."""
+
+
+def create_config(ckpt_result: Any, config_source: int, a: Any, b: Any, c: Any) -> None:
+    """Put the configuration of a checkpoint beside one that was made of it, where it has one.
+
+    Args:
+        ckpt_result: file of the new checkpoint.
+        config_source: which of `CONFIG_SOURCES`.
+        a: checkpoints that it was made of; None where there is none.
+        b: another one.
+        c: another one.
+    """
+    made_of = {"a": a, "b": b, "c": c}
+    chosen = [made_of[name] for name in CONFIG_SOURCES[config_source] if made_of[name] is not None]
+    files = [Path(one.filename).with_suffix(".yaml") for one in chosen]
+    found = next((file for file in files if file.is_file()), None)
+    if found is not None:
+        atomic.write(Path(ckpt_result).with_suffix(".yaml"), found.read_text(encoding="utf-8"))
+
+
+CONFIGS = {
+    "config_default": "v1-inference.yaml", "config_sd2": "v2-inference.yaml", "config_sd2v": "v2-inference-v.yaml",
+    "config_sd2_inpainting": "v2-inpainting-inference.yaml", "config_sdxl": "sd_xl_base.yaml",
+    "config_sdxl_refiner": "sd_xl_refiner.yaml", "config_depth_model": "v2-midas-inference.yaml",
+    "config_unclip": "v2-1-stable-unclip-l-inference.yaml", "config_unopenclip": "v2-1-stable-unclip-h-inference.yaml",
+    "config_inpainting": "v1-inpainting-inference.yaml", "config_instruct_pix2pix": "instruct-pix2pix.yaml",
+}  # fmt: skip
+"""Names of `modules.sd_models_config` and the configurations that A1111 loads models of each kind with."""
+
+
+def find_checkpoint_config(state_dict: Any, info: Any) -> str | None:
+    """Name the configuration of a checkpoint's kind; a file beside it comes first. None for kinds without one."""
+    if info is None:
+        return CONFIGS["config_default"]
+    beside = Path(info.filename).with_suffix(".yaml")
+    if beside.is_file():
+        return str(beside)
+    facts = host().services().checkpoint_facts(info.title)
+    kinds = {
+        ("sd1", "base"): "default", ("sd1", "inpainting"): "inpainting", ("sd1", "pix2pix"): "instruct_pix2pix",
+        ("sd2", "base"): "sd2v" if facts.prediction == "v" else "sd2", ("sd2", "inpainting"): "sd2_inpainting",
+        ("sd2", "depth"): "depth_model", ("sdxl", "refiner"): "sdxl_refiner", ("sdxl", "base"): "sdxl",
+    }  # fmt: skip
+    kind = kinds.get((facts.family, facts.variant)) or kinds.get((facts.family, "base"))
+    return None if kind is None else CONFIGS[f"config_{kind}"]

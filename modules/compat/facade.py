@@ -1,5 +1,6 @@
 """Modules some of whose names are worked out when they are asked for."""
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -21,6 +22,25 @@ def compute(module: str, names: Mapping[str, Get | tuple[Get, Set]]) -> None:
     """
     properties = {name: _property(name, get) for name, get in names.items()}
     sys.modules[module].__class__ = type("Facade", (ModuleType,), {**properties, "__slots__": ()})
+
+
+def same_module(name: str, other: str) -> None:
+    """Let one name stand for the module of another one: what is assigned to one of them is seen on both.
+
+    Args:
+        name: of the module that is being imported.
+        other: full name of the module that it becomes.
+    """
+    sys.modules[name] = importlib.import_module(other)
+
+
+def other_modules(*names: str) -> dict[str, Get]:
+    """Return getters of legacy modules that another one has as attributes.
+
+    Args:
+        names: without the leading `modules.`.
+    """
+    return {name: (lambda name=name: importlib.import_module(f"modules.{name}")) for name in names}
 
 
 def _property(name: str, given: Get | tuple[Get, Set]) -> property:

@@ -29,18 +29,46 @@ class TotalTqdm:
         self.n = self.total = 0
 
 
-class MemoryMonitor:
-    """The memory of the card."""
+class MemUsageMonitor:
+    """The memory of the card; that of the machine where there is none.
 
-    disabled = True
+    Args:
+        name: nobody reads it.
+        device: nobody reads it; there is one device.
+        opts: nobody reads them.
+    """
+
+    def __init__(self, name: str = "", device: Any = None, opts: Any = None) -> None:
+        self.name, self.device, self.opts = name, device, opts
+        self.data: dict[str, int] = {}
+
+    @property
+    def disabled(self) -> bool:
+        """Whether there is no card to watch."""
+        return "system" not in self._cuda()
+
+    @staticmethod
+    def _cuda() -> dict[str, Any]:
+        return host().services().memory().get("cuda") or {}
+
+    def cuda_mem_get_info(self) -> tuple[int, int]:
+        """Return free and total bytes."""
+        memory = self._cuda().get("system") or host().services().memory()["ram"]
+        return int(memory["free"]), int(memory["total"])
 
     def monitor(self) -> None:
-        """Begin to watch."""
+        """Begin to watch; the card itself remembers its peaks."""
 
     def read(self) -> dict[str, int]:
-        """Return bytes in use."""
-        cuda = host().services().memory().get("cuda") or {}
-        return {name: value for name, value in cuda.items() if isinstance(value, int)}
+        """Return bytes: free and total, and what this program has of them now and had at most."""
+        free, total = self.cuda_mem_get_info()
+        used = {name: self._cuda().get(name) or {} for name in ("active", "reserved")}
+        self.data = {
+            "free": free, "total": total, "min_free": free, "system_peak": total - free,
+            "active": used["active"].get("current", 0), "active_peak": used["active"].get("peak", 0),
+            "reserved": used["reserved"].get("current", 0), "reserved_peak": used["reserved"].get("peak", 0),
+        }  # fmt: skip
+        return self.data
 
     def stop(self) -> dict[str, int]:
         """End watching and return what was seen."""

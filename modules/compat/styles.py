@@ -55,3 +55,13 @@ def styles_files() -> list[Path]:
     """Return the files that styles are read from."""
     given = getattr(host().flags, "styles_file", None) or [host().layout.styles_file]
     return [Path(one) for one in given]
+
+
+def materialize_styles(prompt: str, negative_prompt: str, styles: Any) -> list[Any]:
+    """Write styles into the prompts of the page: what changes both boxes, and empties the list of styles."""
+    import gradio as gr
+
+    known = StyleDatabase()
+    written = known.apply_styles_to_prompt(prompt, styles)
+    unwanted = known.apply_negative_styles_to_prompt(negative_prompt, styles)
+    return [gr.update(value=written), gr.update(value=unwanted), gr.update(value=[])]

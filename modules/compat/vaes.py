@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from modules.compat.checkpoints import read_state_dict
 from modules.compat.host import host
 
 
@@ -47,3 +48,18 @@ def find_vae_near_checkpoint(checkpoint_file: str) -> str | None:
     """Return the VAE that lies beside a checkpoint."""
     stem = Path(checkpoint_file).stem
     return next((path for path in vae_files().values() if Path(path).name.startswith(f"{stem}.vae.")), None)
+
+
+def load_vae(model: Any, vae_file: Any = None, vae_source: str = "from unknown source") -> None:
+    """Use a VAE; the next job loads it. Without a file the checkpoint's own is used."""
+    host().options.assign("sd_vae", Path(vae_file).name if isinstance(vae_file, str) else "None")
+
+
+def load_vae_dict(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read the weights of a VAE; what only its training needed is left out.
+
+    Raises:
+        ModelError: the file cannot be used.
+    """
+    weights = read_state_dict(filename)
+    return {name: value for name, value in weights.items() if not name.startswith(("loss", "model_ema."))}

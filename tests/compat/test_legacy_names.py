@@ -17,7 +17,7 @@ import pytest
 from tests.compat.zoo_house import ZooHouse, zoo_house
 
 USED_BY = 2
-MISSING = frozenset({"modules.img2img.img2img", "modules.ui_extra_networks.extra_pages"})
+MISSING = frozenset({"modules.ui_extra_networks.extra_pages"})
 """Names that two or more extensions use and that are not there. Only ever gets shorter."""
 
 

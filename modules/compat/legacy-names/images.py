@@ -1,5 +1,6 @@
 """A1111's `modules.images`."""
 
+from modules.compat.file_names import FilenameGenerator
 from modules.compat.pictures import (
     LANCZOS,
     NEAREST,
@@ -15,6 +16,6 @@ from modules.compat.pictures import (
 )
 
 __all__ = [
-    "LANCZOS", "NEAREST", "GridAnnotation", "draw_grid_annotations", "flatten", "get_next_sequence_number",
+    "LANCZOS", "NEAREST", "FilenameGenerator", "GridAnnotation", "draw_grid_annotations", "flatten", "get_next_sequence_number",
     "image_grid", "read_info_from_image", "resize_image", "sanitize_filename_part", "save_image",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from modules.compat.launching import (
     git_tag,
     is_installed,
     list_extensions,
+    repo_dir,
     requirements_met,
     run,
     run_pip,
@@ -19,11 +20,12 @@ from modules.compat.launching import (
 
 __all__ = [
     "check_run", "check_run_python", "commit_hash", "git", "git_clone", "git_tag", "is_installed", "list_extensions",
-    "python", "requirements_met", "run", "run_pip",
+    "python", "repo_dir", "requirements_met", "run", "run_pip",
 ]  # fmt: skip
 
+skip_install = False
 index_url = ""
-default_command_live = True
+default_command_live = False
 compute(
     __name__,
     {

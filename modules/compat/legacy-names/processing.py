@@ -1,9 +1,6 @@
 """A1111's `modules.processing`."""
 
-import importlib as _importlib
-from typing import Any
-
-from modules.compat.facade import compute
+from modules.compat.facade import compute, other_modules
 from modules.compat.infotexts import create_infotext, program_version
 from modules.compat.job_object import (
     StableDiffusionProcessing,
@@ -15,27 +12,36 @@ from modules.compat.job_object import (
     opt_f,
 )
 from modules.compat.jobs import process_images, process_images_inner
-from modules.compat.latents import decode_first_stage, old_hires_fix_first_pass_dimensions
+from modules.compat.latents import (
+    DecodedSamples,
+    decode_first_stage,
+    decode_latent_batch,
+    old_hires_fix_first_pass_dimensions,
+)
 from modules.compat.masking import apply_color_correction, apply_overlay, create_binary_mask, setup_color_correction
 from modules.compat.noise import create_random_tensors, slerp
 from modules.compat.results import Processed
+from modules.compat.samplers import images_tensor_to_samples
 
 __all__ = [
-    "Processed", "StableDiffusionProcessing", "StableDiffusionProcessingImg2Img", "StableDiffusionProcessingTxt2Img",
+    "DecodedSamples", "Processed", "StableDiffusionProcessing", "StableDiffusionProcessingImg2Img", "StableDiffusionProcessingTxt2Img",
     "apply_color_correction", "apply_overlay", "create_binary_mask", "create_infotext", "create_random_tensors",
-    "decode_first_stage", "fix_seed", "get_fixed_seed", "old_hires_fix_first_pass_dimensions", "opt_C", "opt_f",
+    "decode_first_stage", "decode_latent_batch", "fix_seed", "get_fixed_seed", "images_tensor_to_samples", "old_hires_fix_first_pass_dimensions", "opt_C", "opt_f",
     "process_images", "process_images_inner", "program_version", "setup_color_correction", "slerp",
 ]  # fmt: skip
 
 
-def _other(name: str) -> Any:
-    return _importlib.import_module(f"modules.{name}")
-
-
 compute(
     __name__,
-    {
-        name: (lambda name=name: _other(name))
-        for name in ("devices", "images", "masking", "prompt_parser", "scripts", "sd_samplers", "sd_models", "shared")
-    },
+    other_modules(
+        "devices",
+        "extra_networks",
+        "images",
+        "masking",
+        "prompt_parser",
+        "scripts",
+        "sd_samplers",
+        "sd_models",
+        "shared",
+    ),
 )

@@ -1,8 +1,5 @@
 """A1111's `modules.scripts`."""
 
-import importlib as _importlib
-from typing import Any
-
 from modules.compat.callback_params import (
     MaskBlendArgs,
     OnComponent,
@@ -11,7 +8,7 @@ from modules.compat.callback_params import (
     PostProcessMaskOverlayArgs,
     PostSampleArgs,
 )
-from modules.compat.facade import compute
+from modules.compat.facade import compute, other_modules
 from modules.compat.host import host as _host
 from modules.compat.listing import basedir, list_files_with_name, list_scripts
 from modules.compat.scripts import (
@@ -29,11 +26,6 @@ __all__ = [
     "ScriptRunner", "basedir", "list_files_with_name", "list_scripts",
 ]  # fmt: skip
 
-
-def _other(name: str) -> Any:
-    return _importlib.import_module(f"modules.{name}")
-
-
 compute(
     __name__,
     {
@@ -42,10 +34,6 @@ compute(
         "scripts_txt2img": lambda: _host().scripts.txt2img,
         "scripts_img2img": lambda: _host().scripts.img2img,
         "scripts_current": lambda: _host().scripts.current,
-        "script_callbacks": lambda: _other("script_callbacks"),
-        "shared": lambda: _other("shared"),
-        "paths": lambda: _other("paths"),
-        "errors": lambda: _other("errors"),
-        "extensions": lambda: _other("extensions"),
+        **other_modules("script_callbacks", "shared", "paths", "errors", "extensions"),
     },
 )

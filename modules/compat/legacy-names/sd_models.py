@@ -1,7 +1,5 @@
 """A1111's `modules.sd_models`."""
 
-import importlib as _importlib
-
 from modules.compat.checkpoints import (
     CheckpointAliases as _CheckpointAliases,
 )
@@ -19,7 +17,7 @@ from modules.compat.checkpoints import (
 from modules.compat.checkpoints import (
     CheckpointList as _CheckpointList,
 )
-from modules.compat.facade import compute
+from modules.compat.facade import compute, other_modules
 from modules.compat.host import host as _host
 from modules.compat.model_memory import ModelData as _ModelData
 from modules.compat.model_memory import SkipWritingToConfig
@@ -41,7 +39,6 @@ compute(
     __name__,
     {
         "model_path": lambda: str(_host().layout.checkpoints),
-        "script_callbacks": lambda: _importlib.import_module("modules.script_callbacks"),
-        "shared": lambda: _importlib.import_module("modules.shared"),
+        **other_modules("script_callbacks", "shared"),
     },
 )

@@ -6,13 +6,23 @@ from modules.compat.vaes import (
     clear_loaded_vae,
     find_vae_near_checkpoint,
     get_filename,
+    load_vae,
+    load_vae_dict,
     loaded_vae_file,
     refresh_vae_list,
     reload_vae_weights,
     vae_files,
 )
 
-__all__ = ["clear_loaded_vae", "find_vae_near_checkpoint", "get_filename", "refresh_vae_list", "reload_vae_weights"]
+__all__ = [
+    "clear_loaded_vae",
+    "find_vae_near_checkpoint",
+    "get_filename",
+    "load_vae",
+    "load_vae_dict",
+    "refresh_vae_list",
+    "reload_vae_weights",
+]
 
 unspecified = object()
 compute(

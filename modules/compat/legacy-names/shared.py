@@ -12,7 +12,7 @@ from modules.compat.hypernetworks import reload_hypernetworks
 from modules.compat.interrogating import Interrogator as _Interrogator
 from modules.compat.latents import LATENT_MODES as latent_upscale_modes  # noqa: N811 - A1111's name
 from modules.compat.listing import html, html_path, listfiles, natural_sort_key, walk_files
-from modules.compat.meters import MemoryMonitor as _MemoryMonitor
+from modules.compat.meters import MemUsageMonitor as _MemUsageMonitor
 from modules.compat.meters import TotalTqdm as _TotalTqdm
 from modules.compat.options import OptionDiv, OptionHTML, OptionInfo, options_section
 from modules.compat.sd_model import sd_model_now as _sd_model_now
@@ -26,7 +26,7 @@ __all__ = [
 
 state = _StateView()
 total_tqdm = _TotalTqdm()
-mem_mon = _MemoryMonitor()
+mem_mon = _MemUsageMonitor()
 latent_upscale_default_mode = "Latent"
 batch_cond_uncond = True
 parallel_processing_allowed = True

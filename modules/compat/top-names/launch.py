@@ -1,35 +1,5 @@
 """A1111's `launch`, as installers of extensions import it."""
 
-from modules.compat.facade import compute
-from modules.compat.host import host as _host
-from modules.compat.launching import GIT as git  # noqa: N811 - A1111's names
-from modules.compat.launching import PYTHON as python  # noqa: N811
-from modules.compat.launching import (
-    check_run,
-    check_run_python,
-    commit_hash,
-    git_clone,
-    git_tag,
-    is_installed,
-    list_extensions,
-    requirements_met,
-    run,
-    run_pip,
-)
+from modules.compat.facade import same_module
 
-__all__ = [
-    "check_run", "check_run_python", "commit_hash", "git", "git_clone", "git_tag", "is_installed", "list_extensions",
-    "python", "requirements_met", "run", "run_pip",
-]  # fmt: skip
-
-skip_install = False
-index_url = ""
-compute(
-    __name__,
-    {
-        "args": lambda: _host().flags,
-        "dir_repos": lambda: str(_host().layout.repositories),
-        "script_path": lambda: str(_host().layout.root),
-        "extensions_dir": lambda: str(_host().layout.extensions),
-    },
-)
+same_module(__name__, "modules.launch_utils")
