@@ -36,6 +36,7 @@ class AllScripts(Scripts):
 
     def __init__(self, always: Iterable[Script] = (), selectable: Iterable[SelectableScript] = ()) -> None:
         super().__init__(always, selectable)
+        self.building = host().building
 
     @classmethod
     def over(cls, native: Scripts) -> "AllScripts":
@@ -175,13 +176,15 @@ def surround(request: Generation, ctx: JobContext) -> Outcome:
 
 
 def runner_of(tab: str) -> ScriptRunner:
-    """Return the runner of a tab; its controls are built now if the page has not done so."""
-    found = host().scripts.runner(tab)
-    if not found.scripts and host().scripts.scripts_data:
-        from modules.compat.script_controls import build_apart
+    """Return the runner of a tab; its controls are built now if the page has not done so, and waited for if it does."""
+    bound = host()
+    with bound.building:
+        found = bound.scripts.runner(tab)
+        if not found.scripts and bound.scripts.scripts_data:
+            from modules.compat.script_controls import build_apart
 
-        build_apart(tab)
-    return found
+            build_apart(tab)
+        return found
 
 
 def script_values(request: Generation) -> tuple[ScriptRunner, list[Any]]:

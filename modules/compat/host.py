@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,6 +78,8 @@ class Host:
     """What extensions keep between starts, by part."""
     told: set[str] = field(default_factory=set)
     """Errors that are told only once."""
+    building: "RLock" = field(default_factory=RLock)
+    """Held while controls of the page or of scripts are built."""
     bindings: list[Any] = field(default_factory=list)
     """Buttons that paste, which are connected when the page is built."""
     numbering: Numbering = field(default_factory=Numbering)

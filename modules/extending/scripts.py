@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache, partial
+from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -51,6 +52,8 @@ class Scripts:
     def __init__(self, always: Iterable[Script] = (), selectable: Iterable[SelectableScript] = ()) -> None:
         self._always = _by_id(always)
         self._selectable = _by_id(selectable)
+        self.building = RLock()
+        """Held while controls are built: gradio has one place for the whole process where it keeps what is being built."""
 
     def every_always(self) -> tuple[Script, ...]:
         """Return the always-on scripts of all tabs."""

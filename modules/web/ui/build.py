@@ -88,7 +88,12 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 
 
 def build(context: UiContext) -> gr.Blocks:
-    """Build the page."""
+    """Build the page; nobody else builds controls meanwhile."""
+    with context.services.scripts.building:
+        return _build(context)
+
+
+def _build(context: UiContext) -> gr.Blocks:
     ui = context.services.settings.snapshot().ui
     own = frozenset(tab.id for tab in (*TABS, *LAST_TABS))
     tabs = (*TABS, *extensions.tabs_of_extensions(context, own), *LAST_TABS)
