@@ -1,36 +1,49 @@
-"""The script with the globals of A1111's page, and the settings that it shows to page scripts."""
+"""The scripts with the globals of A1111's page, and what they ask for."""
 
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from modules.compat.host import host
 
 PREFIX = "/internal/a1111"
-SCRIPT = "a1111.js"
+SCRIPTS = ("a1111_page.js", "a1111_progress.js", "a1111.js")
+"""In the order in which they are loaded."""
+FILES = (*SCRIPTS, "style.css")
+"""What the page loads before the scripts of extensions."""
+MOUNTING = "[data-mounting] #tabs > [role=tabpanel] { visibility: hidden }\n"
+"""Nobody wants to see how tabs are opened one after the other."""
 
 
 def router() -> APIRouter:
     """Make the routes."""
     made = APIRouter(prefix=PREFIX, include_in_schema=False)
-
-    @made.get(f"/{SCRIPT}")
-    def script() -> FileResponse:
-        return FileResponse(Path(__file__).parent / "assets" / SCRIPT, media_type="text/javascript")
+    for name in SCRIPTS:
+        made.add_api_route(f"/{name}", _script(name), methods=["GET"])
 
     @made.get("/opts")
     def opts() -> dict[str, Any]:
         return {key: value for key, value in host().options.data.items() if _is_json(value)}
 
-    @made.get("/style.css")
-    def style() -> Any:
-        from fastapi import Response
+    @made.get("/tabs")
+    def tabs() -> list[str]:
+        return [f"tab_{one}" for one in host().tabs]
 
-        return Response("\n".join(host().css), media_type="text/css")
+    @made.get("/style.css")
+    def style() -> Response:
+        return Response(MOUNTING + "\n".join(host().css), media_type="text/css")
 
     return made
+
+
+def _script(name: str) -> Any:
+    def send() -> FileResponse:
+        path = Path(__file__).parent / "assets" / name
+        return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+    return send
 
 
 def _is_json(value: Any) -> bool:

@@ -74,6 +74,13 @@ class Host:
     """Lists that extensions read and append to."""
     css: list[str] = field(default_factory=list)
     """Style sheets that extensions gave to their own parts of the page."""
+    scheduler_map: dict[str, Any] = field(default_factory=dict)
+    sampler_map: dict[str, Any] = field(default_factory=dict)
+    """Samplers by name, to which extensions add too."""
+    made: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    """Identity of an entry that an extension added -> itself, and its native form."""
+    tabs: list[str] = field(default_factory=list)
+    """Ids of the tabs that extensions brought."""
     caches: dict[str, Any] = field(default_factory=dict)
     """What extensions keep between starts, by part."""
     told: set[str] = field(default_factory=set)

@@ -80,9 +80,9 @@ class Compat:
         """Return what the page loads before the scripts of extensions; addresses relative to the page."""
         if not self.mounted:
             return ()
-        from modules.compat.globals import PREFIX, SCRIPT
+        from modules.compat.globals import FILES, PREFIX
 
-        return tuple(f"{PREFIX.removeprefix('/')}/{name}" for name in (SCRIPT, "style.css"))
+        return tuple(f"{PREFIX.removeprefix('/')}/{name}" for name in FILES)
 
     def surround(self) -> "Surround | None":
         """Return what carries out plain runs among scripts and callbacks of A1111's; None where there are none."""

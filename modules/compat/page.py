@@ -44,6 +44,7 @@ def tabs_building(payload: TabsBuilding) -> TabsBuilding:
                     PageTab(id=str(tab_id), label=str(title), build=_render(blocks))
                     for blocks, title, tab_id in one.call() or ()
                 ]
+    bound.tabs[:] = [one.id for one in made]
     return TabsBuilding(tabs=tuple(made))
 
 

@@ -1,6 +1,8 @@
 // The globals that page scripts written for A1111 expect. Loaded before them, and only when there are any.
 "use strict";
 
+// Only what page scripts know lies in the global scope: a name of ours there would stop a script that declares it too.
+(() => {
 /** @returns {Document} what elements are looked for in. */
 function gradioApp() {
     return document;
@@ -15,12 +17,12 @@ const optionsAvailableCallbacks = [];
 let uiCurrentTab = null;
 let uiAfterUpdateTimer = 0;
 
-var opts = {};
-var localization = {};
-var ignore_ids_for_localization = {};
-var activePromptTextarea = {};
-var re_num = /^[.\d]+$/;
-var re_emoji = /[\p{Extended_Pictographic}\u{1F3FB}-\u{1F3FF}\u{1F9B0}-\u{1F9B3}]/u;
+const opts = {};
+const localization = {};
+const ignore_ids_for_localization = {};
+const activePromptTextarea = {};
+const re_num = /^[.\d]+$/;
+const re_emoji = /[\p{Extended_Pictographic}\u{1F3FB}-\u{1F3FF}\u{1F9B0}-\u{1F9B3}]/u;
 
 /** Every change of the page. */
 function onUiUpdate(callback) { uiUpdateCallbacks.push(callback); }
@@ -133,8 +135,12 @@ function extract_image_from_gallery(gallery) {
 
 const args_to_array = Array.from;
 
+/** @returns {Array} what an event sends, without the pictures that its gallery shows already. */
 function create_submit_args(given) {
-    return [...given];
+    const found = [...given];
+    const gallery = found.length - 3;
+    if (gallery >= 0 && Array.isArray(found[gallery])) found[gallery] = null;
+    return found;
 }
 
 /** @returns {string} the id of a task. */
@@ -154,34 +160,22 @@ function submit(...given) { return submitted("txt2img", given); }
 function submit_txt2img_upscale(...given) { return submitted("txt2img", given); }
 function submit_img2img(...given) { return submitted("img2img", given); }
 
-/** The buttons that end a run follow the run by themselves. */
+/** Show what begins a run, or what ends it; runs of the page's own say so by themselves. */
 function showSubmitButtons(tab, show) {
-    document.getElementById(`${tab}_generate_box`)?.classList.toggle("submitted", !show);
+    const box = document.getElementById(`${tab}_generate_box`);
+    if (!box) return;
+    if (!show) box.dataset.running ??= "script";
+    else if (box.dataset.running === "script") delete box.dataset.running;
 }
-function showRestoreProgressButton(_tab, _show) {}
+function showRestoreProgressButton(tab, show) {
+    document.getElementById(`${tab}_restore_progress`)?.toggleAttribute("data-useful", show);
+}
 
 /** Send JSON and get JSON. */
 function request(url, data, handler, errorHandler) {
     fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data) })
         .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer)))
         .then(handler, () => errorHandler?.());
-}
-
-/** Ask how far a task is until it ends. */
-function requestProgress(id_task, progressbarContainer, gallery, atEnd, onProgress, inactivityTimeout = 40) {
-    const began = Date.now();
-    let active = false;
-    const ask = () => request("./internal/progress", { id_task, live_preview: false }, (answer) => {
-        active ||= answer.active;
-        onProgress?.(answer);
-        const silent = !answer.active && !answer.queued && Date.now() - began > inactivityTimeout * 1000;
-        if (answer.completed || (active && !answer.active) || silent) {
-            atEnd?.();
-        } else {
-            setTimeout(ask, opts.live_preview_refresh_period || 500);
-        }
-    }, () => atEnd?.());
-    ask();
 }
 
 function pad2(number) { return `${number < 10 ? "0" : ""}${number}`; }
@@ -246,19 +240,6 @@ async function fetchSettings() {
     if (answer.ok) updateSettings(await answer.json());
 }
 
-/** Content of tabs is made when they are first opened, and page scripts look for both generation tabs. */
-async function mountTabs() {
-    const first = get_uiCurrentTab();
-    for (const name of ["txt2img", "img2img"]) {
-        if (document.querySelector(`#${name}_prompt textarea`)) continue;
-        openTab(name);
-        for (let tries = 0; tries < 100 && !document.querySelector(`#${name}_prompt textarea`); tries++) {
-            await new Promise((done) => setTimeout(done, 30));
-        }
-    }
-    if (first && get_uiCurrentTab() !== first) first.click();
-}
-
 function notePrompts() {
     for (const tab of ["txt2img", "img2img"]) {
         for (const id of [`${tab}_prompt`, `${tab}_neg_prompt`]) {
@@ -271,8 +252,13 @@ function notePrompts() {
     }
 }
 
+async function fetchTexts() {
+    const answer = await fetch("./internal/ui/localization", { cache: "no-store" });
+    if (answer.ok) Object.assign(localization, (await answer.json()).texts);
+}
+
 async function uiLoaded() {
-    await Promise.all([mountTabs(), fetchSettings().catch(() => {})]);
+    await Promise.all([window.a1111Page.mountTabs(), fetchSettings().catch(() => {}), fetchTexts().catch(() => {})]);
     notePrompts();
     uiLoadedCallbacks.done = true;
     executeCallbacks(uiLoadedCallbacks);
@@ -283,6 +269,7 @@ function changed(mutations) {
         uiLoadedCallbacks.started = true;
         uiLoaded();
     }
+    window.a1111Page.addOldClasses();
     executeCallbacks(uiUpdateCallbacks, mutations);
     clearTimeout(uiAfterUpdateTimer);
     uiAfterUpdateTimer = setTimeout(() => executeCallbacks(uiAfterUpdateCallbacks), 200);
@@ -307,3 +294,18 @@ if (document.readyState === "loading") {
 document.addEventListener("click", (event) => {
     if (event.target.closest?.("#settings_submit, #tab_settings button")) setTimeout(() => fetchSettings().catch(() => {}), 800);
 });
+
+Object.assign(window, {
+    gradioApp, onUiUpdate, onAfterUiUpdate, onUiLoaded, onUiTabChange, onOptionsChanged, onOptionsAvailable,
+    executeCallbacks, get_uiCurrentTab, get_uiCurrentTabContent, uiElementIsVisible, uiElementInSight, updateInput,
+    switch_to_txt2img, switch_to_img2img, switch_to_extras, switch_to_img2img_tab, switch_to_inpaint,
+    switch_to_sketch, all_gallery_buttons, selected_gallery_button, selected_gallery_index,
+    extract_image_from_gallery, create_submit_args, randomId, submit, submit_txt2img_upscale, submit_img2img,
+    showSubmitButtons, showRestoreProgressButton, request, pad2, formatTime, isMobile, getTranslation,
+    inputAccordionChecked, rememberGallerySelection, getGallerySelectedIndex, attachGalleryListeners,
+    setupExtraNetworksForTab, setRandomSeed, dimensionChange, restart_reload, opts, localization,
+    ignore_ids_for_localization, activePromptTextarea, re_num, re_emoji, args_to_array, uiUpdateCallbacks,
+    uiAfterUpdateCallbacks, uiLoadedCallbacks, uiTabChangeCallbacks, optionsChangedCallbacks,
+    optionsAvailableCallbacks,
+});
+})();
