@@ -30,6 +30,7 @@ from modules.extending.index import DEFAULT as DEFAULT_INDEX
 from modules.extending.loader import NativeLoader
 from modules.extending.manage import Places
 from modules.extending.page_files import localizations
+from modules.extending.offers import Offers
 from modules.extending.start import Extending, Wish, open_extensions
 from modules.files.atomic import make_folder
 from modules.files.layout import Layout
@@ -135,7 +136,9 @@ class House:
             workshop=self._opened_workshop, services=lambda: self.services,
         )  # fmt: skip
         self.extending = self._open_extensions()
-        self.scripts = self.compat.scripts(self.extending.scripts)
+        self.offers = self.compat.offers(Offers(self.extending.loaded))
+        self.steps = self.compat.steps(Steps([*builtin_steps(self.offers.upscalers), *self.extending.loaded.steps]))
+        self.scripts = self.compat.scripts(self._scripts())
         mark("load extensions")
         until_exit.callback(lambda: self.extending.hooks.run(AppStopping()))
         self.engine = LocalEngine(
@@ -161,9 +164,10 @@ class House:
             vaes=lambda: adapters.vae_infos(self._vaes),
             refresh_vaes=self.refresh_vaes,
             modules=lambda: adapters.vae_infos(self._modules),
-            samplers=adapters.sampler_infos,
-            schedulers=adapters.scheduler_infos,
-            choose_sampler=adapters.choose_sampler,
+            samplers=lambda: adapters.sampler_infos(self.offers.book()),
+            schedulers=lambda: adapters.scheduler_infos(self.offers.book()),
+            choose_sampler=lambda sampler, schedule: adapters.choose_sampler(self.offers.book(), sampler, schedule),
+            upscalers=self.offers.upscalers,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
             checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
             stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
@@ -380,6 +384,8 @@ class House:
         merged = merge(self._pantry(), request, ctx)
         first, configured = self.catalog.default(), self.settings.snapshot().sd.sd_model_checkpoint
         if before is not None and first is not None and first.path != before.path and not configured:
+            book=self.offers.book(),
+            upscalers=self.offers.upscalers(),
             # Nothing is configured, so the first of the list is in use; the new one shall not take its place.
             with suppress(InvalidRequest, StorageFault):
                 self.settings.set({"sd_model_checkpoint": before.title})

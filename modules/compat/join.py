@@ -15,6 +15,7 @@ from modules.extending.discover import Extension
 from modules.extending.installers import Needs, OwnFiles
 from modules.extending.limits import with_limits
 from modules.extending.loader import Unit
+from modules.extending.offers import Offers
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
 from modules.files.layout import Layout
@@ -76,6 +77,22 @@ class Compat:
 
         return AllScripts.over(native)
 
+
+    def offers(self, native: Offers) -> Offers:
+        """Return the lists that requests choose from; the native ones themselves while no others are there."""
+        if not self.mounted:
+            return native
+        from modules.compat.offers import AllOffers
+
+        return AllOffers(native.loaded)
+
+    def steps(self, native: Steps) -> Steps:
+        """Return what can be done to finished pictures; the native steps themselves while no others are there."""
+        if not self.mounted:
+            return native
+        from modules.compat.extras_steps import AllSteps
+
+        return AllSteps.over(native)
     def page_files(self) -> tuple[str, ...]:
         """Return what the page loads before the scripts of extensions; addresses relative to the page."""
         if not self.mounted:

@@ -17,7 +17,11 @@ from modules.settings.sections import Section
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-LISTS = ("checkpoints", "vaes", "samplers", "schedulers", "styles", "hires_upscalers")
+    from modules.imaging.upscale import NamedUpscaler, Upscaler
+    from modules.sampling.catalogue import Sampler
+    from modules.sampling.schedules import Schedule
+
+LISTS = ("checkpoints", "vaes", "samplers", "schedulers", "styles", "upscalers", "hires_upscalers")
 """Lists of the program that the choices of a parameter may name."""
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -40,6 +44,9 @@ class Registry:
         self.page_files: list[Path] = []
         self.faults: list[str] = []
         """What went wrong, in sentences."""
+        self.samplers: list[Callable[[], Sampler]] = []
+        self.schedules: list[Callable[[], Schedule]] = []
+        self.upscalers: list[NamedUpscaler] = []
 
     def handle(
         self, hook: type[Hook], call: Callable[[Any], Hook | None], *, name: str = "", before: Sequence[str] = (),
@@ -137,6 +144,40 @@ class Registry:
         self.page_files += other.page_files
         self.faults += other.faults
 
+    def sampler(self, make: "Callable[[], Sampler]") -> None:
+        """Add a sampler.
+
+        Args:
+            make: returns it; called once, when somebody first looks at the list, so that torch is imported only then.
+        """
+        self.samplers.append(make)
+
+    def schedule(self, make: "Callable[[], Schedule]") -> None:
+        """Add a schedule: one way to space noise levels.
+
+        Args:
+            make: returns it; called once, when somebody first looks at the list, so that torch is imported only then.
+        """
+        self.schedules.append(make)
+
+    def upscaler(self, name: str, enlarge: "Upscaler", *, scale: float = 4.0, model_name: str | None = None) -> None:
+        """Add what enlarges pictures, for the hires pass and for Extras.
+
+        Args:
+            name: as people see it.
+            enlarge: (RGB picture, factor) -> a larger one, by this factor or by one of its own.
+            scale: by how much it enlarges at once, as the list of the API tells it.
+            model_name: of the network behind it, for the same list.
+
+        Raises:
+            ValueError: the name is empty, or means that there is no upscaler.
+        """
+        from modules.imaging.upscale import NO_UPSCALER, NamedUpscaler
+
+        if name.strip() in ("", NO_UPSCALER):
+            raise ValueError(f"{name!r} is no name for an upscaler")
+        self.upscalers.append(NamedUpscaler(name=name, enlarge=enlarge, scale=scale, model_name=model_name))
+
     def _free_name(self, hook: type[Hook], name: str) -> str:
         taken = {one.name for one in self.handlers if one.hook is hook}
         numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
@@ -147,6 +188,9 @@ class Registry:
 class Loaded:
     """Everything that extensions added, in the order in which it was added."""
 
+        self.samplers += other.samplers
+        self.schedules += other.schedules
+        self.upscalers += other.upscalers
     extensions: tuple[Extension, ...] = ()
     """All there are; those that do not run have their reason."""
     registries: tuple[Registry, ...] = field(default=())

@@ -14,8 +14,9 @@ from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
 from modules.pipeline.session import Session
-from modules.pipeline.watch import watching
-from modules.sampling.catalogue import Sampler, sampler_named
+from modules.pipeline.watch import Blended, around_network, watching
+from modules.sampling.book import BOOK, SamplerBook
+from modules.sampling.catalogue import Sampler
 from modules.sampling.guidance import GuidanceFacts, Guided
 from modules.sampling.prediction import Prediction, SigmaTable, downcast_alphas, rescale_zero_terminal_snr
 from modules.sampling.types import Conditioning, Timeline
@@ -44,14 +45,23 @@ class Leg:
     prompts: "Prompts | None" = None
     """Prompts that were encoded before; None encodes them with the model in use."""
 
+    book: SamplerBook = BOOK
+    noise: ImageNoise | None = None
+    """Of the pictures, where it was opened before."""
+    extras: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
+    """What the network is told of the pictures, each [B, ...], where no latent comes with it."""
+    cfg_scale: float | None = None
+    """Instead of the plan's."""
+    needs_negative: bool = False
+    """Ask for the negative prompt also where guidance would not use it."""
     @property
     def sampler(self) -> Sampler:
         """The integrator."""
-        return sampler_named(self.run.sampler)
+        return self.book.sampler(self.run.sampler)
 
     def calls_before(self, plan: Plan) -> int | None:
         """Return how many calls the pass before counted, None for the first one."""
-        return sampler_named(plan.main.sampler).calls(plan.main.steps) if self.number else None
+        return self.book.sampler(plan.main.sampler).calls(plan.main.steps) if self.number else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

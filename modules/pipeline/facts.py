@@ -13,7 +13,8 @@ from modules.domain.plan import (
 )
 from modules.domain.request import Generation
 from modules.prompting.schedule import timeline
-from modules.sampling.catalogue import Resolved, Sampler
+from modules.sampling.book import Resolved
+from modules.sampling.catalogue import Sampler
 from modules.settings.snapshot import Snapshot
 
 Facts = dict[str, str | int | float | bool]

@@ -34,7 +34,10 @@ def generate(
     """
     done: list[Pending] = []
     ctx.emit(Started(job_id=ctx.job_id, num_batches=plan.num_runs))
-    session = Session(shop.pool, shop.approximations, shop.attention(ctx.settings), plan.coding, ctx, shop.networks)
+    attention, shelf = shop.attention(ctx.settings), shop.shelf()
+    session = Session(
+        shop.pool, shop.approximations, attention, plan.coding, ctx, shop.networks, shelf.book, shelf.upscalers
+    )
     with torch.inference_mode(), session:
         session.use(plan.model)
         begin = begin_on(session, plan, canvas) if canvas else None

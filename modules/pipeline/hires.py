@@ -1,6 +1,6 @@
 """Between the two passes of a hires run: the first latent enlarged, ready to be noised again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from modules.domain.errors import UnknownName
 from modules.domain.plan import HiresPlan, Plan
 from modules.imaging.resize import plain
+from modules.imaging.upscale import NO_UPSCALER, PLAIN, reach
 from modules.pipeline.begin import INPAINTING, Begin, encoded, seen_of, to_tensor
 from modules.pipeline.pixels import to_pil, to_unit
 from modules.pipeline.precision import vae_fallback
@@ -35,8 +36,6 @@ LATENT_MODES: Mapping[str, LatentMode] = MappingProxyType({
     "Latent (nearest-exact)": LatentMode(mode="nearest-exact"),
 })  # fmt: skip
 """In the order of the list of choices."""
-PLAIN_UPSCALERS = ("None", "Lanczos", "Nearest")
-"""Resize the decoded picture without a network; None means Lanczos."""
 
 
 def is_latent(name: str) -> bool:
@@ -44,14 +43,14 @@ def is_latent(name: str) -> bool:
     return name in LATENT_MODES
 
 
-def check_upscaler(name: str) -> None:
-    """Refuse a name that is neither a latent mode nor an upscaler.
+def check_upscaler(name: str, upscalers: Collection[str]) -> None:
+    """Refuse a name that is neither a latent mode nor an upscaler; None means Lanczos.
 
     Raises:
         UnknownName: lists what there is.
     """
-    if name not in LATENT_MODES and name not in PLAIN_UPSCALERS:
-        raise UnknownName("Upscaler", name, [*LATENT_MODES, *PLAIN_UPSCALERS], field="hr_upscaler")
+    if name not in LATENT_MODES and name != NO_UPSCALER and name not in upscalers:
+        raise UnknownName("Upscaler", name, [*LATENT_MODES, NO_UPSCALER, *upscalers], field="hr_upscaler")
 
 
 def decoded(session: Session, plan: Plan, x: Tensor) -> tuple[Image.Image, ...]:
@@ -88,7 +87,7 @@ def enlarged(session: Session, plan: Plan, hires: HiresPlan, x: Tensor, pictures
     """
     mode = LATENT_MODES.get(hires.upscaler)
     session.use(hires.model)
-    large = None if mode else [_resized(picture, hires) for picture in pictures]
+    large = None if mode else _resized(session, hires, pictures)
     latent = _latent(session, hires, mode, x) if mode else _encoded(session, plan, large or [])
     extras = _extras(session, plan, latent, large)
     cut = {name: _cut(value, hires, session) for name, value in extras.items()}
@@ -101,9 +100,19 @@ def _latent(session: Session, hires: HiresPlan, mode: LatentMode, x: Tensor) -> 
     return F.interpolate(x, size=size, mode=mode.mode, antialias=mode.antialias)
 
 
-def _resized(picture: Image.Image, hires: HiresPlan) -> Tensor:
-    """Resize a picture; [1, 3, H, W] in -1..1."""
-    return to_tensor(plain(picture, hires.upscaled.width, hires.upscaled.height, hires.upscaler))
+def _resized(session: Session, hires: HiresPlan, pictures: Sequence[Image.Image]) -> list[Tensor]:
+    """Enlarge pictures; each [1, 3, H, W] in -1..1."""
+    size, upscalers = (hires.upscaled.width, hires.upscaled.height), session.upscalers
+    if hires.upscaler in PLAIN or hires.upscaler not in upscalers:
+        return [to_tensor(plain(picture, *size, hires.upscaler)) for picture in pictures]
+
+    def made(picture: Image.Image) -> Tensor:
+        factor = max(size[0] / picture.width, size[1] / picture.height)
+        return to_tensor(reach(picture, size, factor, upscalers[hires.upscaler]).convert("RGB"))
+
+    # Networks that are made under inference mode could not be used outside of it later.
+    with session.clock("upscale"), torch.inference_mode(False), torch.no_grad():
+        return [made(picture) for picture in pictures]
 
 
 def _encoded(session: Session, plan: Plan, pictures: list[Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
 """Decide the passes of a run: the walk of the sampler, the hires pass, the change to a refiner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from modules.domain.hires import hires_size, old_first_pass
@@ -8,7 +8,7 @@ from modules.domain.plan import HiresPlan, Pass, RefinerPlan, ResolvedModel
 from modules.domain.request import Generation, Size
 from modules.pipeline.hires import check_upscaler
 from modules.pipeline.options import merge_ratio, sampler_options
-from modules.sampling.catalogue import Resolved, resolve
+from modules.sampling.book import Resolved, SamplerBook
 from modules.settings.snapshot import Snapshot
 
 FindModel = Callable[[str, str], ResolvedModel]
@@ -43,8 +43,9 @@ def with_old_hires_size(request: Generation, settings: Snapshot) -> Generation:
 
 
 def hires_plan(
-    request: Generation, settings: Snapshot, find: FindModel, model: ResolvedModel, main: Pass
-) -> HiresPlan | None:
+    request: Generation, settings: Snapshot, find: FindModel, model: ResolvedModel, main: Pass, book: SamplerBook,
+    upscalers: Collection[str],
+) -> HiresPlan | None:  # fmt: skip
     """Decide the second pass.
 
     Raises:
@@ -54,8 +55,8 @@ def hires_plan(
     if spec is None:
         return None
     upscaler = spec.upscaler or LATENT_UPSCALER
-    check_upscaler(upscaler)
-    chosen = resolve(_own(spec.sampler) or main.sampler, _own(spec.scheduler) or request.sampling.scheduler)
+    check_upscaler(upscaler, upscalers)
+    chosen = book.resolve(_own(spec.sampler) or main.sampler, _own(spec.scheduler) or request.sampling.scheduler)
     sizes = hires_size(request.size, spec)
     if checkpoint := _own(spec.checkpoint):
         model = find(checkpoint, "hr_checkpoint_name")

@@ -13,6 +13,7 @@ from modules.domain.plan import ImagePlan, Note, Plan, ResolvedModel, TextOption
 from modules.domain.request import MAX_SEED, Generation, HiresSpec
 from modules.families import identify_files
 from modules.families.family import Files
+from modules.imaging.upscale import PLAIN, Upscaler
 from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import Cancelled, HashCache
 from modules.library.vaes import VaeChoice, vae_for
@@ -34,7 +35,7 @@ from modules.pipeline.passes import hires_plan, pass_of, refiner_plan, with_old_
 from modules.prompting.prepare import PreparedPrompt, prepare
 from modules.prompting.styles import Style
 from modules.prompting.wildcards import Wildcards, expand_wildcards
-from modules.sampling.catalogue import resolve
+from modules.sampling.book import BOOK, SamplerBook
 from modules.settings.snapshot import Snapshot
 
 DrawSeed = Callable[[], int]
@@ -47,7 +48,7 @@ def draw_seed() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shelf:
-    """The named things on disk that a request may refer to."""
+    """The named things that a request may refer to."""
 
     catalog: Catalog[Any]
     hashes: HashCache | None
@@ -62,6 +63,10 @@ class Shelf:
     styles: Sequence[Style] = ()
     wildcards: Callable[[], Wildcards] | None = None
     """Looks for wildcard files; asked only when a prompt may use one."""
+    book: SamplerBook = BOOK
+    """Samplers and schedules."""
+    upscalers: Mapping[str, Upscaler] = field(default_factory=lambda: PLAIN)
+    """What enlarges pictures, by name."""
 
     def choose_vae(self, asked: str | None, checkpoint: Path, settings: Snapshot) -> VaeChoice:
         """Choose the VAE of a checkpoint: the request's, else by the settings."""
@@ -119,7 +124,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         LimitExceeded: a prompt is too long or has too many parts.
     """
     request = with_old_hires_size(request, settings)
-    chosen = resolve(request.sampling.sampler, request.sampling.scheduler)
+    chosen = shelf.book.resolve(request.sampling.sampler, request.sampling.scheduler)
     text = text_options(settings)
     sampler = sampler_options(request, settings, chosen.sampler)
     schedule = schedule_options(settings)
@@ -135,7 +140,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     networks, network_notes = batch_networks(images, request, settings.extra_networks, library)
     ratio = merge_ratio(request, settings)
     main = pass_of(chosen, request.run_size, request.sampling.steps, merge_ratio=ratio)
-    hires = hires_plan(request, settings, find, model, main)
+    hires = hires_plan(request, settings, find, model, main, shelf.book, shelf.upscalers)
     image, coding = image_options(request, settings), coding_options(settings)
     extra = {
         **facts.of_sampler(chosen.sampler, sampler, settings),

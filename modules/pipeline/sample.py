@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from PIL import Image
 from torch import Tensor
@@ -18,7 +19,6 @@ from modules.residency.model import Model
 from modules.sampling.catalogue import Controls
 from modules.sampling.noise import ImageNoise
 from modules.sampling.prediction import SigmaTable
-from modules.sampling.schedules import schedule_named
 from modules.sampling.start import (
     Course,
     course_from_image,
@@ -28,9 +28,7 @@ from modules.sampling.start import (
     noised_from_nothing,
     noised_image,
 )
-from modules.sampling.types import Step
-
-Fact = str | int | float | bool
+from modules.sampling.types import EndedEarly, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +112,7 @@ def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
     seen = _seen(session.model, plan)
     guide = Guide(session, plan, batch, leg, total_calls=leg.sampler.calls(_steps_run(leg)))
     with guide, session.clock("sample"):
+        book=session.book,
         x, complete = _Walk(session=session, plan=plan, batch=batch, leg=leg)(guide)
         facts = {**guide.facts(), **seen}
     x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
@@ -126,6 +125,7 @@ def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
 class _Walk:
     """The loop over a sampler's steps and everything that looks at them."""
 
+        book=session.book,
     session: Session
     plan: Plan
     batch: BatchPlan
@@ -135,8 +135,12 @@ class _Walk:
         """Return the latent [B, C, h, w] and whether all steps ran."""
         plan, batch, ctx, leg = self.plan, self.batch, self.session.ctx, self.leg
         mask = leg.begin.mask if leg.begin else None
-        denoiser = Kept(guide, mask, before=leg.sampler.timesteps) if mask else guide
-        noise = image_noise(self.session.model, plan, batch, leg)
+        kept = None
+        if mask:
+            blended = watching_blends(ctx.hooks, plan, batch, mask)
+            kept = Kept(guide, mask, before=leg.sampler.timesteps, blended=blended)
+        denoiser = kept or guide
+        noise = leg.noise or image_noise(self.session.model, plan, batch, leg)
         course = course_of(self.session.model, plan, leg, guide.table)
         x = self._noised(noise.initial(), course)
         denoise = ctx.hooks.run(WrapDenoise(plan=plan, batch=batch, denoise=denoiser)).denoise
@@ -146,14 +150,14 @@ class _Walk:
             options=leg.options,
             unconditional=denoiser.unconditional,
         )
-        x, complete, total = begin.x, True, len(begin.sigmas) - 1
-        for step in leg.sampler.run(denoise, x, begin.sigmas, controls):
-            x = step.x
-            self._tell(step, total)
-            if ctx.cancel.ends_batch:
-                x, complete = step.denoised, False
-                break
-        return (mask.over_result(x) if mask else x), complete
+        x, complete = begin.x, True
+        try:
+            for step in leg.sampler.run(denoise, x, begin.sigmas, controls):
+                x = step.x
+                controls.tell(step)
+        except EndedEarly as ended:
+            x, complete = ended.step.denoised, False
+        return (kept.over_result(x) if kept else x), complete
 
     def _noised(self, noise: Tensor, course: Course) -> Tensor:
         leg, plan = self.leg, self.plan
@@ -161,8 +165,25 @@ class _Walk:
             return noised_from_nothing(
                 leg.sampler, noise, course, sgm_noise_multiplier=plan.schedule.sgm_noise_multiplier
             )
-        scaled = noise * leg.noise_multiplier
-        return noised_image(leg.sampler, leg.begin.latent, scaled, course, extra=plan.image.extra_noise)
+        scaled, more = noise * leg.noise_multiplier, plan.image.extra_noise
+        extra = self._extra_noise(leg.begin.latent, scaled, course) if more else None
+        return noised_image(leg.sampler, leg.begin.latent, scaled, course, extra=more, extra_noise=extra)
+
+    def _extra_noise(self, latent: Tensor, noise: Tensor, course: Course) -> Tensor | None:
+        """Return what extensions made of the noise that comes on top; None when they left it alone."""
+        hooks = self.session.ctx.hooks
+        if not hooks.has(ExtraNoise):
+            return None
+        x = noised_image(self.leg.sampler, latent, noise, course)
+        shown = ExtraNoise(plan=self.plan, batch=self.batch, noise=noise, latent=latent, x=x)
+        found = hooks.run(shown).noise
+        return None if found is noise else found
+
+    def _take(self, step: Step, *, total: int) -> None:
+        """Tell of a step, and end the walk there if that is wanted."""
+        self._tell(step, total)
+        if self.session.ctx.cancel.ends_batch:
+            raise EndedEarly(step)
 
     def _tell(self, step: Step, total: int) -> None:
         ctx, plan = self.session.ctx, self.plan
@@ -203,13 +224,15 @@ def image_noise(model: Model, plan: Plan, batch: BatchPlan, leg: Leg) -> ImageNo
 
 
 def latent_size(size: Size, downscale: int) -> tuple[int, int]:
+            tell=partial(self._take, total=len(begin.sigmas) - 1),
     """Return (height, width) of the latent of a picture, rounded down."""
     return size.height // downscale, size.width // downscale
 
 
 def course_of(model: Model, plan: Plan, leg: Leg, table: SigmaTable) -> Course:
     """Return the levels that a pass walks."""
-    schedule, run, sdxl = schedule_named(leg.run.scheduler), leg.run, model.components.match.family == "sdxl"
+    run, sdxl = leg.run, model.components.match.family == "sdxl"
+    schedule = leg.book.runs(leg.sampler, leg.book.schedule(run.scheduler))
     if leg.begin is None:
         return course_from_noise(
             schedule, leg.sampler, run.steps, table, plan.schedule, sampler_options=leg.options, sdxl=sdxl

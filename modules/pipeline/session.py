@@ -1,5 +1,6 @@
 """What a job works with while it runs: one model at a time, its surroundings, its clock."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -9,12 +10,14 @@ from modules.adapters.store import NetworkFiles
 from modules.domain.events import Stage
 from modules.domain.plan import CodingOptions, Networks, ResolvedModel
 from modules.hooks.context import JobContext
+from modules.imaging.upscale import PLAIN, Upscaler
 from modules.nn.attention.backend import Backend
 from modules.pipeline.clock import Clock
 from modules.pipeline.preview import Previewer
 from modules.residency.approximations import TINY, Approximations
 from modules.residency.model import Model
 from modules.residency.pool import Pool
+from modules.sampling.book import BOOK, SamplerBook
 
 
 class Session:
@@ -27,6 +30,8 @@ class Session:
         coding: what the plan encodes and decodes with.
         ctx: of the job.
         networks: reads extra networks.
+        book: samplers and schedules.
+        upscalers: what enlarges pictures, by name.
     """
 
     def __init__(
@@ -37,8 +42,11 @@ class Session:
         coding: CodingOptions,
         ctx: JobContext,
         networks: NetworkFiles,
+        book: SamplerBook = BOOK,
+        upscalers: Mapping[str, Upscaler] = PLAIN,
     ) -> None:
-        self.ctx, self.clock, self.previewer = ctx, Clock(), Previewer(ctx, approximations)
+        self.ctx, self.clock, self.previewer, self.book = ctx, Clock(), Previewer(ctx, approximations), book
+        self.upscalers = upscalers
         self._networks, self._told = networks, set[str]()
         self._pool, self._approximations, self._attention, self._coding = pool, approximations, attention, coding
         self._leases = ExitStack()

@@ -1,4 +1,4 @@
-"""Every sampler there is, with what it needs and how names written by people and old files lead to it."""
+"""Every sampler of this program, with what it needs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,10 +19,13 @@ from modules.sampling.exponential import dpmpp_3m, res_multistep, sa_solver
 from modules.sampling.ode import dpm2, euler, gradient_estimation, heun, heunpp2, lms
 from modules.sampling.prediction import Prediction
 from modules.sampling.restart import restart
-from modules.sampling.schedules import AUTOMATIC, SCHEDULES, Schedule, schedule_named
 from modules.sampling.timesteps import Unconditional, ddim, plms
-from modules.sampling.types import Denoise, Noise, Step
+from modules.sampling.types import Denoise, Noise, Step, Tell
 from modules.sampling.unipc import Variant, unipc
+
+
+def no_tell(step: Step) -> None:
+    """Tell nobody of a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +36,8 @@ class Controls:
     options: SamplerOptions
     unconditional: Unconditional | None = None
     """Estimate without the prompt, for samplers that say `needs_uncond`."""
+    tell: Tell = no_tell
+    """For an integrator that is no generator: takes all its steps but the last, which it yields."""
 
 
 Run = Callable[[Denoise, Tensor, Tensor, Controls], Iterator[Step]]
@@ -412,7 +417,7 @@ The order of the first twenty, up to LCM, is that of older lists.
 
 
 def sampler_named(label: str) -> Sampler:
-    """Find a sampler by its exact label.
+    """Find a sampler of this program by its exact label.
 
     Raises:
         UnknownName: there is none.
@@ -421,65 +426,3 @@ def sampler_named(label: str) -> Sampler:
         if sampler.label == label:
             return sampler
     raise UnknownName("sampler", label, (s.label for s in SAMPLERS), field="sampler_name")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Resolved:
-    """What a pair of names means."""
-
-    sampler: Sampler
-    schedule: Schedule
-    """As chosen; may be Automatic."""
-    notes: tuple[str, ...] = ()
-    """What was corrected, for the person."""
-    known: bool = True
-    """False when the sampler's name matched nothing and the first sampler stands in."""
-
-    @property
-    def runs(self) -> Schedule:
-        """Return the schedule that really runs."""
-        return schedule_that_runs(self.sampler, self.schedule)
-
-    @property
-    def schedule_type(self) -> str:
-        """Return what infotext prints as Schedule type."""
-        return self.schedule.label if self.sampler.timesteps else self.runs.label
-
-
-def schedule_that_runs(sampler: Sampler, schedule: Schedule) -> Schedule:
-    """Replace Automatic by the sampler's own default, if it has one."""
-    if schedule is AUTOMATIC and sampler.default_schedule:
-        return schedule_named(sampler.default_schedule)
-    return schedule
-
-
-def resolve(sampler_name: str | None, scheduler: str | None, *, default_is_automatic: bool = True) -> Resolved:
-    """Turn the names of a request or an old file into a sampler and a schedule; never fails.
-
-    Args:
-        sampler_name: a label, possibly followed by a schedule ("DPM++ 2M Karras").
-        scheduler: a schedule's label, name or alias; anything else means Automatic.
-        default_is_automatic: report the sampler's own default schedule as Automatic.
-    """
-    named = next((s for s in SCHEDULES if scheduler in s.answers_to()), None)
-    schedule = named or AUTOMATIC
-    rest, schedule = _without_suffix(sampler_name or "", schedule)
-    found = next((s for s in SAMPLERS if s.label == rest), None)
-    sampler = found or SAMPLERS[0]
-    if default_is_automatic and sampler.default_schedule == schedule.label:
-        schedule = AUTOMATIC
-    notes: list[str] = []
-    if sampler_name and not found:
-        notes.append(f"Sampler {sampler_name[:100]!r} not found, {sampler.label} was used")
-    if scheduler and named is None:
-        notes.append(f"Schedule type {scheduler[:100]!r} not found, {schedule.label} was used")
-    return Resolved(sampler=sampler, schedule=schedule, notes=tuple(notes), known=found is not None)
-
-
-def _without_suffix(name: str, schedule: Schedule) -> tuple[str, Schedule]:
-    """Cut a schedule off the end of a sampler's name; a later schedule in the list may match what is left."""
-    for candidate in SCHEDULES:
-        for text in candidate.answers_to():
-            if name.endswith(" " + text):
-                name, schedule = name.removesuffix(" " + text), candidate
-    return name, schedule

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from modules.domain.plan import NoiseOptions, SamplerOptions, ScheduleOptions
 from modules.sampling.brownian import BrownianNoise
-from modules.sampling.catalogue import Sampler, schedule_that_runs
+from modules.sampling.catalogue import Sampler
 from modules.sampling.noise import ImageNoise
 from modules.sampling.prediction import SigmaTable
 from modules.sampling.schedules import Schedule, build_sigmas
@@ -58,7 +58,7 @@ def sigmas_for(
     """Return the levels [N + 1] of a whole run from noise, float32 on the CPU.
 
     Args:
-        schedule: as chosen; Automatic becomes the sampler's default. No effect on the timestep family.
+        schedule: the one that runs. No effect on the timestep family.
         sampler: decides about the family and about dropping the last level but one.
         steps: number of steps; some schedules make a few more.
         table: the levels of the prediction as the sampler reads it (`Sampler.adapt`).
@@ -72,7 +72,7 @@ def sigmas_for(
         return _family_levels(sampler, table, timesteps, sampler_options, start=1.0)
     if steps <= 0:
         return torch.zeros(1)
-    sigmas = build_sigmas(schedule_that_runs(sampler, schedule), steps + one_more, table, options, sdxl=sdxl)
+    sigmas = build_sigmas(schedule, steps + one_more, table, options, sdxl=sdxl)
     return torch.cat([sigmas[:-2], sigmas[-1:]]) if one_more else sigmas
 
 

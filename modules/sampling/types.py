@@ -30,6 +30,22 @@ class Step:
     """[B, C, h, w]; the estimate of the clean latent that this step used."""
 
 
+class EndedEarly(Exception):
+    """The walk is to end at a step that an integrator told by `Tell`. It passes through the integrator.
+
+    Args:
+        step: the last one.
+    """
+
+    def __init__(self, step: Step) -> None:
+        super().__init__("the walk ended early")
+        self.step = step
+
+
+Tell = Callable[[Step], None]
+"""Takes a step of an integrator that cannot stop at each of its own accord; raises `EndedEarly`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Conditioning:
     """What a network is told about the wanted picture; B rows, one per text."""

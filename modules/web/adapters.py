@@ -27,43 +27,38 @@ from modules.web.services import (
 if TYPE_CHECKING:
     from modules.adapters.textual_inversion.folder import Listing
     from modules.residency.resident import Resident
+    from modules.sampling.book import SamplerBook
 
 
-def sampler_infos() -> list[SamplerInfo]:
+def sampler_infos(book: "SamplerBook") -> list[SamplerInfo]:
     """List the samplers."""
-    from modules.sampling.catalogue import SAMPLERS
-
-    return [SamplerInfo(name=one.label, aliases=one.aliases, options=one.listing()) for one in SAMPLERS]
+    return [SamplerInfo(name=one.label, aliases=one.aliases, options=one.listing()) for one in book.samplers]
 
 
-def scheduler_infos() -> list[SchedulerInfo]:
+def scheduler_infos(book: "SamplerBook") -> list[SchedulerInfo]:
     """List the noise schedules."""
-    from modules.sampling.schedules import SCHEDULES
-
     return [
         SchedulerInfo(
             name=one.name, label=one.label, aliases=one.aliases or None,
             default_rho=-1.0 if one.default_rho is None else one.default_rho, need_inner_model=one.needs_model,
         )
-        for one in SCHEDULES
+        for one in book.schedules
     ]  # fmt: skip
 
 
-def choose_sampler(sampler_name: str, scheduler: str) -> SamplerChoice:
+def choose_sampler(book: "SamplerBook", sampler_name: str, scheduler: str) -> SamplerChoice:
     """Find the sampler and the schedule that two names stand for."""
-    from modules.sampling.catalogue import resolve
-
-    found = resolve(sampler_name, scheduler)
+    found = book.resolve(sampler_name, scheduler)
     return SamplerChoice(
         sampler=found.sampler.label, scheduler=found.schedule.label, warnings=found.notes, known=found.known
     )
 
 
-def upscaler_names() -> list[str]:
-    """List what enlarges a picture."""
-    from modules.imaging.upscale import NO_UPSCALER, PLAIN
+def upscaler_names(upscalers: Iterable[str]) -> list[str]:
+    """List what enlarges a picture, the choice of nothing first."""
+    from modules.imaging.upscale import NO_UPSCALER
 
-    return [NO_UPSCALER, *PLAIN]
+    return [NO_UPSCALER, *upscalers]
 
 
 def latent_modes() -> list[str]:

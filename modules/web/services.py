@@ -19,6 +19,9 @@ from modules.web.cards.pages import CardPages
 from modules.web.shelves import Shelves
 
 
+if TYPE_CHECKING:
+    from modules.imaging.upscale import NamedUpscaler
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInfo:
     """One line of `/sdapi/v1/sd-models`."""
@@ -142,6 +145,13 @@ class EmbeddingLists:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+def _own_upscalers() -> "Mapping[str, NamedUpscaler]":
+    """Return what enlarges pictures without extensions."""
+    from modules.imaging.upscale import PLAIN
+
+    return PLAIN
+
+
 class Services:
     """Everything that answering a request needs."""
 
@@ -203,3 +213,5 @@ class Services:
     """Embeddings, hypernetworks, checkpoints and LoRAs with their previews and notes."""
     modules: Callable[[], Sequence[VaeInfo]] = tuple
     """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""
+    upscalers: "Callable[[], Mapping[str, NamedUpscaler]]" = _own_upscalers
+    """What enlarges pictures, by name."""

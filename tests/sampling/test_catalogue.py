@@ -5,21 +5,22 @@ import json
 import pytest
 
 from modules.domain.errors import UnknownName
-from modules.sampling.catalogue import SAMPLERS, resolve, sampler_named
+from modules.sampling.book import BOOK
+from modules.sampling.catalogue import SAMPLERS, sampler_named
 
 
 def test_recorded_corrections(shared_dir):
     recorded = json.loads((shared_dir / "golden/internals/sampler_scheduler_autocorrect.json").read_text())
     for key, (sampler, schedule) in recorded.items():
         names = [None if text == "None" else text for text in key.split(" | ")]
-        found = resolve(*names, default_is_automatic=False)
+        found = BOOK.resolve(*names, default_is_automatic=False)
         assert (found.sampler.label, found.schedule.label) == (sampler, schedule), key
 
 
 def test_the_default_is_reported_as_automatic():
-    assert resolve("DPM++ 2M", "Karras").schedule.label == "Automatic"
-    assert resolve("DPM++ 2M Karras", None).schedule.label == "Automatic"
-    assert resolve("Euler", "Karras").schedule.label == "Karras"
+    assert BOOK.resolve("DPM++ 2M", "Karras").schedule.label == "Automatic"
+    assert BOOK.resolve("DPM++ 2M Karras", None).schedule.label == "Automatic"
+    assert BOOK.resolve("Euler", "Karras").schedule.label == "Karras"
 
 
 @pytest.mark.parametrize(
@@ -33,14 +34,14 @@ def test_the_default_is_reported_as_automatic():
     ],
 )
 def test_printed_schedule_type(sampler, schedule, printed):
-    assert resolve(sampler, schedule).schedule_type == printed
+    assert BOOK.resolve(sampler, schedule).schedule_type == printed
 
 
 def test_corrections_leave_notes():
-    found = resolve("Oiler", "Carras")
+    found = BOOK.resolve("Oiler", "Carras")
     assert not found.known
     assert [note.split("'")[1] for note in found.notes] == ["Oiler", "Carras"]
-    assert resolve("Euler Karras", "Automatic").notes == ()
+    assert BOOK.resolve("Euler Karras", "Automatic").notes == ()
 
 
 def test_labels_are_distinct_and_found():

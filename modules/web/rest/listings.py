@@ -33,12 +33,17 @@ def samplers(services: Needs) -> list[dict[str, Any]]:
     ]
 
 
-def upscalers() -> list[dict[str, Any]]:
+def upscalers(services: Needs) -> list[dict[str, Any]]:
     """List what enlarges a picture."""
     from modules.web.adapters import upscaler_names
 
-    plain = {"model_name": None, "model_path": None, "model_url": None, "scale": 4}
-    return [{"name": name, **plain} for name in upscaler_names()]
+    known = services.upscalers()
+    return [_upscaler(name, known.get(name)) for name in upscaler_names(known)]
+
+
+def _upscaler(name: str, one: Any) -> dict[str, Any]:
+    about = {"model_name": one.model_name, "model_path": one.model_path, "scale": one.scale} if one else {}
+    return {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4, **about}
 
 
 def latent_upscale_modes() -> list[dict[str, str]]:

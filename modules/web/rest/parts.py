@@ -1,6 +1,6 @@
 """The optional parts of a request: init images, mask, hires pass, refiner. Each is there only if the body asks for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -35,7 +35,9 @@ SOFT_INPAINTING = "soft inpainting"
 _Asked = Mapping[str, Any]
 
 
-def parts_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool]) -> dict[str, Any]:
+def parts_of(
+    asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool], upscalers: Collection[str]
+) -> dict[str, Any]:
     """Return the fields `init`, `mask`, `hires`, `refiner` and, where init images decide it, `batch`.
 
     Raises:
@@ -45,7 +47,7 @@ def parts_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str]
     """
     found: dict[str, Any] = {"refiner": refiner_of(asked, knows_checkpoint)}
     if "init_images" not in asked:
-        return {**found, "hires": hires_of(asked, pictures, knows_checkpoint)}
+        return {**found, "hires": hires_of(asked, pictures, knows_checkpoint, upscalers)}
     if asked["firstpass_image"]:
         raise InvalidRequest("only txt2img has a first pass", field="firstpass_image")
     folder = folder_of(asked)
@@ -179,7 +181,9 @@ def picture(text: str, pictures: Pictures, field: str) -> ImageRef:
     return ImageRef.of(data)
 
 
-def hires_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool]) -> HiresSpec | None:
+def hires_of(
+    asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str], bool], upscalers: Collection[str]
+) -> HiresSpec | None:
     """Read the hires pass.
 
     Raises:
@@ -194,7 +198,7 @@ def hires_of(asked: _Asked, pictures: Pictures, knows_checkpoint: Callable[[str]
     if asked["denoising_strength"] is None:
         raise InvalidRequest("the hires pass needs a denoising strength", field="denoising_strength")
     _check_checkpoint(asked["hr_checkpoint_name"], "hr_checkpoint_name", knows_checkpoint)
-    _check_upscaler(asked["hr_upscaler"])
+    _check_upscaler(asked["hr_upscaler"], upscalers)
     more = {"first_image": picture(given, pictures, "firstpass_image")} if given else {}
     return build(HiresSpec, asked, more)
 
@@ -211,10 +215,10 @@ def refiner_of(asked: _Asked, knows_checkpoint: Callable[[str], bool]) -> Refine
     return build(RefinerSpec, asked)
 
 
-def _check_upscaler(name: str | None) -> None:
+def _check_upscaler(name: str | None, upscalers: Collection[str]) -> None:
     from modules.web.adapters import latent_modes, upscaler_names
 
-    if name and name not in (known := [*latent_modes(), *upscaler_names()]):
+    if name and name not in (known := [*latent_modes(), *upscaler_names(upscalers)]):
         raise UnknownName("Upscaler", name, known, field="hr_upscaler")
 
 

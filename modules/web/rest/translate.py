@@ -100,7 +100,7 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
     more = {
         "overrides": MappingProxyType(without_idle_format(overrides, save_images=save)),
         "output": {"save_images": save, "save_grid": save, "user": user},
-        **parts_of(asked, pictures, services.knows_checkpoint),
+        **parts_of(asked, pictures, services.knows_checkpoint, services.upscalers()),
         "extra_networks": not asked["disable_extra_networks"],
         "script": script_of(asked, services.scripts),
         "scripts": services.scripts.asked(tab_of(asked), asked["alwayson_scripts"]),
