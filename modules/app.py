@@ -17,6 +17,7 @@ from modules.adapters.lora.catalog import LoraCatalog
 from modules.cli import ROOT, LaunchConfig
 from modules.compat.join import Compat, needs_of
 from modules.domain.errors import InvalidRequest, ModelError, StorageFault
+from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Unfinished
@@ -29,9 +30,11 @@ from modules.extending.discover import Mode
 from modules.extending.index import DEFAULT as DEFAULT_INDEX
 from modules.extending.loader import NativeLoader
 from modules.extending.manage import Places
-from modules.extending.page_files import localizations
 from modules.extending.offers import Offers
+from modules.extending.page_files import localizations
+from modules.extending.scripts import Scripts
 from modules.extending.start import Extending, Wish, open_extensions
+from modules.extending.steps import Steps
 from modules.files.atomic import make_folder
 from modules.files.layout import Layout
 from modules.files.lock import hold
@@ -44,6 +47,7 @@ from modules.library.catalog import Catalog, Sources
 from modules.library.hashes import HashCache
 from modules.library.header import Header
 from modules.library.vaes import list_vaes
+from modules.pipeline.extras.builtin import builtin_steps
 from modules.prompting.style_book import StyleBook
 from modules.prompting.wildcards import scan_wildcards
 from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
@@ -152,6 +156,7 @@ class House:
             settings=self.settings,
             desk=Desk(self.engine, self.settings.snapshot, ledger=ledger, hooks=self.extending.hooks),
             scripts=self.scripts,
+            steps=self.steps,
             hooks=self.extending.hooks,
             extensions=self.extending.manager,
             early_page_files=self.compat.page_files(),
@@ -205,9 +210,12 @@ class House:
         """Carry out a job."""
         if isinstance(request, MergeRequest):
             return self._merge(request, ctx)
+        if isinstance(request, ExtrasRequest):
+            return self._extras(request, ctx)
         from modules.pipeline.carry_out import carry_on
 
-        ctx = replace(ctx, hooks=ctx.hooks.adding(self.scripts.handlers(request)))
+        handlers = [*self.scripts.handlers(request), *self.steps.handlers(request, ctx)]
+        ctx = replace(ctx, hooks=ctx.hooks.adding(handlers))
         return carry_on(self._workshop.result(), request, ctx)
 
     def _model_of(self, job: Job) -> str:
@@ -233,8 +241,9 @@ class House:
             index_address=os.environ.get("WEBUI_EXTENSIONS_INDEX", DEFAULT_INDEX),
         )  # fmt: skip
         places = Places(
-            root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states
-        )
+            root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states,
+            scripts=layout.scripts,
+        )  # fmt: skip
         return open_extensions(
             places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, needs_of(layout)
         )
@@ -375,7 +384,21 @@ class House:
             hypernetworks=lambda: hypernetwork_files([self.layout.hypernetworks]),
             styles=self.style_book.styles(),
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
+            book=self.offers.book(),
+            upscalers=self.offers.upscalers(),
         )
+
+    def _extras(self, request: ExtrasRequest, ctx: JobContext) -> ExtrasOutcome:
+        from modules.imaging.save_extras import ExtrasFiles
+        from modules.pipeline.extras.run import Tools, run_extras
+
+        return run_extras(request, ctx, Tools(steps=self.steps.bound, files=ExtrasFiles(self._folders())))
+
+    def _scripts(self) -> Scripts:
+        """Return the scripts of extensions, and the steps that the settings want where pictures are made."""
+        found = self.extending.scripts
+        steps = self.steps.main_scripts(self.settings.snapshot())
+        return Scripts([*found.every_always(), *steps], found.every_selectable())
 
     def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
         from modules.training.merge.merger import merge
@@ -384,8 +407,6 @@ class House:
         merged = merge(self._pantry(), request, ctx)
         first, configured = self.catalog.default(), self.settings.snapshot().sd.sd_model_checkpoint
         if before is not None and first is not None and first.path != before.path and not configured:
-            book=self.offers.book(),
-            upscalers=self.offers.upscalers(),
             # Nothing is configured, so the first of the list is in use; the new one shall not take its place.
             with suppress(InvalidRequest, StorageFault):
                 self.settings.set({"sd_model_checkpoint": before.title})

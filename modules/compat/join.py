@@ -18,6 +18,7 @@ from modules.extending.loader import Unit
 from modules.extending.offers import Offers
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
+from modules.extending.steps import Steps
 from modules.files.layout import Layout
 from modules.settings.store import SettingsStore
 
@@ -77,7 +78,6 @@ class Compat:
 
         return AllScripts.over(native)
 
-
     def offers(self, native: Offers) -> Offers:
         """Return the lists that requests choose from; the native ones themselves while no others are there."""
         if not self.mounted:
@@ -93,6 +93,7 @@ class Compat:
         from modules.compat.extras_steps import AllSteps
 
         return AllSteps.over(native)
+
     def page_files(self) -> tuple[str, ...]:
         """Return what the page loads before the scripts of extensions; addresses relative to the page."""
         if not self.mounted:

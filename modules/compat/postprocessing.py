@@ -1,4 +1,4 @@
-"""Steps over finished pictures, as the Extras tab of A1111 has them."""
+"""`modules.scripts_postprocessing`: steps over finished pictures, as extensions write them."""
 
 from typing import Any
 
@@ -58,9 +58,8 @@ class ScriptPostprocessing:
     name: str | None = None
     group: Any = None
 
-    def ui(self) -> dict[str, Any]:
+    def ui(self) -> dict[str, Any] | None:
         """Build the controls and return them by the names of the arguments of `process`."""
-        return {}
 
     def process_firstpass(self, pp: PostprocessedImage, **args: Any) -> None:
         """Look at a picture before any step."""

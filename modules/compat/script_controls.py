@@ -1,7 +1,7 @@
 """Build the controls of A1111's scripts, and keep the one flat list that their values come from."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from modules.compat.callbacks import guarded
@@ -15,19 +15,18 @@ logger = logging.getLogger(__name__)
 
 def build_apart(tab: str) -> None:
     """Build the controls of a tab that nobody shows, so that their defaults are known."""
-    import asyncio
-    import threading
+    apart(lambda: build_scripts(tab))
 
+
+def apart(make: Callable[[], object]) -> None:
+    """Build controls that nobody shows."""
     import gradio as gr
 
-    async def build() -> None:
-        with gr.Blocks():
-            build_scripts(tab)
+    from modules.web.ui.loops import make_no_loops
 
-    # Outside of a running loop gradio would make loops that nobody closes.
-    thread = threading.Thread(target=lambda: asyncio.run(build()), name="scripts")
-    thread.start()
-    thread.join()
+    make_no_loops()
+    with gr.Blocks():
+        make()
 
 
 def build_scripts(tab: str) -> ScriptRunner:

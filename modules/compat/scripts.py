@@ -314,6 +314,8 @@ class ScriptBook:
 
     scripts_data: list[ScriptClassData] = field(default_factory=list)
     postprocessing_data: list[ScriptClassData] = field(default_factory=list)
+    postproc: Any = None
+    """The `ScriptPostprocessingRunner` of the Extras tab, once somebody asked for it."""
     txt2img: ScriptRunner = field(default_factory=ScriptRunner)
     img2img: ScriptRunner = field(default_factory=ScriptRunner)
     current: Any = None

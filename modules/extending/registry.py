@@ -11,6 +11,7 @@ from modules.extending.discover import Extension
 from modules.extending.script import Script, SelectableScript
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import Hook, PageTab
+from modules.pipeline.extras.step import Step
 from modules.settings.coerce import coerce
 from modules.settings.sections import Section
 
@@ -38,15 +39,16 @@ class Registry:
         self.handlers: list[Handler] = []
         self.scripts: list[Script] = []
         self.selectable: list[SelectableScript] = []
+        self.steps: list[Step] = []
         self.tabs: list[PageTab] = []
         self.settings: list[Section] = []
         self.routers: list[APIRouter] = []
         self.page_files: list[Path] = []
-        self.faults: list[str] = []
-        """What went wrong, in sentences."""
         self.samplers: list[Callable[[], Sampler]] = []
         self.schedules: list[Callable[[], Schedule]] = []
         self.upscalers: list[NamedUpscaler] = []
+        self.faults: list[str] = []
+        """What went wrong, in sentences."""
 
     def handle(
         self, hook: type[Hook], call: Callable[[Any], Hook | None], *, name: str = "", before: Sequence[str] = (),
@@ -89,6 +91,15 @@ class Registry:
         """
         check_script(script)
         self.selectable.append(script)
+
+    def postprocessing(self, step: Step) -> None:
+        """Offer a step over finished pictures: in the Extras tab, and where the settings want it after each run.
+
+        Raises:
+            ValueError: its id or its parameters are not what a step's must be.
+        """
+        check_script(step)
+        self.steps.append(step)
 
     def tab(self, tab_id: str, label: str, build: Callable[[], None]) -> None:
         """Add a tab to the page.
@@ -133,17 +144,6 @@ class Registry:
             raise ValueError(f"{relative} lies outside the extension")
         self.page_files.append(path)
 
-    def take(self, other: "Registry") -> None:
-        """Add everything that another registry of the same extension holds and this one does not."""
-        self.handlers += other.handlers[len(self.handlers) :]
-        self.scripts += other.scripts
-        self.selectable += other.selectable
-        self.tabs += other.tabs
-        self.settings += other.settings
-        self.routers += other.routers
-        self.page_files += other.page_files
-        self.faults += other.faults
-
     def sampler(self, make: "Callable[[], Sampler]") -> None:
         """Add a sampler.
 
@@ -178,6 +178,21 @@ class Registry:
             raise ValueError(f"{name!r} is no name for an upscaler")
         self.upscalers.append(NamedUpscaler(name=name, enlarge=enlarge, scale=scale, model_name=model_name))
 
+    def take(self, other: "Registry") -> None:
+        """Add everything that another registry of the same extension holds and this one does not."""
+        self.handlers += other.handlers[len(self.handlers) :]
+        self.scripts += other.scripts
+        self.selectable += other.selectable
+        self.steps += other.steps
+        self.tabs += other.tabs
+        self.settings += other.settings
+        self.routers += other.routers
+        self.page_files += other.page_files
+        self.samplers += other.samplers
+        self.schedules += other.schedules
+        self.upscalers += other.upscalers
+        self.faults += other.faults
+
     def _free_name(self, hook: type[Hook], name: str) -> str:
         taken = {one.name for one in self.handlers if one.hook is hook}
         numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
@@ -188,9 +203,6 @@ class Registry:
 class Loaded:
     """Everything that extensions added, in the order in which it was added."""
 
-        self.samplers += other.samplers
-        self.schedules += other.schedules
-        self.upscalers += other.upscalers
     extensions: tuple[Extension, ...] = ()
     """All there are; those that do not run have their reason."""
     registries: tuple[Registry, ...] = field(default=())
@@ -210,6 +222,11 @@ class Loaded:
     def selectable(self) -> tuple[SelectableScript, ...]:
         """Scripts of the drop-down."""
         return tuple(script for one in self.registries for script in one.selectable)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Steps over finished pictures."""
+        return tuple(step for one in self.registries for step in one.steps)
 
     @property
     def tabs(self) -> tuple[PageTab, ...]:
@@ -242,8 +259,8 @@ def check_id(text: str) -> None:
         raise ValueError(f"{text[:80]!r} is no id: small letters, digits, _ and -")
 
 
-def check_script(script: Script | SelectableScript) -> None:
-    """Refuse a script that could not be offered.
+def check_script(script: Script | SelectableScript | Step) -> None:
+    """Refuse a script or a step that could not be offered.
 
     Raises:
         ValueError: says why.

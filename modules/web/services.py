@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.engine.desk import Desk
 from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
 from modules.extending.manage import Manager
 from modules.extending.scripts import Scripts
+from modules.extending.steps import Steps
 from modules.hooks.dispatch import Hooks
 from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.snapshot import Snapshot
@@ -18,9 +19,9 @@ from modules.settings.store import SettingsStore
 from modules.web.cards.pages import CardPages
 from modules.web.shelves import Shelves
 
-
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInfo:
@@ -144,7 +145,6 @@ class EmbeddingLists:
     """Those made for other models."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 def _own_upscalers() -> "Mapping[str, NamedUpscaler]":
     """Return what enlarges pictures without extensions."""
     from modules.imaging.upscale import PLAIN
@@ -152,6 +152,7 @@ def _own_upscalers() -> "Mapping[str, NamedUpscaler]":
     return PLAIN
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Services:
     """Everything that answering a request needs."""
 
@@ -203,6 +204,8 @@ class Services:
     hypernetwork_names: Callable[[], Sequence[str]] = tuple
     scripts: Scripts = field(default_factory=Scripts)
     """What extensions offer to switch on for a run."""
+    steps: Steps = field(default_factory=Steps)
+    """What can be done to finished pictures."""
     hooks: Hooks = field(default_factory=Hooks)
     """Handlers of extensions."""
     early_page_files: tuple[str, ...] = ()
@@ -211,7 +214,7 @@ class Services:
     """What there is of extensions, and what can be done with them."""
     cards: CardPages = field(default_factory=CardPages)
     """Embeddings, hypernetworks, checkpoints and LoRAs with their previews and notes."""
-    modules: Callable[[], Sequence[VaeInfo]] = tuple
-    """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""
     upscalers: "Callable[[], Mapping[str, NamedUpscaler]]" = _own_upscalers
     """What enlarges pictures, by name."""
+    modules: Callable[[], Sequence[VaeInfo]] = tuple
+    """Files of VAEs and text encoders, any of which may be put beside a checkpoint."""

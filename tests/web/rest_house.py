@@ -10,9 +10,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from modules import cli
+from modules.domain.extras import ExtrasRequest
 from modules.engine.desk import Desk
+from modules.engine.job import Payload, Result
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
+from modules.extending.steps import Steps
+from modules.hooks.context import JobContext
+from modules.imaging.folders import OutputFolders
+from modules.imaging.save_extras import ExtrasFiles
+from modules.imaging.upscale import PLAIN
+from modules.pipeline.extras.builtin import builtin_steps
+from modules.pipeline.extras.run import Tools, run_extras
 from modules.prompting.styles import Style
 from modules.settings.store import SettingsStore
 from modules.web.cards.kinds import card_pages
@@ -102,7 +111,14 @@ def services_for(
     """Make services around a fake runner, with a worker that has started."""
     refreshed = [] if refreshed is None else refreshed
     runner, store, ledger = FakeRunner(), SettingsStore(folder / "config.json"), Ledger(folder / "jobs.sqlite")
-    engine = LocalEngine(runner, snapshot=lambda values: store.snapshot().with_overrides(values), ledger=ledger)
+    steps, files = Steps(builtin_steps(lambda: PLAIN)), ExtrasFiles(OutputFolders(data=folder))
+
+    def run(request: Payload, ctx: JobContext) -> Result:
+        if isinstance(request, ExtrasRequest):
+            return run_extras(request, ctx, Tools(steps=steps.bound, files=files))
+        return runner(request, ctx)
+
+    engine = LocalEngine(run, snapshot=lambda values: store.snapshot().with_overrides(values), ledger=ledger)
     engine.start()
     toy = CheckpointInfo(title="toy [0123456789]", model_name="toy", hash="0123456789", sha256=None, filename="toy")
     services = Services(
@@ -122,6 +138,7 @@ def services_for(
         choose_sampler=choose,
         knows_checkpoint=lambda name: name in ("toy", toy.title),
         checkpoint_facts=facts,
+        steps=steps,
         stray_files=lambda: [StrayFile(name="flux.gguf", size_bytes=3, reason="is in the format GGUF")],
         loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],
         localizations=lambda: {path.stem: path for path in folder.glob("localizations/*.json")},

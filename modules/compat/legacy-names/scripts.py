@@ -33,6 +33,7 @@ compute(
         "postprocessing_scripts_data": lambda: _host().scripts.postprocessing_data,
         "scripts_txt2img": lambda: _host().scripts.txt2img,
         "scripts_img2img": lambda: _host().scripts.img2img,
+        "scripts_postproc": lambda: _host().scripts.postproc,
         "scripts_current": lambda: _host().scripts.current,
         **other_modules("script_callbacks", "shared", "paths", "errors", "extensions"),
     },

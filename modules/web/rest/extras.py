@@ -1,49 +1,97 @@
-"""A1111's API: enlarging finished pictures. Nothing is saved; the pictures go back to the client."""
+"""Steps over finished pictures: A1111's endpoints, which save nothing and answer with pictures, and our own job."""
 
-import asyncio
 import base64
 import html
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
-from modules.domain.errors import LimitExceeded, UnsupportedFeature
-from modules.settings.snapshot import Snapshot
+from modules.domain import extras
+from modules.domain.errors import InvalidImage, InvalidRequest, LimitExceeded, UnsupportedFeature
+from modules.domain.extras import KIND, ExtrasOutcome, NamedPicture
+from modules.domain.request import ImageRef
+from modules.engine.job import Cancelled, JobHandle
+from modules.pipeline.extras.builtin import MAX_FACTOR
+from modules.web.rest.errors import answer
 from modules.web.rest.pictures import Pictures
-from modules.web.rest.requests import StrictRoute, services_of
-from modules.web.rest.schema import ExtrasBatchRequest, ExtrasRequest, ExtrasSingleRequest
+from modules.web.rest.requests import StrictRoute, ended_or_gone, owner_of, services_of
+from modules.web.rest.schema import ExtrasBatchRequest, ExtrasRequest, ExtrasSingleRequest, MakeBody
+from modules.web.rest.schema import NamedPicture as SentPicture
+from modules.web.rest.sdapi import CLIENT_GONE
 from modules.web.services import Services
 
-MAX_FACTOR = 16
 Needs = Annotated[Services, Depends(services_of)]
+STEP = "upscale"
+
+
+class ExtrasJob(MakeBody):
+    """The fields of a job of our own."""
+
+    images: list[SentPicture] = Field([], description="Pictures in base64, and names for their results.")
+    folder: str = Field("", description="A folder of pictures, in place of images.")
+    output: str = Field("", description="Folder of the results; empty is the one of the settings.")
+    steps: dict[str, dict[str, Any]] = Field(
+        default_factory=dict[str, dict[str, Any]], description="Name of a step -> its values by name."
+    )
+    show: bool = Field(True, description="Whether results are kept in memory, so that they can be fetched.")
+    force_task_id: str | None = None
 
 
 def extras_router() -> APIRouter:
-    """Make the routes of this file. One request is worked on at a time; the others wait without a thread."""
+    """Make the routes of this file."""
     router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute, tags=["sdapi"])
-    one_at_a_time = asyncio.Semaphore(1)
 
-    async def made(services: Services, body: ExtrasRequest, given: Sequence[str], field: str) -> list[str]:
-        files = await run_in_threadpool(brought, services, body, given, field)
-        async with one_at_a_time:
-            return await run_in_threadpool(enlarged, services, body, files, field)
-
-    async def extra_single_image(services: Needs, body: ExtrasSingleRequest) -> dict[str, Any]:
+    async def extra_single_image(request: Request, services: Needs, body: ExtrasSingleRequest) -> Response:
         """Enlarge a picture."""
-        (image,) = await made(services, body, [body.image], "image")
-        return {"html_info": told_as_html(body), "image": image}
+        sent = [SentPicture(data=body.image, name="")]
+        return await _made(request, services, body, sent, "image")
 
-    async def extra_batch_images(services: Needs, body: ExtrasBatchRequest) -> dict[str, Any]:
+    async def extra_batch_images(request: Request, services: Needs, body: ExtrasBatchRequest) -> Response:
         """Enlarge several pictures in the same way."""
-        images = await made(services, body, [one.data for one in body.imageList], "imageList")
-        return {"html_info": told_as_html(body), "images": images}
+        return await _made(request, services, body, body.imageList, "imageList")
 
     router.add_api_route("/extra-single-image", extra_single_image, methods=["POST"])
     router.add_api_route("/extra-batch-images", extra_batch_images, methods=["POST"])
     return router
+
+
+async def _made(
+    request: Request, services: Services, body: ExtrasRequest, sent: Sequence[SentPicture], field: str
+) -> Response:
+    """Queue a job and wait for it; a client that leaves takes its job with it."""
+    handle = await run_in_threadpool(_accept, request, services, body, sent, field)
+    if await ended_or_gone(handle, request.receive):
+        if services.settings.snapshot().api.api_cancel_on_disconnect:
+            services.desk.cancel(handle.id)
+        return Response(status_code=CLIENT_GONE)
+    outcome = handle.result_as(ExtrasOutcome)
+    failed = next((one for one in outcome.files if one.state == "failed"), None)
+    if failed is not None:
+        raise InvalidImage(f"{failed.name or 'a picture'}: {failed.reason}", field=field)
+    images = [base64.b64encode(one.data).decode("ascii") for one in outcome.images]
+    told = f"<p>{html.escape(outcome.told)}</p>"
+    if field == "imageList":
+        return answer({"html_info": told, "images": images})
+    if not images:
+        raise Cancelled("the job was interrupted before the picture was ready")
+    return answer({"html_info": told, "image": images[0]})
+
+
+def _accept(
+    request: Request, services: Services, body: ExtrasRequest, sent: Sequence[SentPicture], field: str
+) -> JobHandle:
+    files = brought(services, body, [one.data for one in sent], field)
+    pictures = tuple(
+        NamedPicture(image=ImageRef.of(data), name=one.name[: extras.MAX_NAME_CHARS])
+        for data, one in zip(files, sent, strict=True)
+    )
+    steps = services.steps.read({STEP: values_of(body)})
+    wanted = extras.ExtrasRequest(pictures=pictures, steps=steps, save=False)
+    return services.desk.accept(wanted, owner_of(request), kind=KIND, attended=True)
 
 
 def brought(services: Services, body: ExtrasRequest, given: Sequence[str], field: str) -> list[bytes]:
@@ -59,21 +107,17 @@ def brought(services: Services, body: ExtrasRequest, given: Sequence[str], field
     from modules.imaging.upscale import NO_UPSCALER, check_spec, result_size
 
     refuse_faces(body)
+    files = read_pictures(services, given, field)
     pictures = Pictures.of(services)
     api = pictures.settings.api
-    if len(given) > api.api_max_images_per_request:
-        raise LimitExceeded(
-            field, f"{len(given)} pictures", api.api_max_images_per_request, "api_max_images_per_request"
-        )
     spec = spec_of(body)
-    check_spec(spec)
-    files = [pictures.data(text, field) for text in given]
+    check_spec(spec, services.upscalers())
     total = 0
     for data in files:
         header = open_header(data, pictures.limits, field=field)
         width, height = header.size
         if spec.first != NO_UPSCALER:
-            width, height = result_size(width, height, spec, _most_pixels(pictures))
+            width, height = result_size(width, height, spec, int(api.api_max_upscaled_mpixels * 1e6))
         total += width * height
     if total > api.api_max_total_mpixels * 1e6:
         raise LimitExceeded(
@@ -82,18 +126,18 @@ def brought(services: Services, body: ExtrasRequest, given: Sequence[str], field
     return files
 
 
-def enlarged(services: Services, body: ExtrasRequest, files: Sequence[bytes], field: str) -> list[str]:
-    """Enlarge pictures; returns them in base64.
+def read_pictures(services: Services, given: Sequence[str], field: str) -> list[bytes]:
+    """Read the files of pictures.
 
     Raises:
-        InvalidImage: a picture is broken behind its header.
+        InvalidImage: something that is not a picture.
+        LimitExceeded: too many pictures, or too large.
     """
     pictures = Pictures.of(services)
-    return [_encoded(_enlarged(data, pictures, body, field), pictures.settings) for data in files]
-
-
-def _most_pixels(pictures: Pictures) -> int:
-    return int(pictures.settings.api.api_max_upscaled_mpixels * 1e6)
+    most = pictures.settings.api.api_max_images_per_request
+    if len(given) > most:
+        raise LimitExceeded(field, f"{len(given)} pictures", most, "api_max_images_per_request")
+    return [pictures.data(text, field) for text in given]
 
 
 def refuse_faces(body: ExtrasRequest) -> None:
@@ -127,46 +171,32 @@ def spec_of(body: ExtrasRequest) -> Any:
     )
 
 
-def told(body: ExtrasRequest) -> str:
-    """Write what was done as one line of parameters."""
-    from modules.imaging.upscale import describe
-
-    return ", ".join(f"{key}: {_quoted(value)}" for key, value in describe(spec_of(body)).items())
-
-
-def told_as_html(body: ExtrasRequest) -> str:
-    """Write what was done as A1111's page shows it."""
-    return f"<p>{html.escape(told(body))}</p>"
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if any(letter in value for letter in ",:\n") else value
+def values_of(body: ExtrasRequest) -> Mapping[str, Any]:
+    """Return the values of the step that enlarges; those that the mode does not look at are left out."""
+    sized: dict[str, Any] = {
+        "upscale_to_width": body.upscaling_resize_w, "upscale_to_height": body.upscaling_resize_h,
+        "upscale_crop": body.upscaling_crop,
+    }  # fmt: skip
+    return {
+        "upscale_mode": body.resize_mode, "upscaler_1_name": body.upscaler_1 or "None",
+        "upscaler_2_name": body.upscaler_2 or "None", "upscaler_2_visibility": body.extras_upscaler_2_visibility,
+        **(sized if body.resize_mode else {"upscale_by": body.upscaling_resize}),
+    }  # fmt: skip
 
 
-def _enlarged(data: bytes, pictures: Pictures, body: ExtrasRequest, field: str) -> Any:
-    """Enlarge one picture; its texts stay, and one about what was done is added."""
-    from modules.imaging.open import open_image
-    from modules.imaging.read_info import read_picture_info
-    from modules.imaging.upscale import upscale
+def request_of(body: ExtrasJob, services: Services) -> extras.ExtrasRequest:
+    """Make the request of a job of our own.
 
-    found = read_picture_info(data, pictures.limits, field=field)
-    opened = open_image(data, pictures.limits, field=field)
-    image = upscale(opened, spec_of(body), max_pixels=_most_pixels(pictures))
-    texts = {key: value for key, value in found.items.items() if isinstance(value, str)}
-    if found.infotext is not None:
-        texts["parameters"] = found.infotext
-    if line := told(body):
-        texts["postprocessing"] = line
-    image.info = {**texts}
-    return image
-
-
-def _encoded(image: Any, settings: Snapshot) -> str:
-    from modules.imaging.encode import encode
-
-    saving = settings.saving
-    infotext = image.info.get("parameters")
-    if not settings.infotext.enable_pnginfo:
-        image.info, infotext = {}, None
-    made = encode(image, saving.samples_format, infotext, quality=saving.jpeg_quality, lossless=saving.webp_lossless)
-    return base64.b64encode(made.data).decode("ascii")
+    Raises:
+        WebuiError: a picture, a step or a value that cannot be used.
+    """
+    if not body.steps:
+        raise InvalidRequest("name at least one step", field="steps")
+    files = read_pictures(services, [one.data for one in body.images], "images")
+    pictures = tuple(
+        NamedPicture(image=ImageRef.of(data), name=one.name) for data, one in zip(files, body.images, strict=True)
+    )
+    return extras.ExtrasRequest(
+        pictures=pictures, folder=body.folder, output=body.output, steps=services.steps.read(body.steps),
+        save=bool(getattr(body, "save_images", True)), show=body.show,
+    )  # fmt: skip

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from modules.domain.errors import WebuiError
+from modules.domain.extras import ExtrasRequest
 from modules.domain.merge import MergeRequest
 from modules.engine.job import JobHandle
 from modules.hooks.cancel import CancelReason
@@ -127,6 +128,8 @@ def job_name(handle: JobHandle) -> str:
     seen = handle.progress
     if isinstance(handle.job.payload, MergeRequest):
         return "model-merge"
+    if isinstance(handle.job.payload, ExtrasRequest):
+        return handle.job.kind
     if seen.num_batches > 1:
         return f"Batch {seen.batch + 1} out of {seen.num_batches}"
     return f"scripts_{handle.job.kind}" if handle.job.owner.source == "api" else handle.job.task_id

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from modules.domain.errors import InvalidRequest, StorageFault
 from modules.domain.param import ParamPath
+from modules.pipeline.extras.step import EXTRAS, MAIN
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.sections import SECTIONS
 from modules.settings.snapshot import RESTRICTED, declarations
@@ -86,6 +87,8 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
         "modules": lambda: [one.model_name for one in services.modules()],
         "samplers": lambda: [one.name for one in services.samplers()],
         "settings": partial(list, services.settings.snapshot().declarations()),
+        "extras_steps": lambda: services.steps.names(EXTRAS),
+        "main_steps": lambda: services.steps.names(MAIN),
         "tabs": lambda: list(LABELS),
         "blocks": lambda: list(BLOCKS),
         "localizations": lambda: [NONE, *services.localizations()],

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from modules.domain.errors import InvalidRequest
 from modules.engine.job import Owner, Payload
+from modules.web.rest.extras import KIND as EXTRAS
+from modules.web.rest.extras import ExtrasJob
+from modules.web.rest.extras import request_of as extras_request
 from modules.web.rest.merge import KIND as MERGE
 from modules.web.rest.merge import merge_model
 from modules.web.rest.merge import request_of as merge_request
@@ -58,6 +61,11 @@ def _merged(body: MakeBody, services: Services, _owner: Owner) -> tuple[Payload,
     return merge_request(body.model_dump(), services), ()
 
 
+def _refined(body: MakeBody, services: Services, _owner: Owner) -> tuple[Payload, tuple[str, ...]]:
+    assert isinstance(body, ExtrasJob)
+    return extras_request(body, services), ()
+
+
 KINDS: tuple[Kind, ...] = (
     Kind(
         name="txt2img", model=txt2img_model, read=_pictures,
@@ -68,6 +76,11 @@ KINDS: tuple[Kind, ...] = (
         name="img2img", model=own_img2img_model, read=_pictures,
         example=MappingProxyType({"prompt": "a red circle", "init_images": ["iVBORw0KGgo..."],
                                   "denoising_strength": 0.6}),
+    ),
+    Kind(
+        name=EXTRAS, model=lambda: ExtrasJob, read=_refined,
+        example=MappingProxyType({"images": [{"data": "iVBORw0KGgo...", "name": "cat"}],
+                                  "steps": {"Upscale": {"upscaler_1_name": "Lanczos", "upscale_by": 2}}}),
     ),
     Kind(
         name=MERGE, model=merge_model, read=_merged, saves=False,

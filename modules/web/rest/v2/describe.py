@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from modules.domain.events import Noted
+from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.merge import Merged
 from modules.domain.request import Generation
 from modules.domain.result import Produced
@@ -113,9 +114,13 @@ def _title(prompt: Any) -> str:
 
 
 def _files_of(handle: JobHandle, base: str) -> list[dict[str, Any]]:
-    if isinstance(handle.job.payload, Generation):
+    payload = handle.job.payload
+    if isinstance(payload, Generation) or (isinstance(payload, ExtrasRequest) and payload.show):
         return [file_json(one, number, base) for number, one in enumerate(pictures_of(handle))]
-    made = files_of(handle.result_as(Merged)) if handle.done and handle.error is None else []
+    if not handle.done or handle.error is not None:
+        return []
+    is_extras = isinstance(payload, ExtrasRequest)
+    made = files_of(handle.result_as(ExtrasOutcome) if is_extras else handle.result_as(Merged))
     return [_path_json(path, number, base) for number, path in enumerate(made)]
 
 
