@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from modules.compat import fold
+from modules.compat.additions import any_added
 from modules.compat.callbacks import guarded
 from modules.compat.host import facade, host, working_on
 from modules.compat.jobs import LegacyJob
@@ -155,7 +156,7 @@ def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
     """Return what carries out plain runs among A1111's scripts and callbacks; None where there are none, at no cost."""
     bound = host()
     kinds = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise")
-    if not bound.scripts.scripts_data and not bound.callbacks.has(*kinds):
+    if not bound.scripts.scripts_data and not bound.callbacks.has(*kinds) and not any_added():
         return None
     return surround
 

@@ -66,7 +66,9 @@ class Host:
     """A `State`: what `shared.state` is while no job runs."""
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
-    """Those of extensions."""
+    """The list that extensions read and append to."""
+    upscaler_classes: dict[str, type] = field(default_factory=dict)
+    """Classes of extensions whose upscalers are listed, by name."""
     model: Any = None
     """The files of the model that extensions heard of last."""
     samplers: list[Any] = field(default_factory=list)

@@ -21,7 +21,8 @@ def mount(host: Host) -> None:
     if str(FACADES) not in modules.__path__:
         modules.__path__.append(str(FACADES))
     if str(SIBLINGS) not in sys.path:
-        sys.path.append(str(SIBLINGS))
+        # First, since these are views: another `k_diffusion` that is installed knows nothing of this program.
+        sys.path.insert(0, str(SIBLINGS))
     # It need not lie beside the program, where Python would find it.
     package = ModuleType(EXTENSIONS)
     package.__path__ = [str(host.layout.extensions)]

@@ -20,6 +20,7 @@ from modules.engine.local import LocalEngine
 from modules.extending.discover import discover
 from modules.extending.loader import NativeLoader
 from modules.extending.manage import Places
+from modules.extending.offers import Offers
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
 from modules.extending.start import Wish, open_extensions
@@ -94,7 +95,11 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states")
     extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
     loaded, hooks, scripts = extending.loaded, extending.hooks, compat.scripts(extending.scripts)
-    shop = replace(studio.shop, surround=compat.surround, scripts=scripts.runner)
+    offers, shelves = compat.offers(Offers(loaded)), studio.shop.shelf
+    shop = replace(
+        studio.shop, surround=compat.surround, scripts=scripts.runner,
+        shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers()),
+    )  # fmt: skip
     studio.shop = shop
 
     def run(request: Any, ctx: JobContext) -> Any:
@@ -109,8 +114,10 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     services = replace(
         plain, settings=settings, engine=engine, ledger=ledger,
         desk=Desk(engine, settings.snapshot, ledger=ledger, hooks=hooks), scripts=scripts, hooks=hooks,
-        extensions=extending.manager, samplers=adapters.sampler_infos, schedulers=adapters.scheduler_infos,
-        choose_sampler=adapters.choose_sampler, knows_checkpoint=lambda text: shelf.catalog.find(text) is not None,
+        extensions=extending.manager, samplers=lambda: adapters.sampler_infos(offers.book()),
+        schedulers=lambda: adapters.scheduler_infos(offers.book()), upscalers=offers.upscalers,
+        choose_sampler=lambda sampler, schedule: adapters.choose_sampler(offers.book(), sampler, schedule),
+        knows_checkpoint=lambda text: shelf.catalog.find(text) is not None,
     )  # fmt: skip
     held["services"] = services
     engine.start()

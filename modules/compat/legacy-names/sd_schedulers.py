@@ -1,15 +1,20 @@
 """A1111's `modules.sd_schedulers`."""
 
 from modules.compat.facade import compute
-from modules.compat.samplers import Scheduler, scheduler_list
+from modules.compat.schedules import (
+    Scheduler,
+    replace_scheduler_map,
+    replace_schedulers,
+    scheduler_list,
+    scheduler_map,
+    uniform,
+)
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "uniform"]
 compute(
     __name__,
     {
-        "schedulers": scheduler_list,
-        "schedulers_map": lambda: {
-            text: one for one in scheduler_list() for text in (one.name, one.label, *(one.aliases or ()))
-        },
+        "schedulers": (scheduler_list, replace_schedulers),
+        "schedulers_map": (scheduler_map, replace_scheduler_map),
     },
 )

@@ -18,6 +18,7 @@ from modules.compat.options import OptionDiv, OptionHTML, OptionInfo, options_se
 from modules.compat.sd_model import sd_model_now as _sd_model_now
 from modules.compat.state import StateView as _StateView
 from modules.compat.upscalers import known_upscalers as _known_upscalers
+from modules.compat.upscalers import replace_upscalers as _replace_upscalers
 
 __all__ = [
     "OptionDiv", "OptionHTML", "OptionInfo", "html", "html_path", "latent_upscale_modes", "list_checkpoint_tiles",
@@ -49,7 +50,7 @@ compute(
         "sd_model": _sd_model_now,
         "device": _devices.device,
         "weight_load_location": lambda: None,
-        "sd_upscalers": _known_upscalers,
+        "sd_upscalers": (_known_upscalers, _replace_upscalers),
         "face_restorers": _faces.face_restorers,
         "prompt_styles": _styles.prompt_styles,
         "hypernetworks": _hypernetworks.hypernetworks,

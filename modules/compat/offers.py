@@ -1,0 +1,27 @@
+"""Samplers, schedules and upscalers that extensions for A1111 put into its lists, beside the native ones."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from modules.extending.offers import Offers
+
+if TYPE_CHECKING:
+    from modules.imaging.upscale import NamedUpscaler
+    from modules.sampling.book import SamplerBook
+
+
+class AllOffers(Offers):
+    """Looks at A1111's lists anew each time, since extensions may change them whenever they like."""
+
+    def book(self) -> "SamplerBook":
+        """Return the samplers and schedules; those of A1111's extensions replace others of their name."""
+        from modules.compat.samplers import added_samplers
+        from modules.compat.schedules import added_schedules
+
+        return super().book().adding(added_samplers(), added_schedules())
+
+    def upscalers(self) -> "Mapping[str, NamedUpscaler]":
+        """Return everything that enlarges pictures, by name."""
+        from modules.compat.upscalers import added_upscalers
+
+        return {**super().upscalers(), **{one.name: one for one in added_upscalers()}}

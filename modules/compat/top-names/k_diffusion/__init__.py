@@ -1,0 +1,1 @@
+"""The package `k_diffusion`, as far as extensions use it."""
