@@ -64,6 +64,8 @@ class Outcome:
     """Makes the first picture again, when that is not the seed in the plan."""
     files: tuple[FileReport, ...] = ()
     """Of a run over a folder."""
+    texts: tuple[str, ...] = ()
+    """Infotexts of pictures that are part of the result without being shown alone, as in a grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -95,6 +95,11 @@ def discover(
     return (*_ordered(chosen), *sorted(left, key=lambda one: one.name.lower()))
 
 
+def program_scripts(folder: Path) -> tuple[Extension, ...]:
+    """List the scripts that come with the program: folders that are loaded like extensions, and always run."""
+    return tuple(replace(_extension(one, True), name=f"scripts/{one.name}") for one in _folders(folder))
+
+
 def files_of(extension: Extension, subfolder: str, *suffixes: str) -> tuple[Path, ...]:
     """List the files of one folder of an extension by name; only those that really lie there."""
     folder = extension.folder / subfolder if subfolder else extension.folder

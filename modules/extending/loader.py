@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -83,19 +84,26 @@ def module_name(extension: Extension) -> str:
     return "webui_extension_" + re.sub(r"\W", "_", extension.name)
 
 
-def load_all(extensions: Sequence[Extension], loaders: Sequence[Loader], *, limit_s: float = LIMIT_S) -> Loaded:
+def load_all(
+    extensions: Sequence[Extension],
+    loaders: Sequence[Loader],
+    *,
+    own: Sequence[Extension] = (),
+    limit_s: float = LIMIT_S,
+) -> Loaded:
     """Load all extensions that run.
 
     Args:
         extensions: as `discover` lists them.
         loaders: asked one after the other.
+        own: parts of the program that are written like extensions; they come first and are no extensions to others.
         limit_s: how long one piece may take; what is late goes on in a thread of its own and is no longer listened to.
     """
-    running = [one for one in extensions if one.active]
-    registries: Mapping[str, Registry] = {one.name: Registry(one) for one in running}
+    running = [*own, *(one for one in extensions if one.active)]
+    registries: Mapping[Path, Registry] = {one.folder: Registry(one) for one in running}
     for loader in loaders:
         for unit in loader.units(running):
-            _load(unit, registries[unit.extension.name], limit_s)
+            _load(unit, registries[unit.extension.folder], limit_s)
     return Loaded(extensions=tuple(extensions), registries=tuple(registries.values()))
 
 

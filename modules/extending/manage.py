@@ -36,6 +36,8 @@ class Places:
     extra: Path
     """Where extensions are installed."""
     states: Path
+    scripts: Path | None = None
+    """Scripts that come with the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modules.domain.errors import WebuiError
 from modules.extending.clones import Clones
-from modules.extending.discover import Extension, Mode, discover
+from modules.extending.discover import Extension, Mode, discover, program_scripts
 from modules.extending.git import Git
 from modules.extending.index import DEFAULT
 from modules.extending.installers import Installers, Needs, OwnFiles
@@ -91,7 +91,7 @@ def open_extensions(
     if wish.update:
         _update(found, clones)
     faults = installers.run_needed(found, logger.info) if wish.install else {}
-    loaded = load_all(found, loaders)
+    loaded = load_all(found, loaders, own=program_scripts(places.scripts) if places.scripts else ())
     _tell_doubles(loaded)
     hooks = _hooks(loaded, settings.snapshot().system.prioritized_handlers)
     _declare(loaded, hooks, settings)

@@ -80,7 +80,7 @@ def info_of(
         "denoising_strength": asked["denoising_strength"],
         "extra_generation_params": extra_params(plan),
         "index_of_first_image": sum(picture.plan is None for picture in pictures[:1]),
-        "infotexts": [picture.infotext for picture in pictures if not picture.extra],
+        "infotexts": [*(picture.infotext for picture in pictures if not picture.extra), *outcome.texts],
         "styles": list(request.styles),
         "job_timestamp": plan.created.strftime("%Y%m%d%H%M%S"),
         "clip_skip": plan.text.clip_skip,

@@ -1,6 +1,6 @@
 """A1111's `/scripts` and `/script-info`: the scripts that a request can name, and their arguments in order."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from modules.domain.param import ParamPath, walk_params
 from modules.domain.request import RefinerSpec, SamplingSpec, SeedSpec, SoftSpec
 from modules.domain.scripts import ARGUMENTS, Argument
-from modules.extending.script import IMG2IMG, TXT2IMG
-from modules.extending.scripts import parameters
+from modules.extending.script import IMG2IMG, TXT2IMG, Offer
+from modules.extending.scripts import choices_of, parameters
 from modules.web.rest.parts import SOFT_INPAINTING
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
@@ -73,15 +73,17 @@ def _of_extensions(services: Services, tab: str) -> Iterable[ScriptInfo]:
     """Yield the scripts of extensions; their arguments are their parameters in order."""
     for is_alwayson, found in ((False, services.scripts.selectable(tab)), (True, services.scripts.always(tab))):
         for one in found:
-            args = tuple(_of_param(item, services) for item in parameters(one.Params).values())
+            own = choices_of(one, offer_of(services, tab, lists_of(services)))
+            args = tuple(_of_param(item, services, own.get(name)) for name, item in parameters(one.Params).items())
             yield ScriptInfo(name=one.label.lower(), is_alwayson=is_alwayson, args=args)
     for name, is_alwayson, args in services.scripts.listed(tab):
         yield ScriptInfo(name=name, is_alwayson=is_alwayson, args=tuple(args))
 
 
-def _of_param(item: ParamPath, services: Services) -> Argument:
+def _of_param(item: ParamPath, services: Services, choices: Sequence[str] | None) -> Argument:
     about = item.param
-    choices = about.choices if isinstance(about.choices, tuple) else lists_of(services).get(about.choices or "")
+    if choices is None:
+        choices = about.choices if isinstance(about.choices, tuple) else lists_of(services).get(about.choices or "")
     low, high = about.slider or (about.ge, about.le)
     return Argument(
         label=about.label, default=item.default, minimum=low, maximum=high, step=about.step,
@@ -96,7 +98,13 @@ def lists_of(services: Services) -> dict[str, Sequence[str]]:
         "vaes": [one.model_name for one in services.vaes()],
         "samplers": [one.name for one in services.samplers()],
         "schedulers": [one.label for one in services.schedulers()],
+        "upscalers": ["None", *services.upscalers()],
     }
+
+
+def offer_of(services: Services, tab: str, lists: Mapping[str, Sequence[str]]) -> Offer:
+    """Return what scripts of a tab can offer to choose from at this moment."""
+    return Offer(tab=tab, lists=lists, hooks=services.hooks, scripts=services.scripts.always(tab))
 
 
 def _soft() -> ScriptInfo:

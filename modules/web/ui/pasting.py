@@ -17,6 +17,7 @@ from modules.web.rest.translate import asks_for_hires, infotext_fields
 from modules.web.services import Services
 from modules.web.ui.choices import NO_CHECKPOINT, SAME_CHECKPOINT, SAME_SAMPLER, WORDS, checkpoint_named, lists_of
 from modules.web.ui.values import (
+    CHOSEN,
     ENABLE_EXTEND,
     ENABLE_HIRES,
     ENABLE_REFINER,
@@ -36,6 +37,7 @@ from modules.web.ui.values import (
 FIRST_PROMPTS = ("prompt", "negative_prompt")
 EXTENDED_BY = MappingProxyType({"width": ("left", "right"), "height": ("top", "bottom")})
 NONE: Mapping[str, Any] = MappingProxyType({})
+NO_SCRIPT = "None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,17 @@ def paste(tab: str, text: str, services: Services) -> Pasted:
         for script, found in services.scripts.pasted(tab, parsed).items()
         for name, value in found.items()
     }
+    values |= _chosen_script(tab, parsed, services)
     values[OVERRIDES] = override_entries(settings_in_infotext(parsed, settings))
     return Pasted(values=values, notes=notes)
+
+
+def _chosen_script(tab: str, parsed: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Choose the script of the drop-down that the text names, or none."""
+    title, found = services.scripts.pasted_call(tab, parsed)
+    script = services.scripts.selectable_named(title, tab) if title else None
+    values = {script_control(script.id, name): value for name, value in found.items()} if script else {}
+    return {CHOSEN: title or NO_SCRIPT, **values}
 
 
 def _plain_values(tab: str, parsed: Mapping[str, Any]) -> dict[str, Any]:

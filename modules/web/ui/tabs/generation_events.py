@@ -184,7 +184,8 @@ class Pasting:
     @classmethod
     def of(cls, tab: str, controls: Mapping[str, Any], parts: Parts) -> "Pasting":
         """Take them from a tab."""
-        return cls(tab, controls, parts["log"], parts.get("revealed", ()))
+        chosen = zip(parts["script_names"], parts["script_inputs"], strict=False)
+        return cls(tab, {**controls, **dict(chosen)}, parts["log"], parts.get("revealed", ()))
 
     def updates(self, values: Mapping[str, Any], log: str) -> list[Any]:
         """Return what the event answers: only what changes."""

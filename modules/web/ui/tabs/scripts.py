@@ -14,15 +14,16 @@ import gradio as gr
 from modules.domain.errors import InvalidRequest
 from modules.domain.request import ScriptCall
 from modules.domain.scripts import ARGUMENTS, Argument, read_script
-from modules.extending.script import ENABLED, Script
+from modules.extending.script import ENABLED, Offer, OwnControls, Panel, Script, SelectableScript
 from modules.extending.scripts import AnyScript, Scripts, parameters, read_arguments
 from modules.web.rest.script_list import lists_of as named_lists
+from modules.web.rest.script_list import offer_of
 from modules.web.ui.choices import lists_of
 from modules.web.ui.context import UiContext
 from modules.web.ui.controls import Controls, parameter_control
 from modules.web.ui.tabs.switched import switched
 from modules.web.ui.tabs.tab import QUIET
-from modules.web.ui.values import IMG2IMG, SCRIPT, script_control
+from modules.web.ui.values import CHOSEN, IMG2IMG, SCRIPT, script_control
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]
     """Build the scripts of a tab; values of accordions are among the controls of the tab.
 
     Returns:
-        `script_inputs`: the drop-down, then all controls of what it offers, in that order.
+        `script_inputs`: the drop-down, then all controls of what it offers, in that order; `script_names`: the names
+        under which a pasted text has values for the first of them.
     """
     tab, scripts = controls.tab, context.services.scripts
     found, own = SCRIPTS.get(tab, {}), scripts.selectable(tab)
@@ -50,13 +52,17 @@ def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]
         chosen = gr.Dropdown([(NONE, NONE), *titles], value=NONE, label="Script", elem_id="script_list")
         groups: list[Any] = []
         made: list[Any] = []
+        names: list[str] = [CHOSEN]
         for name, arguments in found.items():
             with gr.Column(visible=False, elem_id=f"script_{_plain(name)}") as group:
                 made += [_control(name, one) for one in arguments if one.elem_id]
+            names += [script_control(name, one.elem_id) for one in arguments if one.elem_id]
             groups.append(group)
         for script in own:
             with gr.Column(visible=False, elem_id=_element(script, tab)) as group:
-                made += list(_parameters(context, script, tab).values())
+                controls_of = _own(context, script, tab)
+            made += list(controls_of.values())
+            names += [script_control(script.id, name) for name in controls_of]
             groups.append(group)
         for _, build in more:
             with gr.Column(visible=False) as group:
@@ -64,7 +70,7 @@ def script_controls(context: UiContext, controls: Controls) -> Mapping[str, Any]
             groups.append(group)
     visible = ", ".join(f"{{ __type__: 'update', visible: chosen === {json.dumps(name)} }}" for _, name in titles)
     chosen.change(None, [chosen], groups, js=f"(chosen) => [{visible}]", **QUIET)
-    return {"script_inputs": [chosen, *made]}
+    return {"script_inputs": [chosen, *made], "script_names": names}
 
 
 def _guarded(context: UiContext, controls: Controls, script: Script) -> None:
@@ -89,12 +95,38 @@ def _accordion(context: UiContext, controls: Controls, script: Script) -> None:
 
 def _parameters(context: UiContext, script: AnyScript, tab: str, without: Sequence[str] = ()) -> dict[str, Any]:
     """Build the controls of a script's parameters."""
-    lists = {**named_lists(context.services), **lists_of(context.services)}
+    lists = _lists(context)
     return {
         name: parameter_control(item, _element(script, tab), lists, info=item.param.help or None)
         for name, item in parameters(script.Params).items()
         if name not in without
     }
+
+
+def _own(context: UiContext, script: SelectableScript, tab: str) -> Mapping[str, Any]:
+    """Build the controls of a script of the drop-down, by the names of its parameters in their order."""
+    if not isinstance(script, OwnControls):
+        return _parameters(context, script, tab)
+    made: dict[str, Any] = {}
+
+    def control(name: str, **more: Any) -> Any:
+        item = parameters(script.Params)[name]
+        return keep(name, parameter_control(item, _element(script, tab), _lists(context), **more))
+
+    def keep(name: str, component: Any) -> Any:
+        made[name] = component
+        return component
+
+    def offer() -> Offer:
+        return offer_of(context.services, tab, _lists(context))
+
+    script.build(Panel(offer=offer, element=_element(script, tab), control=control, keep=keep))
+    return {name: made[name] for name in parameters(script.Params)}
+
+
+def _lists(context: UiContext) -> Mapping[str, Sequence[str]]:
+    """Return the lists that choices of parameters may name."""
+    return {**named_lists(context.services), **lists_of(context.services)}
 
 
 def _element(script: AnyScript, tab: str) -> str:

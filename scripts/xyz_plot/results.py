@@ -1,0 +1,134 @@
+"""From the pictures of the runs to grids and to one outcome."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from modules.domain.plan import Plan
+from modules.domain.result import Outcome, Produced
+from modules.extending.script import ScriptRun
+from modules.hooks.context import JobContext
+from modules.imaging.grid import grid_rows, make_grid
+from modules.imaging.labels import Label, Lettering, labelled_grid
+from modules.pipeline.parts import picture
+
+FILE_NAME = "xyz_grid"
+NO_LABEL = (Label(text=""),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cell:
+    """One run of the table."""
+
+    outcome: Outcome
+
+    def image(self, ctx: JobContext) -> Image.Image:
+        """Return its picture; several are put together."""
+        pictures = [picture(one, ctx) for one in self.outcome.images if not one.extra]
+        saving, size = ctx.settings.saving, self.outcome.plan.request.batch.size
+        if len(pictures) == 1:
+            return pictures[0]
+        return make_grid(pictures, grid_rows(len(pictures), size, saving), saving.grid_background_color)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """The runs that came to an end, by their place on the three axes."""
+
+    cells: Mapping[tuple[int, int, int], Cell]
+    counts: tuple[int, int, int]
+    labels: Sequence[Sequence[str]] | None
+    """Of each axis; None draws none."""
+    margin: int
+    told: Mapping[str, str]
+    """Infotext entries of the whole."""
+
+    def in_order(self, z: int | None = None) -> list[Cell]:
+        """Return the runs, of one Z value or all, row by row."""
+        every = sorted(self.cells.items(), key=lambda item: item[0][::-1])
+        return [cell for place, cell in every if z in (None, place[2])]
+
+
+def outcome_of(run: ScriptRun, table: Table, *, lone: bool, sub_grids: bool, plan: Plan) -> Outcome:
+    """Draw the grids and describe everything.
+
+    Args:
+        run: of the script.
+        table: what was made.
+        lone: whether the pictures themselves are results.
+        sub_grids: whether the grid of each Z value is one, where there are several.
+        plan: of the first run, for a job that was ended before anything was made.
+    """
+    cells = table.in_order()
+    if not cells:
+        return Outcome(plan=plan, images=(), interrupted=run.ctx.cancel.ends_job)
+    save = run.request.output.save_grid
+    parts = {z: _sub_grid(run.ctx, table, z) for z in range(table.counts[2])}
+    whole = parts[0] if len(parts) == 1 else _joined(run.ctx, table, parts)
+    assert whole is not None
+    first = cells[0].outcome.plan
+    grids = [run.bench.grid(whole, _telling(first, table.told), save=save, name=FILE_NAME)]
+    if sub_grids and len(parts) > 1:
+        without_z = {key: text for key, text in table.told.items() if "Z " not in key}
+        for z, grid in parts.items():
+            if grid is not None:
+                told = _telling(table.in_order(z)[0].outcome.plan, without_z)
+                grids.append(run.bench.grid(grid, told, save=save, name=FILE_NAME))
+    pictures = [one for cell in cells for one in cell.outcome.images]
+    return _together(run, first, grids, pictures, [cell.outcome for cell in cells], lone=lone)
+
+
+def _together(
+    run: ScriptRun, first: Plan, grids: Sequence[Produced], pictures: Sequence[Produced], outcomes: Sequence[Outcome],
+    *, lone: bool,
+) -> Outcome:  # fmt: skip
+    images = [image for one in outcomes for image in one.plan.images]
+    seconds: dict[str, float] = {}
+    for one in outcomes:
+        for stage, spent in one.timings.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
+    faults = [one.save_error for one in (*grids, *pictures) if one.save_error]
+    return Outcome(
+        plan=replace(first, images=tuple(replace(image, index=place) for place, image in enumerate(images))),
+        images=(*grids, *(pictures if lone else ())),
+        interrupted=run.ctx.cancel.ends_job,
+        timings=seconds,
+        notes=tuple(dict.fromkeys(note for one in outcomes for note in one.notes)),
+        save_error=faults[0] if faults else None,
+        texts=() if lone else tuple(one.infotext for one in pictures if not one.extra),
+    )
+
+
+def _telling(plan: Plan, told: Mapping[str, str]) -> Plan:
+    return replace(plan, infotext_extra={**plan.infotext_extra, **told})
+
+
+def _sub_grid(ctx: JobContext, table: Table, z: int) -> Image.Image | None:
+    """Draw the grid of one Z value; None where nothing was made."""
+    columns, rows, _ = table.counts
+    places = [(x, y, z) for y in range(rows) for x in range(columns)]
+    images = [table.cells[place].image(ctx) if place in table.cells else None for place in places]
+    if not any(images):
+        return None
+    above, beside = _labels(table, 0), _labels(table, 1)
+    return labelled_grid(images, above, beside, margin=table.margin, lettering=_lettering(ctx))
+
+
+def _joined(ctx: JobContext, table: Table, parts: Mapping[int, Image.Image | None]) -> Image.Image:
+    """Put the grids of all Z values beside each other."""
+    return labelled_grid(list(parts.values()), _labels(table, 2), [NO_LABEL], lettering=_lettering(ctx))
+
+
+def _labels(table: Table, dimension: int) -> list[tuple[Label, ...]]:
+    if table.labels is None:
+        return [NO_LABEL] * table.counts[dimension]
+    return [(Label(text=text),) for text in table.labels[dimension]]
+
+
+def _lettering(ctx: JobContext) -> Lettering:
+    saving = ctx.settings.saving
+    return Lettering(
+        font=saving.font, active=saving.grid_text_active_color, inactive=saving.grid_text_inactive_color,
+        background=saving.grid_background_color,
+    )  # fmt: skip
