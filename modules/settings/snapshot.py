@@ -124,6 +124,9 @@ class Snapshot:
             if key in of_extensions:
                 continue
             refused = by == "api" and key in RESTRICTED
+            if by == "api" and key in READ_AT_START:
+                coerce(declared(key), value)
+                continue
             if refused and key not in declarations():
                 raise _forbidden(key)
             if asks_nothing(key, value):
@@ -159,6 +162,10 @@ def declarations() -> Mapping[str, ParamPath]:
 
 RESTRICTED = frozenset(item.name for item in (*fields(Paths), *fields(Api), *fields(System))) | RESTRICTED_ELSEWHERE
 """Keys that a client cannot change: they choose folders or guard this machine."""
+
+
+READ_AT_START = frozenset({"disable_all_extensions", "disabled_extensions"})
+"""Of these, the keys that clients may send with a request: what is loaded already stays loaded, as in A1111."""
 
 
 def _forbidden(key: str) -> ForbiddenSetting:

@@ -24,6 +24,7 @@ from modules.web.ui.choices import checkpoint_lists
 from modules.web.ui.context import UiContext
 from modules.web.ui.defaults import defaults_panel
 from modules.web.ui.following import connect_following
+from modules.web.ui.loops import make_no_loops
 from modules.web.ui.page import Page
 from modules.web.ui.quick import quick_settings
 from modules.web.ui.routes import PREFIX
@@ -89,6 +90,7 @@ async def _fault(_request: HTTPConnection, error: Exception) -> Response:
 
 def build(context: UiContext) -> gr.Blocks:
     """Build the page; nobody else builds controls meanwhile."""
+    make_no_loops()
     with context.services.scripts.building:
         return _build(context)
 
