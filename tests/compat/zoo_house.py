@@ -14,6 +14,7 @@ from modules.compat.host import Host, host
 from modules.compat.join import Compat
 from modules.compat.mount import unmount
 from modules.compat.preload import add_flags
+from modules.domain.extras import ExtrasRequest
 from modules.engine.desk import Desk
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
@@ -24,10 +25,15 @@ from modules.extending.offers import Offers
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
 from modules.extending.start import Wish, open_extensions
+from modules.extending.steps import Steps
 from modules.files.layout import Layout
 from modules.hooks.context import JobContext
 from modules.hooks.points import AppStarted
+from modules.imaging.folders import OutputFolders
+from modules.imaging.save_extras import ExtrasFiles
 from modules.pipeline.carry_out import carry_on
+from modules.pipeline.extras.builtin import builtin_steps
+from modules.pipeline.extras.run import Tools, run_extras
 from modules.settings.store import SettingsStore
 from modules.web import adapters
 from modules.web.server import attach_services, create_app
@@ -96,6 +102,8 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
     loaded, hooks, scripts = extending.loaded, extending.hooks, compat.scripts(extending.scripts)
     offers, shelves = compat.offers(Offers(loaded)), studio.shop.shelf
+    steps = compat.steps(Steps([*builtin_steps(offers.upscalers), *loaded.steps]))
+    files = ExtrasFiles(OutputFolders(data=data))
     shop = replace(
         studio.shop, surround=compat.surround, scripts=scripts.runner,
         shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers()),
@@ -103,7 +111,10 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     studio.shop = shop
 
     def run(request: Any, ctx: JobContext) -> Any:
-        return carry_on(shop, request, replace(ctx, hooks=ctx.hooks.adding(scripts.handlers(request))))
+        if isinstance(request, ExtrasRequest):
+            return run_extras(request, ctx, Tools(steps=steps.bound, files=files))
+        handlers = [*scripts.handlers(request), *steps.handlers(request, ctx)]
+        return carry_on(shop, request, replace(ctx, hooks=ctx.hooks.adding(handlers)))
 
     engine = LocalEngine(
         run,
@@ -114,6 +125,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     services = replace(
         plain, settings=settings, engine=engine, ledger=ledger,
         desk=Desk(engine, settings.snapshot, ledger=ledger, hooks=hooks), scripts=scripts, hooks=hooks,
+        steps=steps,
         extensions=extending.manager, samplers=lambda: adapters.sampler_infos(offers.book()),
         schedulers=lambda: adapters.scheduler_infos(offers.book()), upscalers=offers.upscalers,
         choose_sampler=lambda sampler, schedule: adapters.choose_sampler(offers.book(), sampler, schedule),
