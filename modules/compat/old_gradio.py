@@ -1,50 +1,40 @@
 """Idioms of gradio 3 and 4, served while code of extensions builds its part of the page or handles its events.
 
 Gradio's classes are wrapped once, when the first extension for A1111 is loaded. Outside of `serving_old_idioms` the
-wrappers hand everything through.
+wrappers hand everything through, but for what extensions see of the whole page: classes of components, accordions whose
+content is there while they are closed, and the callbacks around components.
 """
 
 import functools
-import inspect
-import logging
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 from modules.compat.callbacks import guarded
 from modules.compat.host import host, is_bound
+from modules.compat.old_components import add_old_names
+from modules.compat.old_events import wrap_chains, wrap_events, wrap_page
+from modules.compat.old_keywords import keywords_of, translated, updated
+from modules.compat.old_values import mark_lenient, wrap_values
+from modules.compat.serving import is_serving, is_telling, mark_patched, serving, telling, was_patched
 
-logger = logging.getLogger(__name__)
-
-_PATCHED = "_serves_old_idioms"
-_FILE_TYPES = {"file": "filepath", "bytes": "binary"}
-
-
-class _Depth(threading.local):
-    active = 0
-    building = 0
-
-
-_depth = _Depth()
+_INSTALLED = "_serves_old_idioms"
+CLASSES: Mapping[str, tuple[str, ...]] = {
+    "button": ("gr-button",), "form": ("gr-form",), "column": ("gap",), "row": ("gap",), "textbox": ("gr-text-input",),
+}  # fmt: skip
+"""Part of the front end -> classes that page scripts and style sheets know it by, beside `gradio-<part>`."""
+HOST_CLASSES: Mapping[str, str] = {
+    f"{tab}_{name}": "prompt" for tab in ("txt2img", "img2img") for name in ("prompt", "neg_prompt")
+}
+"""Element of the host -> a class that A1111's has."""
 
 
 @contextmanager
 def serving_old_idioms() -> Iterator[None]:
     """Serve the idioms on this thread."""
     install()
-    _depth.active += 1
-    try:
+    with serving():
         yield
-    finally:
-        _depth.active -= 1
-
-
-def is_serving() -> bool:
-    """Tell whether code of an extension runs on this thread."""
-    return _depth.active > 0
 
 
 def install() -> None:
@@ -52,18 +42,19 @@ def install() -> None:
     import gradio as gr
     from gradio import blocks
 
-    if getattr(gr, _PATCHED, False):
+    if getattr(gr, _INSTALLED, False):
         return
-    setattr(gr, _PATCHED, True)
+    setattr(gr, _INSTALLED, True)
     write_no_stubs()
     blocks.Block.get_block_name = _block_name  # pyright: ignore[reportAttributeAccessIssue]
     for cls in _all_blocks(blocks.Block):
         _wrap_constructor(cls)
-        for event in getattr(cls, "EVENTS", ()):
-            _wrap_event(cls, str(event))
-    _wrap_dependency()
+        wrap_events(cls)
+    wrap_chains()
+    wrap_page(gr.Blocks)
+    wrap_values(gr)
     _wrap_update(gr)
-    _add_old_names(gr)
+    add_old_names(gr)
 
 
 def write_no_stubs() -> None:
@@ -90,11 +81,10 @@ def _block_name(self: Any) -> str:
 
 
 def _wrap_constructor(cls: Any) -> None:
-    if "__init__" not in vars(cls) or getattr(cls.__init__, _PATCHED, False):
+    if "__init__" not in vars(cls) or was_patched(cls.__init__):
         return
     original = cls.__init__
-    known = set(inspect.signature(original).parameters)
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(original).parameters.values())
+    known, takes_all = keywords_of(original)
 
     @functools.wraps(original)
     def construct(self: Any, *arguments: Any, **given: Any) -> None:
@@ -108,12 +98,11 @@ def _wrap_constructor(cls: Any) -> None:
         finally:
             if outermost:
                 del self._being_built
-        if "tooltip" in given and not hasattr(self, "tooltip"):
-            self.tooltip = given["tooltip"]
         if outermost:
+            _finish(self, given)
             _call("after_component", self, given)
 
-    setattr(construct, _PATCHED, True)
+    mark_patched(construct)
     cls.__init__ = construct
     if not hasattr(cls, "update"):
         cls.update = staticmethod(_update)
@@ -121,52 +110,36 @@ def _wrap_constructor(cls: Any) -> None:
         cls.style = _style
 
 
-def translated(cls: Any, given: Mapping[str, Any], known: set[str], takes_all: bool) -> dict[str, Any]:
-    """Turn keywords of older versions into those that a constructor takes; unknown ones are left out."""
-    wanted, name = dict(given), cls.__name__
-    if "source" in wanted and "sources" in known:
-        source = wanted.pop("source")
-        wanted["sources"] = [source] if source in ("upload", "webcam", "microphone", "clipboard") else ["upload"]
-    if wanted.get("visible") is False and _is_component(cls):
-        wanted["visible"] = "hidden"
-    if name == "Dropdown" and "value" not in wanted and wanted.get("choices"):
-        wanted["value"] = None
-    if wanted.get("type") in _FILE_TYPES and name in ("File", "UploadButton"):
-        wanted["type"] = _FILE_TYPES[wanted["type"]]
-    if "default" in wanted and "default" not in known:
-        wanted["value"] = wanted.pop("default")
-    if name == "Blocks" and wanted.get("css"):
-        host().css.append(str(wanted.pop("css")))
-    unknown = [] if takes_all else [key for key in wanted if key not in known]
-    for key in unknown:
-        logger.debug("%s(%s=) is not known to this version of gradio; it is left out", name, key)
-        del wanted[key]
-    return wanted
-
-
-def _is_component(cls: type) -> bool:
-    from gradio.components.base import Component
-
-    return issubclass(cls, Component)
+def _finish(component: Any, given: Mapping[str, Any]) -> None:
+    """Give a component what page scripts and extensions expect of it."""
+    if is_serving():
+        mark_lenient(component)
+        if "tooltip" in given and not hasattr(component, "tooltip"):
+            component.tooltip = given["tooltip"]
+    if getattr(component, "elem_classes", None) is None or not is_bound():
+        return
+    part = component.get_block_name()
+    extra = HOST_CLASSES.get(str(getattr(component, "elem_id", None)))
+    named = (f"gradio-{part}", *CLASSES.get(part, ()), *((extra,) if extra else ()))
+    component.elem_classes = [*dict.fromkeys([*component.elem_classes, *named])]
+    if part == "accordion" and component.open is False:
+        # Neither open nor what the front end takes as a reason to make the content later.
+        component.open = 0
 
 
 def _call(kind: str, component: Any, given: Mapping[str, Any]) -> None:
     """Tell callbacks and scripts of a component; not of those that they make themselves meanwhile."""
-    if not is_bound() or _depth.building:
+    if not is_bound() or is_telling():
         return
     bound, runner = host(), host().scripts.current
     scripts = runner.scripts if runner is not None else ()
     if not scripts and not bound.callbacks.has(kind):
         return
-    _depth.building += 1
-    try:
-        with serving_old_idioms():
-            bound.callbacks.call(kind, component, **given)
-            for script in scripts:
-                with guarded(f"{type(script).__name__}: {kind}"):
-                    _tell_script(script, kind, component, given)
-    finally:
-        _depth.building -= 1
+    with telling(), serving_old_idioms():
+        bound.callbacks.call(kind, component, **given)
+        for script in scripts:
+            with guarded(f"{type(script).__name__}: {kind}"):
+                _tell_script(script, kind, component, given)
 
 
 def _tell_script(script: Any, kind: str, component: Any, given: Mapping[str, Any]) -> None:
@@ -193,99 +166,15 @@ def _style(self: Any, **options: Any) -> Any:
     return self
 
 
-def _wrap_event(cls: Any, event: str) -> None:
-    original = getattr(cls, event, None)
-    if original is None or getattr(original, _PATCHED, False):
-        return
-    setattr(cls, event, _listening(original))
-
-
-def _listening(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap what registers a handler."""
-
-    @functools.wraps(original)
-    def listen(*arguments: Any, **given: Any) -> Any:
-        if is_serving():
-            given = {("js" if name == "_js" else name): value for name, value in given.items() if name != "every"}
-            arguments = tuple(_handling(one) for one in arguments)
-            if "fn" in given:
-                given["fn"] = _handling(given["fn"])
-        return original(*arguments, **given)
-
-    setattr(listen, _PATCHED, True)
-    return listen
-
-
-def _handling(function: Any) -> Any:
-    """Serve the idioms inside of a handler, too."""
-    plain = inspect.isfunction(function) or inspect.ismethod(function)
-    if not plain or inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        return function
-
-    @functools.wraps(function)
-    def handle(*arguments: Any, **more: Any) -> Any:
-        with serving_old_idioms():
-            return function(*arguments, **more)
-
-    return handle
-
-
-def _wrap_dependency() -> None:
-    from gradio.events import Dependency
-
-    original: Any = Dependency.__init__
-
-    @functools.wraps(original)
-    def construct(self: Any, *arguments: Any, **given: Any) -> None:
-        original(self, *arguments, **given)
-        for name in ("then", "success", "failure"):
-            inner = getattr(self, name)
-            setattr(self, name, _listening(_named(inner)))
-
-    Dependency.__init__ = construct  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _named(inner: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **given: Any) -> Any:
-        return inner(*arguments, **given)
-
-    return call
-
-
 def _wrap_update(gr: Any) -> None:
     original = gr.update
+    known, takes_all = keywords_of(original)
 
     @functools.wraps(original)
     def update(*arguments: Any, **given: Any) -> Any:
         if is_serving():
-            known = inspect.signature(original).parameters
-            takes_all = any(one.kind is one.VAR_KEYWORD for one in known.values())
-            given = given if takes_all else {name: value for name, value in given.items() if name in known}
+            wanted = updated(given)
+            given = wanted if takes_all else {name: value for name, value in wanted.items() if name in known}
         return original(*arguments, **given)
 
     gr.update = update
-
-
-def _add_old_names(gr: Any) -> None:
-    """Add classes and modules that are gone."""
-    from gradio import components
-
-    class Box(gr.Group):
-        """A group with a border."""
-
-        def get_block_name(self) -> str:
-            """Return the name of the front end's part."""
-            return "group"
-
-    gr.Box, gr.Variable = Box, gr.State
-    if not hasattr(components, "Form"):
-        components.Form = gr.Group  # pyright: ignore[reportAttributeAccessIssue]
-    for name in ("IOComponent", "FormComponent"):
-        if not hasattr(components, name):
-            setattr(components, name, components.Component)
-    for name in ("inputs", "outputs"):
-        module = ModuleType(f"gradio.{name}")
-        for cls in ("Textbox", "Number", "Slider", "Checkbox", "CheckboxGroup", "Radio", "Dropdown", "Image", "File", "HTML", "JSON", "Label", "Video", "Audio"):  # fmt: skip
-            setattr(module, cls, getattr(gr, cls))
-        setattr(gr, name, module)
-        sys.modules.setdefault(f"gradio.{name}", module)
