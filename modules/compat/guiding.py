@@ -7,71 +7,74 @@ import torch
 from torch import Tensor
 
 from modules.compat.callback_params import AfterCFGCallbackParams, CFGDenoisedParams, CFGDenoiserParams
+from modules.compat.callbacks import guarded
+from modules.compat.conditioning import image_of, shown_side, taken_side
 from modules.compat.host import RunningJob, facade, host
+from modules.hooks.cancel import CancelReason
 from modules.hooks.points import AfterGuidance, AfterNetwork, BeforeNetwork
-from modules.sampling.types import Conditioning, Step
+from modules.sampling.types import Step
 
 
-class Denoiser:
-    """What callbacks get as `denoiser`: where guidance stands."""
-
-    def __init__(self, p: Any) -> None:
-        self.p = p
-        self.step = 0
-        self.total_steps = 0
-        self.steps = 0
-        self.mask = self.nmask = self.init_latent = None
-        self.image_cfg_scale = getattr(p, "image_cfg_scale", None)
-        self.cond_scale_miltiplier = 1.0
-        self.padded_cond_uncond = False
-        self.inner_model = p.sd_model
-
-
-class SamplerView:
-    """`p.sampler` while a pass runs."""
-
-    def __init__(self, p: Any, sigmas: Tensor) -> None:
-        self.p, self.config = p, None
-        self.model_wrap_cfg = Denoiser(p)
-        self.model_wrap = p.sd_model
-        self.funcname = p.sampler_name
-        self.sampler_noises = None
-        self.stop_at = None
-        self.eta = p.eta
-        self.conditioning_key = "crossattn"
-        self.last_latent: Tensor | None = None
-        self.step_now, self.steps = 0, len(sigmas) - 1
-
-    def step(self, step: Step) -> None:
-        """Hear of a step, and let a replaced `callback_state` hear of it too."""
-        self.last_latent, self.step_now = step.x, step.index
-        self.callback = facade("sd_samplers_kdiffusion").KDiffusionSampler.callback_state
-        seen = {"x": step.x, "i": step.index, "sigma": step.sigma, "sigma_hat": step.sigma, "denoised": step.denoised}
-        self.callback(self, seen)
+def tell_step(job: RunningJob, step: Step) -> None:
+    """Let the sampler object hear of a step; one that asks to end it ends the batch."""
+    sampler = job.moment.sampler
+    sampler.last_latent, sampler.step_now = step.x, step.index
+    seen = {"x": step.x, "i": step.index, "sigma": step.sigma, "sigma_hat": step.sigma, "denoised": step.denoised}
+    try:
+        with guarded("callback_state", job.report):
+            sampler.callback_state(seen)
+    except facade("sd_samplers_common").InterruptedException:
+        job.ctx.cancel.set(CancelReason.SKIP)
 
 
 def before_network(job: RunningJob, payload: BeforeNetwork) -> BeforeNetwork:
     """Show what the network is about to be given."""
     given = payload.given
     cond, uncond = given.sides[0], given.sides[1] if len(given.sides) > 1 else None
-    denoiser = job.p.sampler.model_wrap_cfg if job.p.sampler is not None else Denoiser(job.p)
+    denoiser = _denoiser(job)
     denoiser.step, denoiser.total_steps = given.call, given.total_calls
-    x, texts = given.x.clone(), _shown(cond)
-    missing = _shown(uncond) if uncond is not None else _zeros(texts)
-    params = CFGDenoiserParams(x, _image(cond), given.sigma.clone(), given.call, given.total_calls, texts, missing, denoiser)  # fmt: skip
+    if not host().callbacks.has("cfg_denoiser"):
+        return payload
+    x, texts = given.x.clone(), shown_side(cond)
+    missing = shown_side(uncond) if uncond is not None else _zeros(texts)
+    image = image_of(cond.extras, cond.tokens)
+    params = CFGDenoiserParams(x, image, given.sigma.clone(), given.call, given.total_calls, texts, missing, denoiser)
     before = _snapshots(params)
     host().callbacks.call("cfg_denoiser", params, report=job.report)
     if not _differs(before, params):
         return payload
-    sides = [_taken(cond, params.text_cond)]
+    sides = [taken_side(cond, params.text_cond)]
     if uncond is not None:
-        sides += [_taken(uncond, params.text_uncond), *given.sides[2:]]
+        sides += [taken_side(uncond, params.text_uncond), *given.sides[2:]]
     changed = replace(given, x=params.x, sigma=params.sigma, sides=tuple(sides))
     return replace(payload, given=changed)
 
 
 def after_network(job: RunningJob, payload: AfterNetwork) -> AfterNetwork:
-    """Show what the network answered."""
+    """Show what the network answered, and let a replaced `combine_denoised` see it."""
+    payload = _after_network(job, payload)
+    job.moment.combined = None if len(payload.given.sides) > 2 else _combined(job, payload)
+    return payload
+
+
+def _combined(job: RunningJob, payload: AfterNetwork) -> Tensor | None:
+    """Combine the estimates in another way than the program does, if anything asks for that."""
+    denoiser, start = getattr(job.moment.sampler, "model_wrap_cfg", None), job.moment.start
+    if denoiser is None or start is None:
+        return None
+    (asked, *others), rows, row = payload.given.sides, list[list[tuple[int, float]]](), 0
+    for parts in getattr(denoiser.start, "positives", start.positives):
+        rows.append([(row + place, part.weight) for place, part in enumerate(parts)])
+        row += len(parts)
+    uncond = shown_side(others[0]) if others else _zeros(shown_side(asked))
+    with guarded("combine_denoised", job.report):
+        return denoiser.combine(payload.estimates, rows, uncond, len(rows), alone=not others)
+    return None
+
+
+def _after_network(job: RunningJob, payload: AfterNetwork) -> AfterNetwork:
+    if not host().callbacks.has("cfg_denoised"):
+        return payload
     params = CFGDenoisedParams(payload.estimates, payload.given.call, payload.given.total_calls, job.p.sd_model)
     host().callbacks.call("cfg_denoised", params, report=job.report)
     return payload if params.x is payload.estimates else replace(payload, estimates=params.x)
@@ -79,32 +82,27 @@ def after_network(job: RunningJob, payload: AfterNetwork) -> AfterNetwork:
 
 def after_guidance(job: RunningJob, payload: AfterGuidance) -> AfterGuidance:
     """Show the guided estimate."""
+    if job.moment.combined is not None:
+        payload = replace(payload, x0=job.moment.combined)
+        job.moment.combined = None
+    if not host().callbacks.has("cfg_after_cfg"):
+        return payload
     params = AfterCFGCallbackParams(payload.x0, payload.given.call, payload.given.total_calls)
     host().callbacks.call("cfg_after_cfg", params, report=job.report)
     return payload if params.x is payload.x0 else replace(payload, x0=params.x)
 
 
-def _shown(side: Conditioning) -> Any:
-    """Return encoded prompts as A1111 has them: a tensor, or a dict for networks that are told more."""
-    if side.pooled is None:
-        return side.tokens.clone()
-    return {"crossattn": side.tokens.clone(), "vector": side.pooled.clone()}
-
-
-def _taken(side: Conditioning, shown: Any) -> Conditioning:
-    if isinstance(shown, dict):
-        return replace(side, tokens=shown["crossattn"], pooled=shown["vector"])
-    return replace(side, tokens=shown)
+def _denoiser(job: RunningJob) -> Any:
+    """Return what callbacks get as `denoiser`."""
+    sampler = job.moment.sampler
+    found = sampler.model_wrap_cfg if sampler is not None else None
+    return found if found is not None else facade("sd_samplers_cfg_denoiser").CFGDenoiser(sampler)
 
 
 def _zeros(shown: Any) -> Any:
     if isinstance(shown, dict):
         return {name: torch.zeros_like(value) for name, value in shown.items()}
     return torch.zeros_like(shown)
-
-
-def _image(side: Conditioning) -> Tensor | None:
-    return side.extras.get("concat")
 
 
 def _flat(params: CFGDenoiserParams) -> list[Tensor]:

@@ -153,15 +153,34 @@ class StableDiffusionProcessing:
         vars(self).update(cached_c=[None, None], cached_uc=[None, None])
 
     def init(self, all_prompts: Any, all_seeds: Any, all_subseeds: Any) -> None:
-        """Be told what is decided."""
+        """Be told what is decided; a run on pictures takes what it starts from."""
+        from modules.compat.host import own_job
+        from modules.compat.sampling import open_pictures
+
+        job = own_job()
+        if job is not None and job.p is self and job.moment.opening is not None:
+            open_pictures(self, job.moment.opening)
 
     def sample(self, conditioning: Any, unconditional_conditioning: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any) -> Any:  # fmt: skip
-        """Sample one batch; replaced by some extensions.
+        """Sample one batch, in one pass or two; replaced by some extensions.
+
+        Args:
+            conditioning: encoded prompts, as in `p.c`.
+            unconditional_conditioning: encoded negative prompts, as in `p.uc`.
+            seeds: of the batch.
+            subseeds: of the batch.
+            subseed_strength: of the job.
+            prompts: of the batch.
+
+        Returns:
+            Latents, [B, C, h, w].
 
         Raises:
-            NotImplementedError: only the pipeline samples.
+            RuntimeError: no run is at this point.
         """
-        raise NotImplementedError("sampling is done by the pipeline; start a run with process_images")
+        from modules.compat.sampling import sample_as_planned
+
+        return sample_as_planned(self, conditioning, unconditional_conditioning)
 
     def close(self) -> None:
         """Let go of what belongs to one run."""
@@ -182,20 +201,27 @@ class StableDiffusionProcessing:
         return self.token_merging_ratio or host().options.token_merging_ratio
 
     def txt2img_image_conditioning(self, x: Any, width: int | None = None, height: int | None = None) -> Any:
-        """Return what a network that was not trained for inpainting is told of a picture: nothing, [B, 5, 1, 1]."""
-        return x.new_zeros(x.shape[0], 5, 1, 1)
+        """Return what the network is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
+        from modules.compat.sampling import image_conditioning
+
+        return image_conditioning(self, x)
 
     def img2img_image_conditioning(
         self, source_image: Any, latent_image: Any, image_mask: Any = None, round_image_mask: bool = True
     ) -> Any:
-        """Return what a network that was not trained for inpainting is told of a picture: nothing, [B, 5, 1, 1]."""
-        return latent_image.new_zeros(latent_image.shape[0], 5, 1, 1)
+        """Return what the network is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
+        from modules.compat.sampling import seen_of_picture
+
+        return seen_of_picture(self, source_image, latent_image, image_mask)
 
     def setup_prompts(self) -> None:
         """Make one prompt per picture; prompts are decided before `process` here."""
 
     def setup_conds(self) -> None:
-        """Encode the prompts of the batch; the pipeline does so after `process_batch`."""
+        """Encode the prompts of the batch into `c` and `uc`."""
+        from modules.compat.sampling import set_up_conds
+
+        set_up_conds(self)
 
     def parse_extra_network_prompts(self) -> None:
         """Cut the tags out of the prompts of the batch."""
@@ -242,15 +268,23 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         return self.steps
 
     def sample_hr_pass(self, samples: Any, decoded_samples: Any, seeds: Any, subseeds: Any, subseed_strength: Any, prompts: Any) -> Any:  # fmt: skip
-        """Sample the hires pass; replaced by some extensions.
+        """Sample the hires pass over what the first one made; replaced by some extensions.
+
+        Returns:
+            Latents, [B, C, h, w].
 
         Raises:
-            NotImplementedError: only the pipeline samples.
+            RuntimeError: no run is at this point.
         """
-        raise NotImplementedError("sampling is done by the pipeline; start a run with process_images")
+        from modules.compat.sampling import hires_as_planned
+
+        return hires_as_planned(self)
 
     def calculate_hr_conds(self) -> None:
-        """Encode the prompts of the hires pass; the pipeline does so when the pass begins."""
+        """Encode the prompts of the hires pass into `hr_c` and `hr_uc`."""
+        from modules.compat.sampling import set_up_hires_conds
+
+        set_up_hires_conds(self)
 
 
 @dataclass(repr=False, eq=False)

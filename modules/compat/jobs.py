@@ -7,18 +7,19 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from modules.compat import extra_networks, fold, guiding
+from modules.compat import extra_networks, fold, guiding, sampling
 from modules.compat.callback_params import (
+    ImageGridLoopParams,
     ImageSaveParams,
     PostprocessBatchListArgs,
     PostprocessImageArgs,
+    PostProcessMaskOverlayArgs,
     PostSampleArgs,
 )
-from modules.compat.callbacks import guarded
 from modules.compat.host import facade, host, own_job, working_on
 from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
-from modules.compat.results import Processed, encoded, processed_of
-from modules.compat.sd_model import sd_model_now
+from modules.compat.results import Processed, encoded, opened, processed_of
+from modules.compat.sd_model import lent_model, sd_model_now
 from modules.compat.state import State
 from modules.domain.errors import WebuiError
 from modules.domain.plan import BatchPlan, ImagePlan, Note, Plan
@@ -26,6 +27,7 @@ from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import (
+    AfterBlend,
     AfterDecode,
     AfterGuidance,
     AfterNetwork,
@@ -33,12 +35,20 @@ from modules.hooks.points import (
     AfterSave,
     AfterStep,
     BatchDecoded,
+    BeforeBatches,
     BeforeConditioning,
+    BeforeGrid,
     BeforeNetwork,
+    BeforeOverlay,
     BeforeSampling,
     BeforeSave,
+    ExtraNoise,
     Hook,
     PlanMade,
+    WrapDenoise,
+    WrapNetwork,
+    WrapPass,
+    WrapSampling,
 )
 from modules.imaging.infotext import infotext
 from modules.pipeline.networks import NetworkShelf, batch_networks
@@ -72,6 +82,7 @@ class LegacyJob:
         self.plan: Plan | None = None
         self.batch: BatchPlan | None = None
         self.networks: Mapping[str, Any] = {}
+        self.moment = sampling.Moment()
         self.outcome: Outcome | None = None
         self.root: LegacyJob = parent.root if parent else self
         self.made: dict[int, tuple[Any, Produced]] = {}
@@ -87,7 +98,7 @@ class LegacyJob:
         """
         with working_on(self):
             self.state.sampling_steps = self.p.steps
-            self._hook("before_process", self.p)
+            self.hook("before_process", self.p)
             self.ctx = replace(self.ctx, settings=self._settings())
             try:
                 return facade("processing").process_images_inner(self.p)
@@ -108,7 +119,7 @@ class LegacyJob:
         self._tell_params(self.outcome)
         processed = processed_of(self.p, self.outcome)
         self._know(processed)
-        self._hook("postprocess", self.p, processed)
+        self.hook("postprocess", self.p, processed)
         return processed
 
     def _know(self, processed: Processed) -> None:
@@ -140,7 +151,7 @@ class LegacyJob:
             extra_networks.deactivate(facade("extra_networks").extra_network_registry, self.p)
         self.p.close()
 
-    def _hook(self, method: str, *arguments: Any, **more: Any) -> None:
+    def hook(self, method: str, *arguments: Any, **more: Any) -> None:
         """Call a hook of the scripts of this job."""
         runner = self.p.scripts
         call = getattr(runner, method, None) if runner is not None else None
@@ -150,29 +161,39 @@ class LegacyJob:
     def _handlers(self) -> list[Handler]:
         """Return what has to be called where, for this job only."""
         scripted: list[tuple[type[Hook], Callable[[Any], Any]]] = [
-            (PlanMade, self._plan_made), (BeforeConditioning, self._before_conditioning),
-            (BeforeSampling, self._before_sampling), (AfterStep, self._after_step),
+            (PlanMade, self._plan_made), (BeforeBatches, partial(sampling.before_batches, self)),
+            (BeforeConditioning, self._before_conditioning), (BeforeSampling, self._before_sampling),
+            (BeforeNetwork, partial(guiding.before_network, self)), (AfterNetwork, partial(guiding.after_network, self)),
+            (AfterGuidance, partial(guiding.after_guidance, self)), (AfterStep, self._after_step),
             (AfterSampling, self._after_sampling), (AfterDecode, self._after_decode), (BeforeSave, self._before_save),
         ]  # fmt: skip
         if self.p.scripts is not None and self.p.scripts.alwayson_scripts:
-            scripted.append((BatchDecoded, self._batch_decoded))
-        if host().callbacks.has("image_saved"):
-            scripted.append((AfterSave, self._after_save))
-        if host().callbacks.has("cfg_denoiser", "cfg_denoised", "cfg_after_cfg"):
             scripted += [
-                (BeforeNetwork, partial(guiding.before_network, self)),
-                (AfterNetwork, partial(guiding.after_network, self)),
-                (AfterGuidance, partial(guiding.after_guidance, self)),
-            ]
+                (BatchDecoded, self._batch_decoded), (AfterBlend, partial(sampling.after_blend, self)),
+                (BeforeOverlay, self._before_overlay),
+            ]  # fmt: skip
+        callbacks = host().callbacks
+        if callbacks.has("image_saved"):
+            scripted.append((AfterSave, self._after_save))
+        if callbacks.has("extra_noise"):
+            scripted.append((ExtraNoise, partial(sampling.extra_noise, self)))
+        if callbacks.has("image_grid"):
+            scripted.append((BeforeGrid, self._before_grid))
+        # What extensions put in the place of sampling may fail; then the program's own way goes on.
+        wrapped: list[tuple[type[Hook], Callable[[Any], Any]]] = [
+            (WrapSampling, partial(sampling.wrap_sampling, self)), (WrapPass, partial(sampling.wrap_pass, self)),
+            (WrapNetwork, partial(sampling.wrap_network, self)), (WrapDenoise, partial(sampling.wrap_denoise, self)),
+        ]  # fmt: skip
         return [
-            Handler(name=f"{NAME}/{hook.__name__}", hook=hook, call=call, essential=True) for hook, call in scripted
+            *(Handler(name=f"{NAME}/{hook.__name__}", hook=hook, call=call, essential=True) for hook, call in scripted),
+            *(Handler(name=f"{NAME}/{hook.__name__}", hook=hook, call=call) for hook, call in wrapped),
         ]
 
     def _plan_made(self, payload: PlanMade) -> PlanMade:
         p, plan = self.p, payload.plan
         self._show_plan(plan)
         fold.remember(p, plan.request)
-        self._hook("process", p)
+        self.hook("process", p)
         if fold.changed(p):
             images = plan.images
             plan = make_plan(fold.request_of(p), self._settings(), host().workshop().shelf())
@@ -243,8 +264,10 @@ class LegacyJob:
         )
         p.seeds, p.subseeds = [one.seed for one in batch.images], [one.subseed for one in batch.images]
         self._show_hires_prompts(batch)
+        channels, down = self._latent()
+        p.rng = sampling.noise_of(p, (channels, p.height // down, p.width // down))
         about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
-        self._hook("before_process_batch", p, **about)
+        self.hook("before_process_batch", p, **about)
         batch = self._folded_batch(payload.plan, batch)
         tagged = list(p.prompts)
         if not p.disable_extra_networks:
@@ -252,12 +275,17 @@ class LegacyJob:
             self._activate()
         clean = list(p.prompts)
         about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
-        self._hook("after_extra_networks_activate", p, **about, extra_network_data=p.extra_network_data)
-        self._hook("process_batch", p, **about)
+        self.hook("after_extra_networks_activate", p, **about, extra_network_data=p.extra_network_data)
+        self.hook("process_batch", p, **about)
         if p.prompts == clean:
             p.prompts = tagged
         batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
         return replace(payload, batch=batch)
+
+    def _latent(self) -> tuple[int, int]:
+        """Return the channels of the latents of the model in use, and how many pixels wide a place of them is."""
+        latent = lent_model().components.latent
+        return latent.channels, latent.downscale
 
     def _tell_model(self) -> None:
         """Tell extensions when another model is in use."""
@@ -295,43 +323,46 @@ class LegacyJob:
         networks, _ = batch_networks(images, plan.request, self.ctx.settings.extra_networks, library)
         return replace(changed, networks=replace(networks[0], told=batch.networks.told)) if networks else changed
 
-    def _before_sampling(self, payload: BeforeSampling) -> BeforeSampling | None:
-        p, x = self.p, payload.x
-        if p.is_hr_pass or payload.batch.number != p.iteration:
-            self.state.sampling_step = 0
-        self.state.sampling_steps = len(payload.sigmas) - 1
-        p.sampler = guiding.SamplerView(p, payload.sigmas)
-        self._hook("process_before_every_sampling", p, x=x, noise=x, c=p.c, uc=p.uc)
-        return None
+    def _before_sampling(self, payload: BeforeSampling) -> None:
+        self.state.sampling_step, self.state.sampling_steps = 0, len(payload.sigmas) - 1
 
     def _after_step(self, payload: AfterStep) -> None:
         state = self.state
         state.sampling_step = state.current_image_sampling_step = payload.step.index + 1
         state.current_latent = payload.step.denoised
-        if self.p.sampler is not None:
-            self.p.sampler.step(payload.step)
+        if self.moment.sampler is not None:
+            guiding.tell_step(self, payload.step)
 
     def _after_sampling(self, payload: AfterSampling) -> AfterSampling:
         p, plan = self.p, payload.plan
         self.state.nextjob()
-        if plan.hires is not None and not p.is_hr_pass and not plan.first_given:
-            p.is_hr_pass = True
-            self._hook("before_hr", p)
+        if (
+            self.moment.first_samples is None
+            and plan.hires is not None
+            and not plan.first_given
+            and self._inside_plan()
+        ):
+            self.moment.first_samples = payload.x
             return payload
+        p.is_hr_pass = False
         holder = PostSampleArgs(samples=payload.x)
-        self._hook("post_sample", p, holder)
+        self.hook("post_sample", p, holder)
         return payload if holder.samples is payload.x else replace(payload, x=holder.samples)
+
+    def _inside_plan(self) -> bool:
+        """Tell whether the batch is sampled as planned; a replaced `p.sample` may leave out the hires pass."""
+        return self.moment.given is not None
 
     def _batch_decoded(self, payload: BatchDecoded) -> BatchDecoded:
         p, number = self.p, payload.batch.number
         # Tensors made under inference mode cannot be changed by everything that extensions do to them.
         pixels = payload.pixels.clone()
-        self._hook("postprocess_batch", p, images=pixels, batch_number=number)
+        self.hook("postprocess_batch", p, images=pixels, batch_number=number)
         start, size = number * p.batch_size, len(payload.batch.images)
         p.prompts = list((p.all_prompts or [])[start : start + size])
         p.negative_prompts = list((p.all_negative_prompts or [])[start : start + size])
         holder = PostprocessBatchListArgs(images=list(pixels))
-        self._hook("postprocess_batch_list", p, holder, batch_number=number)
+        self.hook("postprocess_batch_list", p, holder, batch_number=number)
         import torch
 
         return replace(payload, pixels=torch.stack([one.to(pixels) for one in holder.images]))
@@ -340,13 +371,31 @@ class LegacyJob:
         p = self.p
         p.batch_index = payload.image_plan.index - p.iteration * p.batch_size
         holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
-        self._hook("postprocess_image", p, holder)
-        return payload if holder.image is payload.image else replace(payload, image=holder.image)
+        self.hook("postprocess_image", p, holder)
+        image = _recoloured(p, holder.image)
+        return payload if image is payload.image else replace(payload, image=image)
+
+    def _before_overlay(self, payload: BeforeOverlay) -> BeforeOverlay:
+        p = self.p
+        overlay, mask, place = payload.overlay, payload.mask, p.batch_index
+        if p.overlay_images and overlay is not None and not any(one is overlay for one in p.overlay_images):
+            overlay = p.overlay_images[place] if place < len(p.overlay_images) else None
+        mask = getattr(p, "mask_for_overlay", mask)
+        holder = PostProcessMaskOverlayArgs(place, mask, overlay)
+        self.hook("postprocess_maskoverlay", p, holder)
+        return replace(payload, mask=holder.mask_for_overlay, overlay=holder.overlay_image)
+
+    def _before_grid(self, payload: BeforeGrid) -> BeforeGrid:
+        params = ImageGridLoopParams(list(payload.pictures), payload.columns, payload.rows)
+        host().callbacks.call("image_grid", params, report=self.report)
+        pictures = tuple(params.imgs) or payload.pictures
+        rows, columns = max(1, int(params.rows)), max(1, int(params.cols))
+        return replace(payload, pictures=pictures[: rows * columns], rows=rows, columns=columns)
 
     def _before_save(self, payload: BeforeSave) -> BeforeSave:
         p = self.p
         holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
-        self._hook("postprocess_image_after_composite", p, holder)
+        self.hook("postprocess_image_after_composite", p, holder)
         text = self.describe(payload.plan, payload.image_plan, payload.infotext)
         params = ImageSaveParams(holder.image, p, _file_name(payload), {"parameters": text})
         if self._saves(payload.plan):
@@ -358,10 +407,10 @@ class LegacyJob:
         return plan.request.output.save_images and self.ctx.settings.saving.samples_save
 
     def _after_save(self, payload: AfterSave) -> None:
-        with guarded("image_saved", self.report):
-            image = None
-            params = ImageSaveParams(image, self.p, str(payload.path), {"parameters": ""})
-            host().callbacks.call("image_saved", params, report=self.report)
+        image = opened(payload.image.data)
+        image.already_saved_as = str(payload.path)  # pyright: ignore[reportAttributeAccessIssue]
+        params = ImageSaveParams(image, self.p, str(payload.path), {"parameters": payload.image.infotext})
+        host().callbacks.call("image_saved", params, report=self.report)
 
     def describe(self, plan: Plan, image: ImagePlan, known: str) -> str:
         """Write the parameters text of a picture with everything that scripts told until now.
@@ -454,6 +503,14 @@ def _told(value: Any, p: Any) -> Any:
         except TypeError:
             value = value()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _recoloured(p: Any, image: Any) -> Any:
+    """Give a picture the colours that scripts want it to have."""
+    wanted = p.color_corrections
+    if not wanted or p.batch_index >= len(wanted):
+        return image
+    return facade("processing").apply_color_correction(wanted[p.batch_index], image)
 
 
 def _file_name(payload: BeforeSave) -> str:

@@ -18,6 +18,7 @@ from modules.pipeline.watch import Blended, around_network, watching
 from modules.sampling.book import BOOK, SamplerBook
 from modules.sampling.catalogue import Sampler
 from modules.sampling.guidance import GuidanceFacts, Guided
+from modules.sampling.noise import ImageNoise
 from modules.sampling.prediction import Prediction, SigmaTable, downcast_alphas, rescale_zero_terminal_snr
 from modules.sampling.types import Conditioning, Timeline
 
@@ -44,7 +45,6 @@ class Leg:
     """Extra networks that models of this walk wear."""
     prompts: "Prompts | None" = None
     """Prompts that were encoded before; None encodes them with the model in use."""
-
     book: SamplerBook = BOOK
     noise: ImageNoise | None = None
     """Of the pictures, where it was opened before."""
@@ -54,6 +54,7 @@ class Leg:
     """Instead of the plan's."""
     needs_negative: bool = False
     """Ask for the negative prompt also where guidance would not use it."""
+
     @property
     def sampler(self) -> Sampler:
         """The integrator."""
@@ -189,23 +190,25 @@ class Guide:
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
         lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
         network = self._network.enter_context(lent)
-        hires = plan.hires if leg.number else None
+        hires, hooks = plan.hires if leg.number else None, session.ctx.hooks
+        scale = leg.cfg_scale if leg.cfg_scale is not None else hires.cfg_scale if hires else plan.guidance.cfg_scale
         return Guided(
             network,
             self._prediction,
             prompts.positives,
             prompts.negatives,
-            replace(plan.guidance, cfg_scale=hires.cfg_scale) if hires else plan.guidance,
+            replace(plan.guidance, cfg_scale=scale),
             total_calls=self._total_calls,
             empty_chunk=prompts.empty_chunk,
-            image_extras=told_of(session.model, plan, self._batch, begin) if begin else MappingProxyType({}),
+            image_extras=told_of(session.model, plan, self._batch, begin) if begin else leg.extras,
             prompts_only=eye.prompts_only if eye else (),
             image_scale=image_scale(session.model, plan),
             cfg_factor=sampler.cfg_factor,
-            needs_uncond=sampler.needs_uncond,
+            needs_uncond=sampler.needs_uncond or leg.needs_negative,
             timesteps=sampler.timesteps,
             first_call=first_call,
-            watch=watching(session.ctx.hooks, plan, self._batch),
+            watch=watching(hooks, plan, self._batch),
+            around=around_network(hooks, plan, self._batch),
         )
 
     def _due(self, refiner: RefinerPlan, sigma: Tensor) -> bool:
@@ -250,8 +253,9 @@ class Kept:
     always put over the estimate: in the input it would leave the noise of what is kept, which nothing covers later.
     """
 
-    def __init__(self, guide: Guide, mask: LatentMask, *, before: bool) -> None:
+    def __init__(self, guide: Guide, mask: LatentMask, *, before: bool, blended: Blended | None = None) -> None:
         self._guide, self._mask, self._before = guide, mask, before and mask.soft is None
+        self._blended = blended
         self._timesteps = before
         self._shift = torch.zeros(())
         self._sigma = torch.zeros(())
@@ -260,13 +264,22 @@ class Kept:
         """Estimate the clean latent x0 [B, C, h, w] for x [B, C, h, w] at sigma [B]."""
         self._sigma = sigma
         if not self._before:
-            return self._mask.over_estimate(self._guide(x, sigma), sigma)
+            x0 = self._guide(x, sigma)
+            return self._shown(x0, self._mask.over_estimate(x0, sigma), sigma)
         # The kept latent enters without noise, on the variance-preserving scale; the estimate of the noise is what
         # the sampler goes on with, so x0 is moved along with the input.
         scale = (1 + sigma.square()).sqrt().view(-1, 1, 1, 1)
-        seen = self._mask.over(x, scale)
+        seen = self._shown(x, self._mask.over(x, scale), sigma)
         self._shift = x - seen
         return self._guide(seen, sigma) + self._shift
+
+    def over_result(self, x: Tensor) -> Tensor:
+        """Put the kept part over the last x [B, C, h, w]."""
+        return self._shown(x, self._mask.over_result(x), None)
+
+    def _shown(self, current: Tensor, blended: Tensor, sigma: Tensor | None) -> Tensor:
+        """Let extensions look at a mixture."""
+        return blended if self._blended is None else self._blended(current, blended, sigma)
 
     def unconditional(self) -> Tensor:
         """Return the estimate without the prompt from the latest call, [B, C, h, w]."""

@@ -1,7 +1,9 @@
 """The whole story of a generation, from plan to pictures."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 import torch
 
@@ -9,8 +11,8 @@ from modules.domain.events import Started
 from modules.domain.plan import Plan
 from modules.domain.result import Outcome, Unfinished
 from modules.hooks.context import JobContext
-from modules.hooks.points import BeforeConditioning
-from modules.pipeline.begin import begin_on
+from modules.hooks.points import BeforeBatches, BeforeConditioning
+from modules.pipeline.begin import Begin, begin_on
 from modules.pipeline.canvas import Canvas
 from modules.pipeline.clock import Clock
 from modules.pipeline.finish import Finisher, Pending
@@ -41,6 +43,8 @@ def generate(
     with torch.inference_mode(), session:
         session.use(plan.model)
         begin = begin_on(session, plan, canvas) if canvas else None
+        if ctx.hooks.has(BeforeBatches):
+            begin = _shown(ctx, plan, canvas, begin)
         for batch in plan.batches():
             if ctx.cancel.ends_job:
                 break
@@ -50,6 +54,23 @@ def generate(
                 done += finisher().batch(session.model, batch, sampled)
             ctx.cancel.clear_skip()
     return Unfinished(finish=partial(_outcome, finisher(), done, session.clock, interrupted=ctx.cancel.ends_job))
+
+
+def _shown(ctx: JobContext, plan: Plan, canvas: Canvas | None, begin: Begin | None) -> Begin | None:
+    """Let extensions look at what the pictures start from."""
+    mask = begin.mask if begin else None
+    payload = BeforeBatches(
+        plan=plan, latent=begin.latent if begin else None, repaint=mask.repaint if mask else None,
+        extras=begin.extras if begin else MappingProxyType({}), overlays=canvas.overlays if canvas else (),
+        overlay_mask=canvas.shown_mask if canvas else None, box=canvas.box if canvas else None,
+    )  # fmt: skip
+    changed = ctx.hooks.run(payload)
+    if changed is payload or begin is None or changed.latent is None:
+        return begin
+    if mask is not None and changed.repaint is not None:
+        clean = mask.clean if changed.latent is begin.latent else changed.latent
+        mask = replace(mask, clean=clean, repaint=changed.repaint)
+    return replace(begin, latent=changed.latent, mask=mask, extras=changed.extras)
 
 
 def _outcome(finisher: Finisher, done: Sequence[Pending], clock: Clock, *, interrupted: bool) -> Outcome:

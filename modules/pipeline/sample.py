@@ -10,11 +10,21 @@ from torch import Tensor
 from modules.domain.events import Progressed, Stage
 from modules.domain.plan import BatchPlan, HiresPlan, Plan
 from modules.domain.request import Size
-from modules.hooks.points import AfterSampling, AfterStep, BeforeSampling, WrapDenoise
+from modules.hooks.points import (
+    AfterSampling,
+    AfterStep,
+    BeforeSampling,
+    ExtraNoise,
+    WrapDenoise,
+    WrapPass,
+    WrapSampling,
+)
+from modules.pipeline.around import Fact, Walked, Walker, opened, start_of
 from modules.pipeline.begin import EDITING, INPAINTING, UNCLIP, Begin, LatentMask, for_batch, image_noise_level
 from modules.pipeline.denoise import WORD_HASHES, Guide, Kept, Leg, encoded_prompts
 from modules.pipeline.hires import LATENT_MODES, decoded, enlarged
 from modules.pipeline.session import Session
+from modules.pipeline.watch import watching_blends
 from modules.residency.model import Model
 from modules.sampling.catalogue import Controls
 from modules.sampling.noise import ImageNoise
@@ -56,15 +66,44 @@ def sample(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
         begin: a clean latent to start from, None for noise alone.
     """
     session.use(plan.model)
-    first = _first(session, plan, batch, for_batch(begin, batch) if begin else None)
+    begin = for_batch(begin, batch) if begin else None
+    leg = _first_leg(session, plan, batch, begin)
+    if session.ctx.hooks.has(WrapSampling):
+        return _wrapped(session, plan, batch, leg)
+    return _passes(session, plan, batch, leg)
+
+
+def _passes(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
+    """Run the first pass, or take the pictures that were given instead of it, and the hires pass."""
+    if plan.first_given and leg.begin:
+        first = Sampled(x=leg.begin.latent, complete=True, facts={}, pictures=leg.begin.pictures)
+    else:
+        first = walk(session, plan, batch, leg)
     return _second(session, plan, plan.hires, batch, first) if plan.hires and first.complete else first
 
 
-def _first(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Sampled:
-    """Run the first pass, or take the pictures that were given instead of it."""
-    if plan.first_given and begin:
-        return Sampled(x=begin.latent, complete=True, facts={}, pictures=begin.pictures)
-    leg = Leg(
+def _wrapped(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
+    """Let extensions sample in their own way; what they leave to the program is done as ever."""
+    session.dress(leg.networks)
+    leg = opened(session, plan, batch, leg, image_noise(session.model, plan, batch, leg))
+    planned: list[Sampled] = []
+
+    def whole() -> Tensor:
+        planned.append(_passes(session, plan, batch, leg))
+        return planned[-1].x
+
+    walker = Walker(session=session, plan=plan, batch=batch, leg=leg, once=_once)
+    payload = WrapSampling(plan=plan, batch=batch, start=start_of(plan, leg), walk=walker, sample=whole)
+    x = session.ctx.hooks.run(payload).sample()
+    if planned:
+        return replace(planned[-1], x=x)
+    x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
+    mask = leg.begin.mask if leg.begin and leg.begin.latent.shape == x.shape else None
+    return Sampled(x=x, complete=walker.complete, facts=walker.facts, mask=mask)
+
+
+def _first_leg(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) -> Leg:
+    return Leg(
         number=0,
         run=plan.main,
         options=plan.sampler,
@@ -73,8 +112,8 @@ def _first(session: Session, plan: Plan, batch: BatchPlan, begin: Begin | None) 
         fix_steps=plan.image.fix_steps,
         noise_multiplier=plan.image.noise_multiplier,
         networks=batch.networks.first,
+        book=session.book,
     )
-    return walk(session, plan, batch, leg)
 
 
 def _second(session: Session, plan: Plan, hires: HiresPlan, batch: BatchPlan, first: Sampled) -> Sampled:
@@ -86,6 +125,7 @@ def _second(session: Session, plan: Plan, hires: HiresPlan, batch: BatchPlan, fi
         strength=hires.denoising_strength,
         fix_steps=True,
         networks=batch.networks.second,
+        book=session.book,
     )
     if hires.first_pass_texts:
         session.dress(batch.networks.first)
@@ -109,23 +149,41 @@ def walk(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Sampled:
     """Run the sampler once with the model in use."""
     session.dress(leg.networks)
     session.ctx.emit(Stage(job_id=session.ctx.job_id, text="sampling"))
+    walked = _walked_around(session, plan, batch, leg)
+    x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=walked.x)).x
+    return Sampled(
+        x=x, complete=walked.complete, facts=walked.facts, mask=leg.begin.mask if leg.begin else None
+    )  # fmt: skip
+
+
+def _walked_around(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Walked:
+    """Walk with whatever extensions put around it."""
+    if not session.ctx.hooks.has(WrapPass):
+        return _once(session, plan, batch, leg)
+    leg = opened(session, plan, batch, leg, image_noise(session.model, plan, batch, leg))
+    walker = Walker(session=session, plan=plan, batch=batch, leg=leg, once=_once)
+    payload = WrapPass(plan=plan, batch=batch, number=leg.number, start=start_of(plan, leg), walk=walker)
+    around = session.ctx.hooks.run(payload)
+    x = around.walk(around.start)
+    return Walked(x=x, complete=walker.complete, facts=walker.facts)
+
+
+def _once(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) -> Walked:
+    """Walk from the first level to the last one."""
     seen = _seen(session.model, plan)
     guide = Guide(session, plan, batch, leg, total_calls=leg.sampler.calls(_steps_run(leg)))
     with guide, session.clock("sample"):
-        book=session.book,
         x, complete = _Walk(session=session, plan=plan, batch=batch, leg=leg)(guide)
         facts = {**guide.facts(), **seen}
-    x = session.ctx.hooks.run(AfterSampling(plan=plan, batch=batch, x=x)).x
     if leg.begin and plan.image.extra_noise:
         facts["Extra noise"] = plan.image.extra_noise
-    return Sampled(x=x, complete=complete, facts=facts, mask=leg.begin.mask if leg.begin else None)
+    return Walked(x=x, complete=complete, facts=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Walk:
     """The loop over a sampler's steps and everything that looks at them."""
 
-        book=session.book,
     session: Session
     plan: Plan
     batch: BatchPlan
@@ -149,6 +207,7 @@ class _Walk:
             noise=noise_source(leg.sampler, noise, replace(course, sigmas=begin.sigmas), plan.noise),
             options=leg.options,
             unconditional=denoiser.unconditional,
+            tell=partial(self._take, total=len(begin.sigmas) - 1),
         )
         x, complete = begin.x, True
         try:
@@ -224,7 +283,6 @@ def image_noise(model: Model, plan: Plan, batch: BatchPlan, leg: Leg) -> ImageNo
 
 
 def latent_size(size: Size, downscale: int) -> tuple[int, int]:
-            tell=partial(self._take, total=len(begin.sigmas) - 1),
     """Return (height, width) of the latent of a picture, rounded down."""
     return size.height // downscale, size.width // downscale
 

@@ -128,7 +128,15 @@ def noised_from_nothing(sampler: Sampler, noise: Tensor, course: Course, *, sgm_
     return noise * (vp_scale(sigma) if sampler.timesteps or sgm_noise_multiplier else sigma)
 
 
-def noised_image(sampler: Sampler, latent: Tensor, noise: Tensor, course: Course, *, extra: float = 0.0) -> Tensor:
+def noised_image(
+    sampler: Sampler,
+    latent: Tensor,
+    noise: Tensor,
+    course: Course,
+    *,
+    extra: float = 0.0,
+    extra_noise: Tensor | None = None,
+) -> Tensor:
     """Add noise to a latent for the start of a run.
 
     Args:
@@ -137,11 +145,16 @@ def noised_image(sampler: Sampler, latent: Tensor, noise: Tensor, course: Course
         noise: [B, C, h, w] unit noise, already times any noise multiplier.
         course: from `course_from_image`.
         extra: more of the same noise.
+        extra_noise: what there is more of instead.
     """
     sigma = course.noise_sigma
+    if extra_noise is None:
+        noised = latent + noise * (sigma + extra)
+    else:
+        noised = latent + noise * sigma + extra_noise * extra
     if not sampler.timesteps:
-        return latent + noise * (sigma + extra)
-    vp = (latent + noise * (sigma + extra)) / vp_scale(sigma)
+        return noised
+    vp = noised / vp_scale(sigma)
     return vp * vp_scale(float(course.sigmas[0])) if len(course.sigmas) > 1 else vp
 
 

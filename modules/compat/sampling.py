@@ -1,0 +1,457 @@
+"""Sampling as A1111's extensions know it: `p.sample`, `p.sampler`, `p.rng` and what they replace, around native walks."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from modules.compat.callback_params import ExtraNoiseParams, MaskBlendArgs
+from modules.compat.conditioning import (
+    IMAGE,
+    extras_with,
+    from_network_dict,
+    image_of,
+    network_dict,
+    shown_negatives,
+    shown_positives,
+    taken_negatives,
+    taken_positives,
+)
+from modules.compat.host import RunningJob, facade, host, own_job
+from modules.compat.noise import ImageRNG, create_random_tensors
+from modules.hooks.points import (
+    AfterBlend,
+    BeforeBatches,
+    ExtraNoise,
+    WrapDenoise,
+    WrapNetwork,
+    WrapPass,
+    WrapSampling,
+)
+from modules.sampling.noise import GivenNoise, ImageNoise
+from modules.sampling.types import Conditioning
+from modules.sampling.walks import Start, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(slots=True, eq=False)
+class Moment:
+    """Where the sampling of a job stands. Mutable: hooks and replaced methods meet here."""
+
+    start: Start | None = None
+    """What the walk starts from that is about to begin, as the program planned it."""
+    walk: Walk | None = None
+    """Carries out a walk from any start."""
+    planned: "Callable[[], Tensor] | None" = None
+    """Samples the batch as the program planned it."""
+    opening: BeforeBatches | None = None
+    """What a run on pictures starts from, while `p.init` is called."""
+    sampler: Any = None
+    """The object whose walk is under way."""
+    combined: Tensor | None = None
+    """What a replaced `combine_denoised` made of the latest estimates, [B, C, h, w]."""
+    given: "tuple[Any, Any] | None" = None
+    """The encoded prompts that `p.sample` was called with."""
+    first_samples: Tensor | None = None
+    """What the first of two passes made."""
+    told: dict[str, Tensor] = field(default_factory=dict)
+    """What the network is told of the pictures of the batch besides."""
+
+
+class JobRNG(ImageRNG):
+    """`p.rng`: the noise of the batch, drawn from the streams that the program opened for its pictures."""
+
+    def __init__(self, p: Any, shape: Any) -> None:
+        self.p, self.shape = p, tuple(int(one) for one in shape)
+        self.seeds, self.subseeds, self.subseed_strength = p.seeds, p.subseeds, p.subseed_strength
+        self.is_first, self._own = True, None
+
+    @property
+    def _noise(self) -> Any:
+        """The streams; its own where noise is drawn before the walk has any."""
+        if self._own is None:
+            own = ImageRNG(
+                self.shape, self.seeds, self.subseeds, self.subseed_strength, self.p.seed_resize_from_h,
+                self.p.seed_resize_from_w,
+            )  # fmt: skip
+            self._own = own._noise
+        return self._own
+
+    def bind(self, noise: ImageNoise) -> None:
+        """Draw from the streams of a walk, unless something was drawn already."""
+        if self._own is None:
+            self._own, self.shape = noise, noise.shape
+
+    def first(self) -> Any:
+        """Return the noise that pictures begin with; a replaced `create_random_tensors` draws it."""
+        replaced = facade("processing").create_random_tensors
+        if replaced is create_random_tensors:
+            return self._noise.initial()
+        p = self.p
+        return replaced(
+            self.shape, self.seeds, subseeds=self.subseeds, subseed_strength=self.subseed_strength,
+            seed_resize_from_h=p.seed_resize_from_h, seed_resize_from_w=p.seed_resize_from_w, p=p,
+        ).to(self._noise.device)  # fmt: skip
+
+
+def noise_of(p: Any, shape: Any) -> Any:
+    """Make `p.rng` for a batch or a pass; a replaced `ImageRNG` is asked for it."""
+    kind = facade("rng").ImageRNG
+    if kind is ImageRNG:
+        return JobRNG(p, shape)
+    return kind(
+        shape, p.seeds, subseeds=p.subseeds, subseed_strength=p.subseed_strength,
+        seed_resize_from_h=p.seed_resize_from_h, seed_resize_from_w=p.seed_resize_from_w,
+    )  # fmt: skip
+
+
+def replaced(thing: Any, name: str, original: Any) -> bool:
+    """Tell whether a method is another one, on the object or on its class."""
+    return name in vars(thing) or getattr(type(thing), name) is not original
+
+
+def before_batches(job: RunningJob, payload: BeforeBatches) -> BeforeBatches:
+    """Call `p.init`, and go on with what it left in `p.init_latent`, `p.nmask` and `p.image_conditioning`."""
+    p, moment = job.p, job.moment
+    moment.opening = payload
+    try:
+        p.init(p.all_prompts, p.all_seeds, p.all_subseeds)
+    finally:
+        moment.opening = None
+    if payload.latent is None or getattr(p, "init_latent", None) is None:
+        return payload
+    changes: dict[str, Any] = {}
+    if not _same(p.init_latent, payload.latent):
+        changes["latent"] = p.init_latent.to(payload.latent)
+    if payload.repaint is not None and p.nmask is not None and not _same(p.nmask, payload.repaint):
+        changes["repaint"] = p.nmask.to(payload.repaint)
+    extras = extras_with(payload.extras, p.image_conditioning)
+    if extras is not payload.extras and not _same(extras[IMAGE], payload.extras.get(IMAGE)):
+        changes["extras"] = extras
+    return replace(payload, **changes) if changes else payload
+
+
+def _same(value: Any, other: Any) -> bool:
+    return value is other or (other is not None and value.shape == other.shape and bool(torch.equal(value, other)))
+
+
+def open_pictures(p: Any, opening: BeforeBatches) -> None:
+    """Write into `p` what a run on pictures starts from."""
+    if opening.latent is None:
+        return
+    p.init_latent = opening.latent.clone()
+    p.image_conditioning = image_of(opening.extras, p.init_latent).clone()
+    if opening.repaint is not None:
+        p.nmask = opening.repaint.clone()
+        p.mask = 1 - p.nmask
+    p.overlay_images = list(opening.overlays) or None
+    p.mask_for_overlay = opening.overlay_mask
+    if opening.box is not None:
+        left, top, right, bottom = opening.box
+        p.paste_to = (left, top, right - left, bottom - top)
+
+
+def wrap_sampling(job: RunningJob, payload: WrapSampling) -> WrapSampling:
+    """Sample a batch by `p.sample`."""
+
+    def sample() -> Tensor:
+        p, moment = job.p, job.moment
+        with _at(moment, payload.start, payload.walk):
+            moment.planned, moment.given, moment.first_samples = payload.sample, None, None
+            _bind(p.rng, payload.start.noise)
+            p.setup_conds()
+            found = p.sample(
+                conditioning=p.c, unconditional_conditioning=p.uc, seeds=p.seeds, subseeds=p.subseeds,
+                subseed_strength=p.subseed_strength, prompts=p.prompts,
+            )  # fmt: skip
+        if not isinstance(found, Tensor):
+            raise TypeError(f"p.sample must return latents, not {type(found).__name__}")
+        return found.to(payload.start.latent) if payload.start.latent is not None else found
+
+    return replace(payload, sample=sample)
+
+
+def _bind(rng: Any, noise: ImageNoise) -> None:
+    """Give the streams of a walk to the noise of a job, which may lie inside of what replaced it."""
+    seen: set[int] = set()
+    while rng is not None and id(rng) not in seen:
+        seen.add(id(rng))
+        if isinstance(rng, JobRNG):
+            return rng.bind(noise)
+        rng = getattr(rng, "rng", None)
+    return None
+
+
+@contextmanager
+def _at(moment: Moment, start: Start, walk: Walk) -> "Iterator[None]":
+    before = moment.start, moment.walk
+    moment.start, moment.walk = start, walk
+    try:
+        yield
+    finally:
+        moment.start, moment.walk = before
+
+
+def sample_as_planned(p: Any, conditioning: Any, unconditional_conditioning: Any) -> Tensor:
+    """Do what `p.sample` does while nobody replaced it.
+
+    Raises:
+        RuntimeError: no run is at this point.
+    """
+    moment = _moment(p)
+    if moment.planned is None:
+        raise RuntimeError("p.sample is called by a run; start one with process_images")
+    moment.given = (conditioning, unconditional_conditioning)
+    return moment.planned()
+
+
+def wrap_pass(job: RunningJob, payload: WrapPass) -> WrapPass:
+    """Walk with an object that `create_sampler` makes, from noise that `p.rng` draws."""
+
+    def walk(start: Start) -> Tensor:
+        with _at(job.moment, start, payload.walk):
+            return _second_pass(job, start) if payload.number else _first_pass(job, start)
+
+    return replace(payload, walk=walk)
+
+
+def _first_pass(job: RunningJob, start: Start) -> Tensor:
+    p, c, uc = job.p, *(job.moment.given or (job.p.c, job.p.uc))
+    p.sampler = facade("sd_samplers").create_sampler(p.sampler_name, p.sd_model)
+    _bind(p.rng, start.noise)
+    noise = p.rng.next()
+    if start.latent is None:
+        job.hook("process_before_every_sampling", p, x=noise, noise=noise, c=c, uc=uc)
+        return p.sampler.sample(p, noise, c, uc, image_conditioning=p.txt2img_image_conditioning(noise))
+    if start.noise_multiplier != 1:
+        noise = noise * start.noise_multiplier
+    latent = getattr(p, "init_latent", None)
+    latent = start.latent if latent is None or latent.shape[1:] != start.latent.shape[1:] else latent[: len(noise)]
+    job.hook("process_before_every_sampling", p, x=latent, noise=noise, c=c, uc=uc)
+    told = getattr(p, "image_conditioning", None)
+    return p.sampler.sample_img2img(p, latent, noise, c, uc, image_conditioning=told)
+
+
+def _second_pass(job: RunningJob, start: Start) -> Tensor:
+    p, first = job.p, job.moment.first_samples
+    own = vars(p).get("sample_hr_pass")
+    if own is None or first is None:
+        return hires_as_planned(p)
+    found = own(first, None, p.seeds, p.subseeds, p.subseed_strength, p.prompts)
+    if not isinstance(found, Tensor):
+        raise TypeError(f"p.sample_hr_pass must return latents, not {type(found).__name__}")
+    return found
+
+
+def hires_as_planned(p: Any) -> Tensor:
+    """Do what `p.sample_hr_pass` does while nobody replaced it: walk on what the first pass made, enlarged already.
+
+    Raises:
+        RuntimeError: no run is at this point.
+    """
+    job, moment = own_job(), _moment(p)
+    start = moment.start
+    if job is None or start is None or start.latent is None:
+        raise RuntimeError("p.sample_hr_pass is called by a run; start one with process_images")
+    p.is_hr_pass, latent = True, start.latent
+    name = getattr(p, "hr_sampler_name", None)
+    p.sampler = facade("sd_samplers").create_sampler(name if name not in (None, "", "Use same sampler") else p.sampler_name, p.sd_model)  # fmt: skip
+    p.rng = noise_of(p, latent.shape[1:])
+    _bind(p.rng, start.noise)
+    noise = p.rng.next()
+    p.calculate_hr_conds()
+    job.hook("before_hr", p)
+    job.hook("process_before_every_sampling", p, x=latent, noise=noise, c=p.hr_c, uc=p.hr_uc)
+    told = image_of(start.extras, latent)
+    return p.sampler.sample_img2img(p, latent, noise, p.hr_c, p.hr_uc, steps=start.steps, image_conditioning=told)
+
+
+def walk_with(sampler: Any, p: Any, latent: Tensor | None, noise: Tensor, c: Any, uc: Any, steps: int | None, image: Any) -> Tensor:  # fmt: skip
+    """Walk natively from what a sampler object was given; see `Sampler.sample`.
+
+    Raises:
+        RuntimeError: no run is at this point.
+    """
+    moment = _moment(p)
+    start, walk = moment.start, moment.walk
+    if start is None or walk is None:
+        raise RuntimeError("samplers walk within a run; start one with process_images")
+    sampler.initialize(p)
+    denoiser = sampler.model_wrap_cfg
+    changed = replace(
+        start, latent=latent, noise=GivenNoise(noise, start.noise, p.rng.next), steps=steps or p.steps,
+        positives=start.positives if c is None else taken_positives(c, start.positives),
+        negatives=start.negatives if uc is None else taken_negatives(uc, start.negatives),
+        sampler=label_of(sampler, start), cfg_scale=_scale(p, start), noise_multiplier=1.0,
+        strength=_strength(p, start), fix_steps=start.fix_steps or (steps is not None and latent is not None),
+        extras=extras_with(start.extras, image), needs_negative=denoiser is not None and denoiser.combines,
+    )  # fmt: skip
+    before, moment.sampler = moment.sampler, sampler
+    try:
+        if denoiser is not None:
+            denoiser.open(p, changed, c, uc, image)
+        return walk(changed)
+    finally:
+        moment.sampler = before
+
+
+def _moment(p: Any) -> Moment:
+    job = own_job()
+    if job is None or job.p is not p:
+        return Moment()
+    return job.moment
+
+
+def _scale(p: Any, start: Start) -> float:
+    """Return the guidance scale; the hires pass may have one of its own, which scripts change by `p.cfg_scale`."""
+    job = own_job()
+    planned = job.plan.guidance.cfg_scale if job is not None and job.plan is not None else None
+    return start.cfg_scale if p.cfg_scale == planned else float(p.cfg_scale)
+
+
+def _strength(p: Any, start: Start) -> float:
+    value = getattr(p, "denoising_strength", None)
+    return start.strength if value is None else float(value)
+
+
+def label_of(sampler: Any, start: Start) -> str:
+    """Return the native sampler that an object stands for."""
+    from modules.sampling.catalogue import SAMPLERS
+
+    name = sampler.config.name if sampler.config is not None else None
+    if name == start.sampler:
+        return start.sampler
+    labels = {one.label for one in SAMPLERS}
+    by_function = {one.name: one.label for one in reversed(SAMPLERS)}
+    known = by_function.get(sampler.funcname) if isinstance(sampler.funcname, str) else None
+    return name if name in labels else known or name or start.sampler
+
+
+def wrap_denoise(job: RunningJob, payload: WrapDenoise) -> WrapDenoise:
+    """Let a replaced `CFGDenoiser.forward` guide."""
+    denoiser = getattr(job.moment.sampler, "model_wrap_cfg", None)
+    if denoiser is None:
+        return payload
+    denoiser.native = payload.denoise
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        if denoiser.inside or not denoiser.guides:
+            return payload.denoise(x, sigma)
+        return denoiser(x, sigma, **denoiser.told(x))
+
+    return replace(payload, denoise=denoise)
+
+
+def wrap_network(job: RunningJob, payload: WrapNetwork) -> WrapNetwork:
+    """Let a replaced `inner_model.forward`, or a replaced `apply_model`, answer for the network."""
+    from modules.compat.sd_model import sd_model_now
+
+    denoiser = getattr(job.moment.sampler, "model_wrap_cfg", None)
+    if denoiser is None:
+        return payload
+
+    def predict(x: Tensor, sigma: Tensor, told: Conditioning) -> Tensor:
+        model = sd_model_now()
+        inner = denoiser.inner_model if "apply_model" in vars(model) else denoiser.opened_model
+        if inner is None or not inner.answers:
+            return payload.predict(x, sigma, told)
+        with inner.asking(lambda one, level, cond: payload.predict(one, level, from_network_dict(cond, told))):
+            return inner(x, sigma, cond=network_dict(told, x))
+
+    return replace(payload, predict=predict)
+
+
+def after_blend(job: RunningJob, payload: AfterBlend) -> AfterBlend:
+    """Let scripts change how latents are mixed under the mask."""
+    denoiser = getattr(job.moment.sampler, "model_wrap_cfg", None) if payload.sigma is not None else None
+    given = MaskBlendArgs(
+        payload.current, payload.repaint, payload.clean, 1 - payload.repaint, payload.blended, denoiser, payload.sigma
+    )
+    job.hook("on_mask_blend", job.p, given)
+    return payload if given.blended_latent is payload.blended else replace(payload, blended=given.blended_latent)
+
+
+def extra_noise(job: RunningJob, payload: ExtraNoise) -> ExtraNoise:
+    """Let callbacks change the noise that comes on top."""
+    params = ExtraNoiseParams(payload.noise.clone(), payload.latent, payload.x)
+    host().callbacks.call("extra_noise", params, report=job.report)
+    return payload if _same(params.noise, payload.noise) else replace(payload, noise=params.noise)
+
+
+def set_up_conds(p: Any) -> None:
+    """Do what `p.setup_conds` does: the prompts of the batch, encoded, become `p.c` and `p.uc`."""
+    start = _moment(p).start
+    if start is not None:
+        p.c, p.uc = shown_positives(start.positives), shown_negatives(start.negatives)
+        return
+    from modules.compat.prompts import SdConditioning, get_learned_conditioning, get_multicond_learned_conditioning
+
+    texts = SdConditioning(p.prompts, width=p.width, height=p.height)
+    negative = SdConditioning(p.negative_prompts, is_negative_prompt=True, width=p.width, height=p.height)
+    p.uc = get_learned_conditioning(p.sd_model, negative, p.steps)
+    p.c = get_multicond_learned_conditioning(p.sd_model, texts, p.steps)
+
+
+def set_up_hires_conds(p: Any) -> None:
+    """Do what `p.calculate_hr_conds` does: the prompts of the hires pass, encoded, become `p.hr_c` and `p.hr_uc`."""
+    start = _moment(p).start
+    if start is not None and p.is_hr_pass:
+        p.hr_c, p.hr_uc = shown_positives(start.positives), shown_negatives(start.negatives)
+        return
+    from modules.compat.prompts import SdConditioning, get_learned_conditioning, get_multicond_learned_conditioning
+
+    steps = p.hr_second_pass_steps or p.steps
+    size = {"width": p.hr_upscale_to_x, "height": p.hr_upscale_to_y}
+    negative = SdConditioning(p.hr_negative_prompts or p.negative_prompts, is_negative_prompt=True, **size)
+    p.hr_uc = get_learned_conditioning(p.sd_model, negative, p.steps, steps)
+    texts = SdConditioning(p.hr_prompts or p.prompts, **size)
+    p.hr_c = get_multicond_learned_conditioning(p.sd_model, texts, p.steps, steps)
+
+
+def image_conditioning(p: Any, x: Tensor) -> Tensor:
+    """Return what the network of the model is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
+    start = _moment(p).start
+    return image_of(start.extras if start is not None else {}, x)
+
+
+def seen_of_picture(p: Any, picture: Any, latent: Tensor, mask: Any = None) -> Tensor:
+    """Return what the network of the model is told of a picture.
+
+    Args:
+        p: the job.
+        picture: [B, 3, H, W] in -1..1.
+        latent: [B, C, h, w], the same encoded.
+        mask: what is repainted, a picture or [1, 1, H, W] in 0..1; everything when left out.
+    """
+    from modules.compat.sd_model import lent_model
+    from modules.pipeline.begin import EDITING, INPAINTING
+
+    model = lent_model()
+    variant = model.components.match.variant
+    if variant == EDITING:
+        spec = model.components.latent
+        return latent if "edm_range" in model.components.match.config else latent / spec.scale + spec.shift
+    if variant != INPAINTING:
+        return image_conditioning(p, latent)
+    hidden = _hidden(mask, picture)
+    weight = host().options.inpainting_mask_weight
+    shown = p.sd_model.encode_first_stage(picture * (1 - hidden * weight))
+    small = torch.nn.functional.interpolate(hidden, size=latent.shape[-2:]).expand(len(shown), -1, -1, -1)
+    return torch.cat([small.to(shown), shown], dim=1)
+
+
+def _hidden(mask: Any, picture: Tensor) -> Tensor:
+    """Return [1, 1, H, W], 1 where the network must not look."""
+    if mask is None:
+        return torch.ones_like(picture[:1, :1])
+    if isinstance(mask, Tensor):
+        return mask.to(picture).round()
+    import numpy as np
+
+    values = torch.from_numpy(np.asarray(mask.convert("L"), dtype=np.float32) / 255)
+    return values[None, None].to(picture).round()

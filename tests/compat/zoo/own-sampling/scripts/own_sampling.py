@@ -1,0 +1,194 @@
+import gradio as gr
+import torch
+
+from modules import processing, rng, scripts, sd_samplers, shared
+from modules.sd_samplers_kdiffusion import CFGDenoiser
+
+
+class HalfNoise:
+    """Noise at half its strength; everything else is that of the batch."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def next(self):
+        return self.rng.next() * 0.5
+
+
+class OnlyNegative(CFGDenoiser):
+    def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
+        own_sampling.seen.append((len(conds_list), cond_scale, self.step))
+        return x_out[-uncond.shape[0] :]
+
+
+def by_hand(p):
+    def sample(conditioning, unconditional_conditioning, seeds, subseeds, subseed_strength, prompts):
+        p.sampler = sd_samplers.create_sampler(p.sampler_name, p.sd_model)
+        x = p.rng.next()
+        image = p.txt2img_image_conditioning(x)
+        return p.sampler.sample(p, x, conditioning, unconditional_conditioning, image_conditioning=image)
+
+    return sample
+
+
+def larger(p):
+    first = by_hand(p)
+
+    def sample(conditioning, unconditional_conditioning, **more):
+        latents = first(conditioning, unconditional_conditioning, **more)
+        latents = torch.nn.functional.interpolate(latents, scale_factor=2, mode="nearest")
+        p.rng = rng.ImageRNG(latents.shape[1:], p.seeds, subseeds=p.subseeds, subseed_strength=p.subseed_strength)
+        p.denoising_strength = 0.5
+        noise = p.rng.next()
+        image = p.txt2img_image_conditioning(noise)
+        return p.sampler.sample_img2img(
+            p, latents, noise, conditioning, unconditional_conditioning, image_conditioning=image
+        )
+
+    return sample
+
+
+def wrapped(p):
+    original = p.sample
+
+    def sample(*args, **kwargs):
+        own_sampling.seen.append(len(kwargs["seeds"]))
+        return original(*args, **kwargs)
+
+    return sample
+
+
+class own_sampling(scripts.Script):
+    seen: list = []
+    undo: list = []
+
+    def title(self):
+        return "Own sampling"
+
+    def show(self, is_img2img):
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img):
+        return [gr.Textbox("", label="Mode")]
+
+    def replace(self, thing, name, value):
+        own_sampling.undo.append((thing, name, getattr(thing, name)))
+        setattr(thing, name, value)
+
+    def process(self, p, mode):
+        own_sampling.seen.clear()
+        if mode == "wrap":
+            p.sample = wrapped(p)
+        if mode == "hand":
+            p.sample = by_hand(p)
+        if mode == "larger":
+            p.sample = larger(p)
+        if mode == "fails":
+            p.sample = lambda **more: 1 / 0
+        if mode == "init":
+            original = p.init
+
+            def init(*args, **kwargs):
+                original(*args, **kwargs)
+                own_sampling.seen.append(tuple(p.init_latent.shape))
+                p.init_latent = torch.zeros_like(p.init_latent)
+
+            p.init = init
+        if mode == "conds":
+            original_conds = p.setup_conds
+
+            def conds():
+                original_conds()
+                positive, negative = p.c.batch[0][0].schedules, p.uc[0]
+                p.c.batch[0][0].schedules, p.uc[0] = negative, positive
+
+            p.setup_conds = conds
+        if mode == "hires":
+            original_hires = p.sample_hr_pass
+
+            def sample_hr_pass(samples, decoded_samples, seeds, subseeds, subseed_strength, prompts):
+                own_sampling.seen.append(tuple(samples.shape))
+                made = original_hires(samples, decoded_samples, seeds, subseeds, subseed_strength, prompts)
+                own_sampling.seen.append(tuple(made.shape))
+                return made
+
+            p.sample_hr_pass = sample_hr_pass
+        if mode == "tensors":
+            self.replace(processing, "create_random_tensors", lambda shape, seeds, **more: torch.ones(len(seeds), *shape))
+        if mode == "image rng":
+            self.replace(rng, "ImageRNG", type("Ones", (rng.ImageRNG,), {"first": lambda one: torch.ones(1, *one.shape)}))
+        if mode == "create":
+            make = sd_samplers.create_sampler
+
+            def create(name, model):
+                made = make(name, model)
+                made.model_wrap_cfg = OnlyNegative(made)
+                return made
+
+            self.replace(sd_samplers, "create_sampler", create)
+        if mode == "scale":
+            forward = CFGDenoiser.forward
+
+            def scaled(denoiser, x, sigma, uncond, cond, cond_scale, s_min_uncond, image_cond):
+                own_sampling.seen.append(cond_scale)
+                return forward(denoiser, x, sigma, uncond, cond, 3.0, s_min_uncond, image_cond)
+
+            self.replace(CFGDenoiser, "forward", scaled)
+        if mode in ("rows", "grey"):
+            make_plain = sd_samplers.create_sampler
+
+            def create_rows(name, model):
+                made = make_plain(name, model)
+                inner = made.model_wrap_cfg.inner_model
+                plain = inner.forward
+
+                def rows(x, sigma, cond):
+                    own_sampling.seen.append(len(x))
+                    if mode == "grey":
+                        return torch.zeros_like(x)
+                    texts = cond["c_crossattn"][0]
+                    return torch.cat([
+                        plain(x[i : i + 1], sigma[i : i + 1], cond={**cond, "c_crossattn": [texts[i : i + 1]]})
+                        for i in range(len(x))
+                    ])
+
+                inner.forward = rows
+                return made
+
+            self.replace(sd_samplers, "create_sampler", create_rows)
+        if mode == "apply":
+            model = shared.sd_model
+            apply = model.apply_model
+
+            def quiet(x, t, cond):
+                own_sampling.seen.append(len(x))
+                return apply(x, t, cond)
+
+            model.apply_model = quiet
+            own_sampling.undo.append((model, "apply_model", None))
+
+    def before_process_batch(self, p, mode, **kwargs):
+        if mode == "half":
+            p.rng = HalfNoise(p.rng)
+
+    def process_before_every_sampling(self, p, mode, **kwargs):
+        if mode == "watch":
+            shapes = {name: tuple(kwargs[name].shape) for name in ("x", "noise")}
+            own_sampling.seen.append((p.is_hr_pass, shapes, len(kwargs["c"].batch), len(kwargs["uc"]), p.sampler is not None))
+
+    def before_hr(self, p, mode):
+        if mode == "watch":
+            own_sampling.seen.append("before hr")
+        if mode == "stronger":
+            p.denoising_strength = 0.9
+
+    def post_sample(self, p, ps, mode):
+        if mode == "watch":
+            own_sampling.seen.append(("samples", tuple(ps.samples.shape)))
+        if mode == "flat":
+            ps.samples = torch.zeros_like(ps.samples)
+
+    def postprocess(self, p, processed, mode):
+        for thing, name, value in reversed(own_sampling.undo):
+            setattr(thing, name, value) if value is not None else delattr(thing, name)
+        own_sampling.undo.clear()
