@@ -34,6 +34,12 @@ class RunningJob(Protocol):
     overrides: dict[str, Any]
     """Values of settings that only extensions know."""
     plan: Any
+    moment: Any
+    """A `sampling.Moment`."""
+
+    def hook(self, method: str, *arguments: Any, **more: Any) -> None:
+        """Call a hook of the scripts of the job."""
+        ...
 
     def report(self, text: str) -> None:
         """Tell the person what an extension did wrong."""
@@ -71,6 +77,8 @@ class Host:
     """Classes of extensions whose upscalers are listed, by name."""
     model: Any = None
     """The files of the model that extensions heard of last."""
+    sd_model: Any = None
+    """The view onto the model; made when it is asked for."""
     samplers: list[Any] = field(default_factory=list)
     schedulers: list[Any] = field(default_factory=list)
     """Lists that extensions read and append to."""
