@@ -17,8 +17,8 @@ _NUMBER = r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*"
 _RANGE = re.compile(rf"{_NUMBER}-{_NUMBER}(?:\({_NUMBER}\)\s*|\[\s*(\d+)\s*\]\s*)?")
 """`1-5`, `1-10 (+2)`, `10-5 (-3)`, `1-10 [5]`."""
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*")
-_MAX_CHARS = 200
-"""Of one number or range."""
+_MAX_CHARS, _MAX_DIGITS = 200, 30
+"""Of a range, and of a number."""
 
 
 def split_csv(text: str) -> list[str]:
@@ -125,13 +125,14 @@ def _checked(count: int) -> int:
 
 def _integer(text: str) -> int:
     try:
-        return int(text[:_MAX_CHARS])
+        # Nothing that is varied has more digits, and reading very many takes long.
+        return int(text if len(text) <= _MAX_DIGITS else "")
     except ValueError:
         raise ValueError(f"{text[:50]!r} is no whole number") from None
 
 
 def _decimal(text: str) -> float:
     try:
-        return float(text[:_MAX_CHARS])
+        return float(text if len(text) <= _MAX_DIGITS else "")
     except ValueError:
         raise ValueError(f"{text[:50]!r} is no number") from None

@@ -30,6 +30,7 @@ GROUPS = ("01_samplers", "02_schedulers", "03_prompts", "04_emphasis", "05_clip_
 """Groups whose features are there."""
 SINGLE = (
     "15_scripts/poor_mans_outpainting",
+    "15_scripts/xyz_prompt_sr_cfg",
     "17_errors/bad_sampler",
     "17_errors/bad_sampler_index",
     "17_errors/bad_scheduler",
@@ -58,6 +59,8 @@ DIFFERS = {
     )
 }
 """Cases below the limit: the PSNR they reach, and why."""
+TABLES = {"15_scripts/xyz_prompt_sr_cfg": (384, 256)}
+"""Cases whose first picture is a grid with labels in another font than A1111's: the size of what is right of and below them."""
 
 
 def folder() -> Path:
@@ -130,7 +133,10 @@ def test_recording(case: str, client: TestClient, record_property: Callable[[str
     body, wanted = answer.json(), recorded["json"]
     assert len(body["images"]) == len(wanted["images"])
     for ours, name in zip(body["images"], wanted["images"], strict=True):
-        reached = psnr(pixels(base64.b64decode(ours)), pixels(path.with_name(name).read_bytes()))
+        made, known = pixels(base64.b64decode(ours)), pixels(path.with_name(name).read_bytes())
+        if case in TABLES and name.endswith(".0.png"):
+            made, known = (without_labels(image, *TABLES[case]) for image in (made, known))
+        reached = psnr(made, known)
         record_property("picture_db", reached)
         assert reached >= DIFFERS.get(case, (LEAST_PSNR_DB,))[0], f"{reached:.1f} dB"
     ours_info, info = json.loads(body["info"]), wanted["info"]
@@ -143,13 +149,22 @@ def test_recording(case: str, client: TestClient, record_property: Callable[[str
         "height",
         "is_using_inpainting_conditioning",
     ):
-        assert ours_info[key] == info[key]
+        told_by_us = ours_info[key]
+        if case in TABLES and isinstance(told_by_us, list):
+            # A1111 left lists of the runs of a script shorter than their number.
+            told_by_us = told_by_us[: len(info[key])]
+        assert told_by_us == info[key]
     if request["payload"].get("subseed", -1) != -1:
         assert ours_info["all_subseeds"] == info["all_subseeds"]
 
 
 def pixels(data: bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(np.float64)
+
+
+def without_labels(image: np.ndarray[Any, Any], width: int, height: int) -> np.ndarray[Any, Any]:
+    assert abs(image.shape[0] - height - 19) <= 2, "the labels take about as much room as A1111's"
+    return image[-height:, -width:]
 
 
 def psnr(ours: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> float:
