@@ -196,12 +196,19 @@ class SdModel:
         return {"crossattn": tokens, "vector": torch.cat(pooled)} if pooled else tokens
 
     def apply_model(self, x: "Tensor", t: "Tensor", cond: Any) -> "Tensor":
-        """Run the denoising network once; its raw output [B, C, h, w]."""
+        """Run the denoising network once; its raw output [B, C, h, w].
+
+        Args:
+            x: [B, C, h, w], scaled as the network expects it.
+            t: [B], timesteps.
+            cond: encoded prompts, or a dict with `c_crossattn` (`crossattn` and `vector` for SDXL) and `c_concat`.
+        """
+        from modules.compat.conditioning import from_network_dict
         from modules.sampling.types import Conditioning
 
-        tokens = cond["c_crossattn"][0] if isinstance(cond, dict) else cond
+        told = from_network_dict(cond, Conditioning(tokens=x.new_zeros(len(x), 1, 1)))
         with self._model.network(tiling=False, note=_quiet) as network:
-            return network(x, t, Conditioning(tokens=tokens))
+            return network(x, t, told)
 
 
 def _quiet(_text: str) -> None:
@@ -209,25 +216,13 @@ def _quiet(_text: str) -> None:
 
 
 def sd_model_now() -> SdModel:
-    """Return the model, without loading it."""
+    """Return the model, without loading it; always the same object, so that what extensions put on it stays."""
     from modules.compat.host import facade
 
-    return vars(facade("shared")).get("_assigned_sd_model") or SdModel()
-
-
-def lent_model() -> "Model":
-    """Return the model that the running job works with, or else the one that is configured; loads it where needed.
-
-    Raises:
-        ModelError: it cannot be used.
-    """
-    from modules.domain.request import Generation
-    from modules.pipeline.plan import resolve_model
-
-    shop, settings = host().workshop(), host().settings.snapshot()
-    wanted = shop.pool.loaded or resolve_model(Generation(), settings, shop.shelf())[0]
-    with ExitStack() as lease:
-        return lease.enter_context(shop.pool.lease(wanted, shop.attention(settings)))
+    bound = host()
+    if bound.sd_model is None:
+        bound.sd_model = SdModel()
+    return vars(facade("shared")).get("_assigned_sd_model") or bound.sd_model
 
 
 def load_model(checkpoint_info: Any = None, already_loaded_state_dict: Any = None) -> Any:
@@ -240,4 +235,4 @@ def reload_model_weights(sd_model: Any = None, info: Any = None, forced_reload: 
     if info is not None:
         host().options.assign("sd_model_checkpoint", getattr(info, "title", str(info)))
     host().services().reload_model()
-    return SdModel()
+    return sd_model_now()
