@@ -98,7 +98,8 @@ class Steps:
         """
         declared = self._declared[step.id]
         switch = {ENABLED: True} if ENABLED in parameters(declared.Params) else {}
-        return read_values(cast("Any", declared), {**switch, **values}, FIELD)
+        given = {name: value for name, value in values.items() if value is not None}
+        return read_values(cast("Any", declared), {**switch, **given}, FIELD)
 
     def bound(self, given: Mapping[str, Values], settings: Snapshot) -> list[Bound]:
         """Return the steps of a request that are switched on, in order.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modules.domain.errors import InvalidRequest, PathRefused
+from modules.domain.extras import KIND as EXTRAS
 from modules.domain.result import Produced
 from modules.files.atomic import make_folder
 from modules.settings.snapshot import Snapshot
@@ -54,8 +55,8 @@ def open_folder(context: UiContext, tab: str, selected: Produced | None, run: St
 def folder_of(context: UiContext, tab: str, selected: Produced | None, settings: Snapshot) -> Path:
     """Return the folder that the button means: that of the selected picture, or the one of the tab."""
     paths = settings.paths
-    own = paths.outdir_img2img_samples if tab == IMG2IMG else paths.outdir_txt2img_samples
-    root = context.keeper.folders.resolve(paths.outdir_samples or own)
+    own = {IMG2IMG: paths.outdir_img2img_samples, EXTRAS: paths.outdir_extras_samples}
+    root = context.keeper.folders.resolve(paths.outdir_samples or own.get(tab, paths.outdir_txt2img_samples))
     if settings.ui.open_dir_button_choice == "Output Root" or selected is None or selected.saved_as is None:
         return root
     return selected.saved_as.parent

@@ -1,7 +1,7 @@
 """What an ended job left, in the form that the page shows."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from modules.domain.errors import InvalidRequest
 from modules.domain.events import Noted
-from modules.domain.result import Outcome, Produced
+from modules.domain.extras import ExtrasOutcome, ExtrasRequest
+from modules.domain.result import FileReport, Produced
 from modules.engine.job import JobHandle, JobState
 from modules.settings.snapshot import Snapshot
 from modules.web.ui import html
@@ -93,19 +94,23 @@ def log_of(handle: JobHandle) -> Markup:
 
 def notes_of(handle: JobHandle) -> list[str]:
     """Return what a person should know about a result, each thing once."""
-    outcome = handle.result()
     told = [event.text for event in handle.read()[0] if isinstance(event, Noted)]
-    notes = dict.fromkeys(
-        [*_files_told(outcome), *(note.text for note in (*outcome.plan.notes, *outcome.notes)), *told]
-    )
-    if outcome.save_error:
-        notes[f"The pictures could not be saved: {outcome.save_error}"] = None
+    if isinstance(handle.job.payload, ExtrasRequest):
+        made = handle.result_as(ExtrasOutcome)
+        notes = dict.fromkeys([*_files_told(made.files if len(made.files) > 1 else ()), *told])
+        fault = made.save_error
+    else:
+        outcome = handle.result()
+        own = [note.text for note in (*outcome.plan.notes, *outcome.notes)]
+        notes, fault = dict.fromkeys([*_files_told(outcome.files), *own, *told]), outcome.save_error
+    if fault:
+        notes[f"The pictures could not be saved: {fault}"] = None
     return list(notes)
 
 
-def _files_told(outcome: Outcome) -> list[str]:
+def _files_told(files: Sequence[FileReport]) -> list[str]:
     """Say how many pictures of a folder were made, and what became of the others."""
-    counts = Counter(report.state for report in outcome.files)
+    counts = Counter(report.state for report in files)
     return ["Folder: " + ", ".join(f"{count} {state}" for state, count in counts.items())] if counts else []
 
 

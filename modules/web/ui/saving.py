@@ -52,8 +52,10 @@ class Keeper:
         self.folders = folders
         self._numbering, self._log = Numbering(), threading.Lock()
 
-    def save(self, plan: Plan, pictures: Sequence[Produced], settings: Snapshot, *, packed: bool) -> Saved:
+    def save(self, plan: Plan | None, pictures: Sequence[Produced], settings: Snapshot, *, packed: bool) -> Saved:
         """Write pictures of one run, a line of the list, and an archive of them when asked for one.
+
+        Pictures that Extras made have no plan; they keep the names of those that they were made of.
 
         Raises:
             StorageFault: the disk refuses, or the list belongs to something else.
@@ -71,14 +73,20 @@ class Keeper:
             write(archive, archive_of([(file.name, one.data) for file, one in zip(files, pictures, strict=True)]))
         return Saved(folder=root, files=files, archive=archive)
 
-    def _write(self, plan: Plan, picture: Produced, settings: Snapshot, now: datetime) -> Path:
+    def _write(self, plan: Plan | None, picture: Produced, settings: Snapshot, now: datetime) -> Path:
+        if plan is None:
+            folder = make_folder(self.folders.resolve(settings.paths.outdir_save))
+            return self._numbered(folder, picture, picture.source or "extras")
         saving, facts = settings.saving, facts_of(plan, picture, settings, now)
         sorted_in = saving.use_save_to_dirs_for_ui
         below = apply_pattern(saving.directories_filename_pattern or "[prompt_words]", facts) if sorted_in else ""
         folder = make_folder(self.folders.resolve(settings.paths.outdir_save, below))
         default = "[seed]" if sorted_in else "[seed]-[prompt_spaces]"
         decoration = apply_pattern(saving.samples_filename_pattern or default, facts)
-        with self._numbering.reserve(folder, "grid" if picture.plan is None else "") as reserved:
+        return self._numbered(folder, picture, decoration)
+
+    def _numbered(self, folder: Path, picture: Produced, decoration: str) -> Path:
+        with self._numbering.reserve(folder, "grid" if picture.is_grid else "") as reserved:
             try:
                 reserved.temp.write_bytes(picture.data)
             except OSError as error:
@@ -104,8 +112,10 @@ def _pixels(data: bytes) -> str:
     return sha256(open_image(data).tobytes()).hexdigest()
 
 
-def archive_name(plan: Plan, first: Produced, settings: Snapshot, now: datetime) -> str:
+def archive_name(plan: Plan | None, first: Produced, settings: Snapshot, now: datetime) -> str:
     """Name the archive of some pictures."""
+    if plan is None:
+        return f"{now:%Y%m%d%H%M%S}_extras.zip"
     pattern = settings.saving.grid_zip_filename_pattern or ZIP_NAME
     return safe_name(apply_pattern(pattern, facts_of(plan, first, settings, now)), MAX_NAME_BYTES) + ".zip"
 
@@ -119,8 +129,11 @@ def archive_of(files: Sequence[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
-def row_of(plan: Plan, picture: Produced, file: Path) -> list[str]:
+def row_of(plan: Plan | None, picture: Produced, file: Path) -> list[str]:
     """Return the line of the list that tells how a picture was made."""
+    if plan is None:
+        made = {"prompt": picture.infotext, "width": picture.width, "height": picture.height, "filename": file.as_posix()}
+        return [str(made.get(column, "")) for column in COLUMNS]
     image = _image_of(plan, picture)
     values = (
         image.prompt, image.seed, picture.width, picture.height, plan.main.sampler, plan.guidance.cfg_scale,

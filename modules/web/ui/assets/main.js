@@ -18,8 +18,9 @@ import * as view from "./view.js";
 
 const TABS = ["txt2img", "img2img"];
 const MERGER = "modelmerger";
-const LABELS = { [MERGER]: "Checkpoint Merger" };
-const jobs = Object.fromEntries([...TABS, MERGER].map((tab) => [tab, new Jobs(tab)]));
+const EXTRAS = "extras";
+const LABELS = { [MERGER]: "Checkpoint Merger", [EXTRAS]: "Extras" };
+const jobs = Object.fromEntries([...TABS, EXTRAS, MERGER].map((tab) => [tab, new Jobs(tab)]));
 
 // On narrow screens some tabs are in a menu, where their buttons have no ids.
 function tabButton(tabs, id, label) {
@@ -71,8 +72,9 @@ window.webui = {
   // Something was sent: bring its target to the front; empty when there was nothing to send.
   sent: (target) => {
     if (!target) return;
-    const tab = target === "txt2img" ? "txt2img" : "img2img";
+    const tab = target === "txt2img" || target === EXTRAS ? target : "img2img";
     openTab(tab);
+    if (tab === EXTRAS) return tabButton(`mode_${EXTRAS}`, `${EXTRAS}_single_tab`, "Single Image")?.click();
     if (tab === "img2img") openSource(target);
     tokens.soon(tab);
   },
@@ -100,12 +102,12 @@ async function learn() {
 learn().then(() => {
   if (options.localized) localize.start();
 });
-gallery.listen(TABS, options);
+gallery.listen([...TABS, EXTRAS], options);
 drops.listen(TABS);
 aspect.listen();
 menus.listen(TABS, jobs);
 sizes.listen(TABS);
-keys.listen(TABS, jobs);
+keys.listen([...TABS, EXTRAS], jobs);
 tokens.listen();
-hints.listen(TABS);
+hints.listen([...TABS, EXTRAS]);
 for (const tab of Object.keys(jobs)) jobs[tab].resume();

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { el } from "./dom.js";
 
 const MOST_PICTURES = 6;
-const PAGE_TABS = ["txt2img", "img2img"];
+const PAGE_TABS = ["txt2img", "img2img", "extras"];
 
 export class Rows {
   // `act` runs what a button does, and shows what goes wrong.

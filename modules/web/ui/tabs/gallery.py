@@ -8,7 +8,9 @@ import gradio as gr
 from markupsafe import Markup
 
 from modules.domain.errors import InvalidRequest, WebuiError
-from modules.domain.result import Outcome, Produced
+from modules.domain.plan import Plan
+from modules.domain.request import Generation
+from modules.domain.result import Produced
 from modules.engine.job import Owner
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
@@ -66,8 +68,8 @@ def connect_tools(context: UiContext, tab: str, parts: Parts) -> None:
 def kept(context: UiContext, owner: Owner, shown: Shown, picked: str, *, packed: bool) -> Markup:
     """Save pictures of a gallery, and say where they are."""
     settings = context.services.settings.snapshot()
-    outcome, pictures = pictures_of(context, owner, shown, picked, single=settings.saving.save_selected_only)
-    saved = context.keeper.save(outcome.plan, pictures, settings, packed=packed)
+    plan, pictures = pictures_of(context, owner, shown, picked, single=settings.saving.save_selected_only)
+    saved = context.keeper.save(plan, pictures, settings, packed=packed)
     names = ", ".join(file.name for file in saved.files)
     said = html.element("p", f"Saved: {names}", class_="note")
     if saved.archive is None:
@@ -93,8 +95,8 @@ def numbers_of(shown: Shown, picked: str, *, single: bool) -> Sequence[int]:
 
 def pictures_of(
     context: UiContext, owner: Owner, shown: Shown, picked: str, *, single: bool
-) -> tuple[Outcome, list[Produced]]:
-    """Return a job's result and those of its pictures that are meant.
+) -> tuple[Plan | None, list[Produced]]:
+    """Return the plan of a job, None where nothing was generated, and those of its pictures that are meant.
 
     Raises:
         InvalidRequest: there is none, or its job is no longer remembered.
@@ -104,4 +106,5 @@ def pictures_of(
     if handle is None or handle.job.owner.user != owner.user:
         raise InvalidRequest(GONE)
     images = handle.images()
-    return handle.result(), [images[number] for number in numbers]
+    plan = handle.result().plan if isinstance(handle.job.payload, Generation) else None
+    return plan, [images[number] for number in numbers]

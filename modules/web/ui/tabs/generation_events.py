@@ -40,7 +40,7 @@ def connect(context: UiContext, controls: Controls, parts: Parts) -> None:
     """Connect the controls of a generation tab with what they do, except for beginning a run."""
     for name in ("interrupt", "skip", "restore"):
         parts[name].click(None, None, None, js=f'() => window.webui.{name}("{controls.tab}")', **QUIET)
-    _connect_results(context, controls, parts)
+    connect_results(context, controls.tab, parts)
     connect_tools(context, controls.tab, parts)
     _connect_seeds(controls, parts)
     _connect_prompts(context, controls, parts)
@@ -78,7 +78,9 @@ def connect_generate(
     ).then(None, [parts["job"]], None, js=f'(id) => window.webui.accepted("{tab}", id)', **QUIET)  # fmt: skip
 
 
-def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> None:
+def connect_results(context: UiContext, tab: str, parts: Parts) -> None:
+    """Connect what shows the results of a tab: its gallery and the words below it."""
+
     def show_job(request: gr.Request, asked: str) -> tuple[Any, Shown, int, str, str]:
         """Fill the gallery with the pictures of a job that has ended."""
         services, owner = context.services, page_owner(request)
@@ -97,7 +99,7 @@ def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> No
     outputs = [parts[name] for name in ("gallery", "shown", "selected", "info", "log")]
     parts["show"].click(
         show_job, [parts["show_request"]], outputs, trigger_mode="multiple",
-        js=f'() => window.webui.wanted("{controls.tab}")', **QUIET,
+        js=f'() => window.webui.wanted("{tab}")', **QUIET,
     )  # fmt: skip
 
     def select(shown: Shown, picked: str) -> tuple[int, str]:
@@ -109,7 +111,7 @@ def _connect_results(context: UiContext, controls: Controls, parts: Parts) -> No
     # the text of one that has gone by.
     parts["gallery"].select(
         select, [parts["shown"], parts["picked"]], [parts["selected"], parts["info"]], trigger_mode="always_last",
-        js=f'async (shown, picked) => [shown, await window.webui.inFront("{controls.tab}")]', **QUIET,
+        js=f'async (shown, picked) => [shown, await window.webui.inFront("{tab}")]', **QUIET,
     )  # fmt: skip
 
 

@@ -8,14 +8,25 @@ import gradio as gr
 from markupsafe import Markup
 
 from modules.domain.errors import InvalidRequest, WebuiError
+from modules.domain.extras import KIND as EXTRAS
 from modules.imaging.read_info import PictureInfo, read_picture_info
 from modules.web.rest.pictures import printable
 from modules.web.ui import html
 from modules.web.ui.context import UiContext
 from modules.web.ui.results import error_line
 from modules.web.ui.tabs.img2img_events import limits_of
-from modules.web.ui.tabs.send_to import NOTHING, TARGETS, Pack, Parcel, Target, connect_sending, send_buttons
+from modules.web.ui.tabs.send_to import (
+    NOTHING,
+    TARGETS,
+    Pack,
+    Parcel,
+    Target,
+    connect_sending,
+    connect_to_extras,
+    send_buttons,
+)
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
+from modules.web.ui.values import IMG2IMG
 
 MAX_SHOWN = 20_000
 """Characters of one text chunk that are shown."""
@@ -33,7 +44,7 @@ def build(context: UiContext, made: Mapping[str, Made]) -> Made:
             shown = gr.HTML(_empty(), elem_id="html_pnginfo", elem_classes=["pnginfo"])
             text = gr.Textbox(visible="hidden", elem_id="pnginfo_generation_info")
             with gr.Row(elem_id="pnginfo_send_buttons", elem_classes=["send-row"]):
-                sends = send_buttons(TARGETS, "{}_tab")
+                sends = send_buttons([*TARGETS, EXTRAS], "{}_tab")
             log = gr.HTML("", elem_id="html_log_pnginfo", elem_classes=["html-log"])
     parts = {
         "image": image, "text": text, "send_log": log,
@@ -54,6 +65,7 @@ def build(context: UiContext, made: Mapping[str, Made]) -> Made:
     here = Made(parts=parts)
     for name, target in TARGETS.items():
         connect_sending(context, sends[name], [image, text], _packer(target), target, made, here)
+    connect_to_extras(context, sends[EXTRAS], [image, text], _packer(TARGETS[IMG2IMG]), made, here)
     return here
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from modules.domain.errors import InvalidRequest, WebuiError
+from modules.domain.extras import KIND as EXTRAS
 from modules.engine.job import Owner
 from modules.web.ui import drawings, html
 from modules.web.ui.context import UiContext
@@ -42,8 +43,9 @@ TARGETS: Mapping[str, Target] = {
     )
 }
 GALLERY_TARGETS: Mapping[str, tuple[str, ...]] = {
-    TXT2IMG: (IMG2IMG, "inpaint"),
-    IMG2IMG: (TXT2IMG, IMG2IMG, "inpaint"),
+    TXT2IMG: (IMG2IMG, "inpaint", EXTRAS),
+    IMG2IMG: (TXT2IMG, IMG2IMG, "inpaint", EXTRAS),
+    EXTRAS: (IMG2IMG, "inpaint", EXTRAS),
 }
 """What is offered below the gallery of a tab."""
 
@@ -112,6 +114,25 @@ def connect_sending(
     ).then(None, [here.parts["sent"]], None, js="(target) => window.webui.sent(target)", **QUIET)  # fmt: skip
 
 
+def connect_to_extras(
+    context: UiContext, button: Any, inputs: list[Any], pack: Pack, made: Mapping[str, Made], here: Made
+) -> None:
+    """Send a picture to Extras when a button is pressed, and bring that to the front; see `connect_sending`."""
+
+    def send(request: gr.Request, *values: Any) -> list[Any]:
+        """Pack the picture, and put it there."""
+        try:
+            data = drawings.given(pack(request, *values).picture, limits_of(context))
+            return [EXTRAS, gr.skip(), sent_file(context.temp, data)]
+        except WebuiError as error:
+            return ["", error_line(type(error).__name__, str(error)), gr.skip()]
+
+    button.click(
+        send, inputs, [here.parts["sent"], here.parts["send_log"], made[EXTRAS].parts["image"]],
+        show_progress_on=here.parts["send_log"], **QUIET,
+    ).then(None, [here.parts["sent"]], None, js="(target) => window.webui.sent(target)", **QUIET)  # fmt: skip
+
+
 def _unpacked(context: UiContext, parcel: Parcel, target: Target, sizes: Sizes) -> tuple[Pasted, list[Any]]:
     """Return what changes in the controls, and the values of the picture and of the known sizes."""
     found = paste(target.tab, parcel.text, context.services) if parcel.text.strip() else Pasted()
@@ -154,9 +175,16 @@ def connect_galleries(context: UiContext, made: Mapping[str, Made]) -> None:
         only = tuple(name for name in FROM_GALLERY if name not in left_out)
         return Parcel(text=shown.infotexts[selected], picture=data, only=only)
 
+    def pack_plain(request: gr.Request, shown: Shown, selected: int) -> Parcel:
+        """Take the selected picture without its text, which tells only of Extras."""
+        only = ("width", "height") if context.services.settings.snapshot().ui.send_size else ()
+        return Parcel(text="", picture=picture_shown(context, page_owner(request), shown, selected), only=only)
+
     for tab, targets in GALLERY_TARGETS.items():
-        parts = made[tab].parts
+        parts, packed = made[tab].parts, pack_plain if tab == EXTRAS else pack
         for name in targets:
-            connect_sending(
-                context, parts["send"][name], [parts["shown"], parts["selected"]], pack, TARGETS[name], made, made[tab]
-            )
+            button, inputs = parts["send"][name], [parts["shown"], parts["selected"]]
+            if name == EXTRAS:
+                connect_to_extras(context, button, inputs, packed, made, made[tab])
+            else:
+                connect_sending(context, button, inputs, packed, TARGETS[name], made, made[tab])

@@ -11,7 +11,7 @@ from modules.web.ui.tabs.tab import QUIET
 
 @contextmanager
 def switched(
-    controls: Controls, switch: str, label: str, elem_id: str, note_id: str | None = None
+    controls: Controls, switch: str, label: str, elem_id: str, note_id: str | None = None, *, on: bool = False
 ) -> Iterator[gr.HTML | None]:
     """Build an accordion that is on while it is open; its box also turns it on or off by itself.
 
@@ -21,15 +21,16 @@ def switched(
         label: of the accordion.
         elem_id: of the accordion; its box has `-checkbox` at the end.
         note_id: of a note in its header; None makes none.
+        on: whether it begins switched on.
 
     Yields:
         The note.
     """
     with gr.Column(elem_classes=["switched"]):
-        box = gr.Checkbox(label=f"Use {label}", elem_id=f"{elem_id}-checkbox", container=False, min_width=0)
+        box = gr.Checkbox(on, label=f"Use {label}", elem_id=f"{elem_id}-checkbox", container=False, min_width=0)
         controls.keep(switch, box)
         note = gr.HTML("", elem_id=note_id, elem_classes=["size-note"]) if note_id else None
-        with gr.Accordion(label, open=False, elem_id=elem_id) as accordion:
+        with gr.Accordion(label, open=on, elem_id=elem_id) as accordion:
             yield note
     accordion.expand(None, None, [box], js="() => true", **QUIET)
     accordion.collapse(None, None, [box], js="() => false", **QUIET)
