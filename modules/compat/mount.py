@@ -37,6 +37,9 @@ def unmount() -> None:
         modules.__path__.remove(str(FACADES))
     if str(SIBLINGS) in sys.path:
         sys.path.remove(str(SIBLINGS))
+    told = sys.modules.get("modules.compat.networks_told")
+    if told is not None:
+        told.undress()
     for name in [one for one in sys.modules if one.partition(".")[0] == EXTENSIONS]:
         del sys.modules[name]
     for name, module in list(sys.modules.items()):

@@ -1,9 +1,9 @@
 """`shared.sd_model`: the model in memory, with the names that A1111 gives its parts."""
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from modules.compat.host import host
+from modules.compat.lent import lent_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,22 +66,46 @@ class SdModel:
     @property
     def model(self) -> DiffusionWrapper:
         """What holds the denoising network."""
-        return DiffusionWrapper(self._model.components.unet)
+        from modules.compat.networks_names import name_layers
+        from modules.compat.networks_told import dress
+
+        dress()
+        components = self._model.components
+        name_layers(components)
+        return DiffusionWrapper(components.unet)
 
     @property
     def first_stage_model(self) -> "nn.Module":
         """The VAE."""
+        from modules.compat.networks_told import dress
+
+        dress()
         return self._model.components.vae
 
     @property
     def cond_stage_model(self) -> "nn.Module":
-        """The text encoder."""
-        return self._model.components.text
+        """The text encoder, or all of them."""
+        from modules.compat.networks_text import wrap
+
+        return wrap(self._model.components.text)
 
     @property
     def conditioner(self) -> "nn.Module":
-        """The text encoders of SDXL."""
-        return self._model.components.text
+        """The text encoders of SDXL.
+
+        Raises:
+            AttributeError: it is another model; extensions tell SDXL by this.
+        """
+        if not self.is_sdxl:
+            raise AttributeError("only SDXL has a conditioner")
+        return self.cond_stage_model
+
+    @property
+    def network_layer_mapping(self) -> dict[str, "nn.Module"]:
+        """Layers by the names that files of LoRAs have for them."""
+        from modules.compat.networks_names import name_layers
+
+        return name_layers(self._model.components)
 
     @property
     def sd_checkpoint_info(self) -> Any:
@@ -110,6 +134,39 @@ class SdModel:
     def alphas_cumprod(self) -> "Tensor":
         """[T]: how much of the picture is left at each timestep."""
         return self._model.components.prediction.table.alphas_cumprod
+
+    @property
+    def betas(self) -> "Tensor":
+        """[T]: how much noise each timestep of training adds."""
+        import torch
+
+        alphas = self.alphas_cumprod
+        return 1 - torch.cat([alphas[:1], alphas[1:] / alphas[:-1]])
+
+    @property
+    def sqrt_alphas_cumprod(self) -> "Tensor":
+        """[T]: what a clean latent is multiplied by at each timestep."""
+        return self.alphas_cumprod.sqrt().float()
+
+    @property
+    def sqrt_one_minus_alphas_cumprod(self) -> "Tensor":
+        """[T]: what noise is multiplied by at each timestep."""
+        return (1 - self.alphas_cumprod).sqrt().float()
+
+    @property
+    def sqrt_recip_alphas_cumprod(self) -> "Tensor":
+        """[T]: what a noisy latent is multiplied by to estimate the clean one."""
+        return self.alphas_cumprod.rsqrt().float()
+
+    @property
+    def sqrt_recipm1_alphas_cumprod(self) -> "Tensor":
+        """[T]: what noise is multiplied by to estimate the clean latent."""
+        return (1 / self.alphas_cumprod - 1).sqrt().float()
+
+    @property
+    def num_timesteps(self) -> int:
+        """Timesteps of training."""
+        return len(self.alphas_cumprod)
 
     @property
     def parameterization(self) -> str:
@@ -186,14 +243,9 @@ class SdModel:
 
     def get_learned_conditioning(self, texts: Any) -> Any:
         """Encode prompts: [B, L, D], or a dict for SDXL."""
-        import torch
+        from modules.compat.networks_text import learned_conditioning
 
-        from modules.domain.plan import TextOptions
-
-        made = [self._model.condition((text,), TextOptions()) for text in texts]
-        tokens = torch.cat([one.tokens for one in made])
-        pooled = [one.pooled for one in made if one.pooled is not None]
-        return {"crossattn": tokens, "vector": torch.cat(pooled)} if pooled else tokens
+        return learned_conditioning(texts)
 
     def apply_model(self, x: "Tensor", t: "Tensor", cond: Any) -> "Tensor":
         """Run the denoising network once; its raw output [B, C, h, w].

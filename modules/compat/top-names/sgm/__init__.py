@@ -1,0 +1,5 @@
+"""Stability's package `sgm`, as far as extensions use it."""
+
+from modules.compat.networks_told import dress as _dress
+
+_dress()

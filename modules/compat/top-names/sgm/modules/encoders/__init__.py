@@ -1,0 +1,1 @@
+"""`sgm.modules.encoders`."""
