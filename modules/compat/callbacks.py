@@ -84,7 +84,7 @@ class Callbacks:
         found = [at[name] for name in in_order(list(at), orders)]
         return found[::-1] if kind in BACKWARDS else found
 
-    def call(self, kind: str, *arguments: Any, report: Report = logger.warning, **more: Any) -> list[Any]:
+    def call(self, kind: str, *arguments: Any, report: Report | None = None, **more: Any) -> list[Any]:
         """Call all of a kind; one that raises is named in the log and the others are called.
 
         Returns:
@@ -98,8 +98,13 @@ class Callbacks:
 
 
 @contextmanager
-def guarded(where: str, report: Report = logger.warning) -> Iterator[None]:
-    """Keep an error of an extension from reaching anybody else; it is told in a sentence, and logged the first time."""
+def guarded(where: str, report: Report | None = None) -> Iterator[None]:
+    """Keep an error of an extension from reaching anybody else.
+
+    Args:
+        where: what failed, in words.
+        report: is told of it in a sentence each time; the log is only the first time.
+    """
     try:
         yield
     except Exception as error:
@@ -107,7 +112,8 @@ def guarded(where: str, report: Report = logger.warning) -> Iterator[None]:
         known = host().told
         logger.log(logging.DEBUG if text in known else logging.ERROR, "%s failed", where, exc_info=error)
         known.add(text)
-        report(text)
+        if report is not None:
+            report(text)
 
 
 def _extension_of(path: Path) -> "Extension | None":

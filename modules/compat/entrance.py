@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -107,6 +108,12 @@ class AllScripts(Scripts):
         """Return titles in small letters, whether they always run, and their arguments."""
         runner = runner_of(tab)
         return [(one.title().lower(), one.alwayson, [_argument(item) for item in one.controls or ()]) for one in runner.scripts]  # fmt: skip
+
+    def watching(self, tab: str) -> AbstractContextManager[None]:
+        """Return what lets A1111's scripts see the controls of a tab while they are built."""
+        from modules.compat.script_controls import watching
+
+        return watching(tab) if tab in (TXT2IMG, IMG2IMG) else nullcontext()
 
     def build_always(self, tab: str) -> list[tuple[str, Any]]:
         """Build the controls of A1111's always-on scripts; their names, as `chosen` reads them, and the components."""

@@ -1,7 +1,8 @@
 """Build the controls of A1111's scripts, and keep the one flat list that their values come from."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from modules.compat.callbacks import guarded
@@ -12,10 +13,22 @@ from modules.extending.script import IMG2IMG
 
 logger = logging.getLogger(__name__)
 
+PROMPTS = ("prompt", "neg_prompt")
+BUTTONS = ("generate", "interrupt", "skip")
+SLIDERS = ("width", "height", "steps", "cfg_scale", "batch_count", "batch_size")
+"""Controls of the program that scripts look for, by the end of their element ids."""
+
 
 def build_apart(tab: str) -> None:
     """Build the controls of a tab that nobody shows, so that their defaults are known."""
-    apart(lambda: build_scripts(tab))
+
+    def build() -> None:
+        with watching(tab) as runner:
+            _stand_ins(tab)
+            for script in (*runner.alwayson_scripts, *runner.selectable_scripts):
+                build_one(runner, script)
+
+    apart(build)
 
 
 def apart(make: Callable[[], object]) -> None:
@@ -25,42 +38,46 @@ def apart(make: Callable[[], object]) -> None:
     from modules.web.ui.loops import make_no_loops
 
     make_no_loops()
-    with gr.Blocks():
+    with host().building, gr.Blocks():
         make()
 
 
-def build_scripts(tab: str) -> ScriptRunner:
-    """Build the controls of all scripts of a tab into the block that is open.
+def _stand_ins(tab: str) -> None:
+    """Build what scripts look for in a tab: they put their own controls beside these, or change them."""
+    import gradio as gr
 
-    Each script gets a group of its own. Those of the drop-down begin hidden.
-    """
-    runner = begin(tab)
-    for script in runner.alwayson_scripts:
-        build_one(runner, script)
-    for script in runner.selectable_scripts:
-        build_one(runner, script, visible=False)
-    return runner
+    with gr.Row(elem_id=f"{tab}_prompt_row"):
+        for name in PROMPTS:
+            gr.Textbox(elem_id=f"{tab}_{name}")
+    for name in BUTTONS:
+        gr.Button(elem_id=f"{tab}_{name}")
+    for name in SLIDERS:
+        gr.Slider(elem_id=f"{tab}_{name}")
 
 
-def begin(tab: str) -> ScriptRunner:
-    """Make new objects of all scripts of a tab, without controls yet."""
+@contextmanager
+def watching(tab: str) -> Iterator[ScriptRunner]:
+    """Make new objects of all scripts of a tab, and let them see each component that is built meanwhile."""
     book = host().scripts
     runner = book.runner(tab)
-    book.current = runner
     with serving_old_idioms():
         runner.initialize_scripts(tab == IMG2IMG)
     runner.titles = ["None", *(_title(one) for one in runner.selectable_scripts)]
-    return runner
+    book.current = runner
+    try:
+        yield runner
+    finally:
+        book.current = None
 
 
-def build_one(runner: ScriptRunner, script: Any, *, visible: bool = True) -> None:
+def build_one(runner: ScriptRunner, script: Any) -> None:
     """Build the controls of one script; one that fails has none and is left out."""
     import gradio as gr
 
     script.args_from = script.args_to = len(runner.inputs)
     with guarded(f"{_title(script)}: ui"), serving_old_idioms():
         script.name = _title(script).lower()
-        with gr.Column(visible=visible, elem_id=f"script_group_{script.tabname}_{len(runner.inputs)}") as group:
+        with gr.Column(elem_id=f"script_group_{script.tabname}_{len(runner.inputs)}") as group:
             made = list(_components(script.ui(script.is_img2img)))
         script.group, script.controls = group, made
         for control in made:

@@ -1,6 +1,7 @@
 """All scripts of extensions: found by name, their values read, their handlers and infotext made."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from functools import cache, partial
 from threading import RLock
@@ -66,6 +67,10 @@ class Scripts:
     def listed(self, tab: str) -> "list[tuple[str, bool, list[Argument]]]":
         """Return further scripts that are not declared: title, whether it always runs, arguments."""
         return []
+
+    def watching(self, tab: str) -> AbstractContextManager[None]:
+        """Return what surrounds the building of a tab, for scripts that look at all of its controls."""
+        return nullcontext()
 
     def build_always(self, tab: str) -> list[tuple[str, Any]]:
         """Build the controls of always-on scripts that are not declared; their names and the components."""

@@ -83,3 +83,25 @@ def test_pasted_texts_fill_controls_of_scripts(house: tuple[ZooHouse, gr.Blocks]
     assert found.values["script/a1111/tell mood/1"] == "wild"
     assert found.values["script/a1111/tell mood/2"] == 0.5
     assert found.values["prompt"] == "raw"
+
+
+def test_scripts_see_all_controls_of_their_tab_and_tabs_those_of_scripts(house: tuple[ZooHouse, gr.Blocks]):
+    zoo, page = house
+    found = elements(page)
+    place, tags, send = (found[name] for name in ("tag_row_place", "tag_row_tags", "tag_row_send"))
+    assert tags.parent.parent is place or tags.parent is place
+    around = found["txt2img_prompt_container"].children
+    assert around.index(place) == around.index(found["txt2img_prompt_row"]) + 1
+    script = zoo.host.scripts.txt2img.script("tag row")
+    assert (script.prompt, script.steps) == (found["txt2img_prompt"], found["txt2img_steps"])
+    sent = [fn.outputs for fn in page.fns.values() if any(send._id == target[0] for target in fn.targets)]
+    assert sent == [[tags]]
+
+
+def test_tabs_of_extensions_come_before_the_last_ones(house: tuple[ZooHouse, gr.Blocks]):
+    strip = elements(house[1])["tabs"]
+    names = [tab.id for tab in strip.children]
+    assert names[:2] == ["txt2img", "img2img"]
+    assert names[-2:] == ["settings", "extensions"]
+    assert "tag_row" in names[2:-2]
+    assert strip.selected == "txt2img"

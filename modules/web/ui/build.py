@@ -2,7 +2,8 @@
 
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -28,7 +29,7 @@ from modules.web.ui.loops import make_no_loops
 from modules.web.ui.page import Page
 from modules.web.ui.quick import quick_settings
 from modules.web.ui.routes import PREFIX
-from modules.web.ui.tabs import img2img, modelmerger, models, pnginfo, queue, settings, txt2img
+from modules.web.ui.tabs import extras, img2img, modelmerger, models, pnginfo, queue, settings, txt2img
 from modules.web.ui.tabs.send_to import connect_galleries
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
 from modules.web.ui.ui_config import UiConfig
@@ -36,7 +37,7 @@ from modules.web.ui.ui_config import UiConfig
 logger = logging.getLogger(__name__)
 
 TITLE = "Stable Diffusion"
-TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB)
+TABS: tuple[Tab, ...] = (txt2img.TAB, img2img.TAB, extras.TAB, pnginfo.TAB, modelmerger.TAB, models.TAB, queue.TAB)
 """In the order in which they are shown, those of extensions after them."""
 LAST_TABS = (settings.TAB, extensions.TAB)
 BY_OWNER = (txt2img.TAB.id, img2img.TAB.id)
@@ -98,25 +99,23 @@ def build(context: UiContext) -> gr.Blocks:
 def _build(context: UiContext) -> gr.Blocks:
     ui = context.services.settings.snapshot().ui
     own = frozenset(tab.id for tab in (*TABS, *LAST_TABS))
-    tabs = (*TABS, *extensions.tabs_of_extensions(context, own), *LAST_TABS)
-    shown = in_order(tabs, ui.ui_tab_order, ui.hidden_tabs)
     defaults = UiConfig(context.ui_config)
     defaults.load()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         quick = quick_settings(context)
         made: dict[str, Made] = {}
-        with gr.Tabs(elem_id="tabs", selected=next(tab.id for tab, visible in shown if visible)):
-            frames = {
-                tab.id: gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}", visible=visible) for tab, visible in shown
-            }
-        # Filled in the order in which tabs know each other, which need not be that on the page.
-        for tab in tabs:
-            with frames[tab.id]:
-                if tab.id == settings.TAB.id:
-                    defaults_panel(defaults, {one: made[one] for one in BY_OWNER})
-                made[tab.id] = tab.build(context, made)
+        frames: dict[str, gr.Tab] = {}
+        with gr.Tabs(elem_id="tabs") as strip:
+            # Built in the order in which tabs know each other, which need not be that on the page.
+            for tab in TABS:
+                frames[tab.id] = _frame(tab, context, made)
                 if tab.id in BY_OWNER:
                     defaults.apply(tab.id, made[tab.id].controls)
+            more = extensions.tabs_of_extensions(context, own)
+            for tab in (*more, *LAST_TABS):
+                first = partial(defaults_panel, defaults, {one: made[one] for one in BY_OWNER})
+                frames[tab.id] = _frame(tab, context, made, first if tab.id == settings.TAB.id else None)
+        _arrange(strip, frames, in_order((*TABS, *more, *LAST_TABS), ui.ui_tab_order, ui.hidden_tabs))
         _write_missing(defaults)
         gr.HTML(footer(context), elem_id="footer")
         connect_galleries(context, made)
@@ -126,6 +125,23 @@ def _build(context: UiContext) -> gr.Blocks:
         connect_following(context, page, quick, {tab: made[tab] for tab in (txt2img.TAB.id, img2img.TAB.id)})
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
+
+
+def _frame(tab: Tab, context: UiContext, made: dict[str, Made], first: Callable[[], None] | None = None) -> gr.Tab:
+    """Build a tab with its frame; what it leaves for others is put among what the others left."""
+    with gr.Tab(tab.label, id=tab.id, elem_id=f"tab_{tab.id}") as frame, context.services.scripts.watching(tab.id):
+        if first is not None:
+            first()
+        made[tab.id] = tab.build(context, made)
+    return frame
+
+
+def _arrange(strip: gr.Tabs, frames: Mapping[str, gr.Tab], order: Sequence[tuple[Tab, bool]]) -> None:
+    """Put the frames of tabs into the owner's order, and open the first that is seen."""
+    for tab, visible in order:
+        frames[tab.id].visible = visible
+    strip.children[:] = [frames[tab.id] for tab, _ in order]
+    strip.selected = next(tab.id for tab, visible in order if visible)
 
 
 def in_order(tabs: Sequence[Tab], first: Sequence[str], hidden: Sequence[str]) -> list[tuple[Tab, bool]]:

@@ -49,11 +49,11 @@ def top(controls: Controls) -> Parts:
 def _prompts(controls: Controls) -> None:
     tab = controls.tab
     with gr.Column(elem_id=f"{tab}_prompt_container", elem_classes=["prompt-container"], scale=6, min_width=320):
-        for name, words, counter in (
-            ("prompt", "Prompt\n(Ctrl+Enter generates, Alt+Enter skips, Esc interrupts)", "token_counter"),
-            ("negative_prompt", "Negative prompt\n(what should not be in the picture)", "negative_token_counter"),
-        ):
-            with gr.Column(elem_classes=["prompt-row"]):
+        for name, words, counter, row in (
+            ("prompt", "Prompt\n(Ctrl+Enter generates, Alt+Enter skips, Esc interrupts)", "token_counter", "prompt_row"),
+            ("negative_prompt", "Negative prompt\n(what should not be in the picture)", "negative_token_counter", "neg_prompt_row"),
+        ):  # fmt: skip
+            with gr.Column(elem_id=f"{tab}_{row}", elem_classes=["prompt-row"]):
                 controls.add(name, lines=3, max_lines=20, placeholder=words, show_label=False, container=False)
                 gr.HTML('<span class="count">0/75</span>', elem_id=f"{tab}_{counter}", elem_classes=["token-counter"])
 
