@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,12 +15,14 @@ def main(path: str, *flags: str) -> None:
         flags: that tell where the program has its folders.
     """
     from modules import cli
+    from modules.compat import piecewise
     from modules.compat.idle import mount_idle
     from modules.files.layout import Layout
 
     os.environ.setdefault("IGNORE_CMD_ARGS_ERRORS", "1")
     config = cli.parse(flags, os.environ)
     mount_idle(Layout.of(cli.ROOT, config.data_dir, config.models_dir), dict(config.flags))
+    subprocess.Popen = piecewise.Popen  # this process runs nothing else
     sys.path.insert(0, str(Path(path).parent))
     sys.argv = [path]
     runpy.run_path(path, run_name="__main__")

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.compat.libraries import Libraries
+from modules.compat.libraries import Libraries, held
 from modules.compat.loading import LegacyLoader, is_legacy
 from modules.compat.preload import FILE as PRELOAD
 from modules.extending.discover import Extension
 from modules.extending.installers import Needs, OwnFiles
-from modules.extending.limits import with_limits
 from modules.extending.loader import Unit
 from modules.extending.offers import Offers
 from modules.extending.registry import Registry
@@ -62,7 +61,7 @@ class Compat:
         mount(bound)
         self.mounted = True
         # Many extensions call pip while they load; every process they start inherits these limits.
-        os.environ.update(with_limits(os.environ, bound.layout.root, bound.layout.cache / "extensions-limits.txt"))
+        os.environ.update(held(os.environ, bound.layout))
         yield from LegacyLoader().units(extensions)
         for one in extensions:
             if is_legacy(one):

@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modules.compat import piecewise
 from modules.compat.host import host
-from modules.extending.limits import with_limits
+from modules.compat.libraries import held
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +71,10 @@ def run(
     if desc:
         logger.info("%s", desc)
     words = shlex.split(command) if isinstance(command, str) else list(command)
-    layout = host().layout
-    environ = with_limits(custom_env or os.environ, layout.root, layout.cache / "extensions-limits.txt")
     done = subprocess.run(
-        words, env=environ, capture_output=not live, text=True, encoding="utf-8", errors="replace", check=False
-    )
+        piecewise.in_place_of(words) or words, env=held(custom_env or os.environ, host().layout),
+        capture_output=not live, text=True, encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip
     if done.returncode:
         said = "".join(f"\n{text.strip()}" for text in (done.stdout, done.stderr) if text and text.strip())
         raise RuntimeError(f"{errdesc or 'Error running command'}: {words[0]} ended with {done.returncode}{said}")

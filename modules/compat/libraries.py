@@ -8,11 +8,13 @@ import ast
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modules.compat.preload import FILE as PRELOAD
 from modules.extending.installers import INSTALLER, PIP, Step, digest
+from modules.extending.limits import with_limits
+from modules.files.layout import Layout
 
 SCRIPTS = "scripts"
 _UNREAD = frozenset({"tests", "test", "docs", "node_modules", "venv", "__pycache__"})
@@ -28,6 +30,11 @@ class Library:
         self.module, self.packages = module, packages
 
 
+OPENCV = tuple(
+    f"opencv-{kind}==4.13.0.92" for kind in ("python", "python-headless", "contrib-python", "contrib-python-headless")
+)
+"""All of them write the same folder, so they have to be of one version, whichever an extension asks for."""
+
 LIBRARIES = (
     Library("accelerate", "accelerate==1.15.0"),
     Library("aiofiles", "aiofiles==25.1.0"),
@@ -35,7 +42,7 @@ LIBRARIES = (
     Library("altair", "altair==6.3.0"),
     Library("blendmodes", "blendmodes==2025"),
     Library("clip", "clip-anytorch==2.6.0", "setuptools==80.10.2"),
-    Library("cv2", "opencv-python-headless==4.13.0.92"),
+    Library("cv2", OPENCV[1]),
     Library("diskcache", "diskcache==5.6.3"),
     Library("einops", "einops==0.8.2"),
     Library("git", "GitPython==3.2.1"),
@@ -69,6 +76,7 @@ class Libraries:
     """What the sources of an extension for A1111 import and A1111 had."""
 
     name = "libraries"
+    limits: Sequence[str] = OPENCV
 
     def state(self, folder: Path) -> str:
         """Return a digest of when which source file was changed, and of the table."""
@@ -89,6 +97,11 @@ class Libraries:
         )
         command = (*PIP, "--retries", "1", "--prefer-binary", *packages)
         return (Step(name="libraries", command=command, remedy=remedy),)
+
+
+def held(environ: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """Return an environment in which pip, whoever calls it, leaves the packages of the program as they are."""
+    return with_limits(environ, layout.root, layout.cache / "extensions-limits.txt", OPENCV)
 
 
 def missing(folder: Path) -> list[Library]:

@@ -26,6 +26,8 @@ INSTALLER, REQUIREMENTS = "install.py", "requirements.txt"
 LIMIT_S = 1800.0
 """How long an installer may take; some download gigabytes."""
 PIP = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+PIP_ERROR = "ERROR: "
+"""Begins what pip says of its faults; a traceback of whoever called it follows."""
 
 Say = Callable[[str], None]
 
@@ -50,6 +52,8 @@ class Needs(Protocol):
 
     name: str
     """Under which it is remembered."""
+    limits: Sequence[str]
+    """Lines of a constraints file that hold whenever pip is called."""
 
     def state(self, folder: Path) -> str:
         """Return what the steps depend on; empty for an extension that needs nothing."""
@@ -68,6 +72,7 @@ class OwnFiles:
     """
 
     name = "files"
+    limits: Sequence[str] = ()
 
     def __init__(self, command: Callable[[Path], Sequence[str]] | None = None) -> None:
         self._command = command or (lambda path: (sys.executable, str(path)))
@@ -147,14 +152,16 @@ class Installers:
     def _run(self, step: Step, folder: Path, say: Say) -> None:
         name = f"{folder.name}: {step.name}"
         paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        more = [line for need in self.needs for line in need.limits]
         environ = {
-            **with_limits(os.environ, self.root, self.record.with_name("extensions-limits.txt")),
+            **with_limits(os.environ, self.root, self.record.with_name("extensions-limits.txt"), more),
+            "PIP_PROGRESS_BAR": "off",
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             "GIT_TERMINAL_PROMPT": "0",
         }
         say(f"{name} runs")
-        last: list[str] = []
+        last, errors = list[str](), list[str]()
         with subprocess.Popen(
             step.command, cwd=self.root, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
@@ -171,6 +178,7 @@ class Installers:
             try:
                 for line in process.stdout or ():
                     last = [*last[-4:], line.rstrip()]
+                    errors = [*errors[-2:], line.rstrip()] if line.startswith(PIP_ERROR) else errors
                     say(line.rstrip())
                 status = process.wait()
             finally:
@@ -178,7 +186,9 @@ class Installers:
         if late.is_set():
             raise InstallerFailed(_told(f"{name} did not end within {self.limit_s:g} s", step))
         if status != 0:
-            raise InstallerFailed(_told(f"{name} failed with exit status {status}: {' / '.join(last)}", step))
+            raise InstallerFailed(
+                _told(f"{name} failed with exit status {status}: {' / '.join(dict.fromkeys([*errors, *last]))}", step)
+            )
 
     def _remember(self, folder: Path, done: Mapping[str, str], say: Say) -> None:
         known = self._known()

@@ -13,6 +13,7 @@ from modules.compat import libraries
 from modules.compat.join import needs_of
 from modules.compat.launching import is_installed
 from modules.compat.libraries import LIBRARIES, Libraries, Library, imported, imports_of, missing
+from modules.compat.piecewise import in_place_of, split, without_extras
 from modules.extending.discover import discover
 from modules.extending.installers import Installers
 from modules.extending.limits import limits, with_limits
@@ -87,9 +88,11 @@ def test_those_that_are_there_are_not_asked_for(tmp_path: Path, monkeypatch: pyt
     assert "kite_b (kite-b==1)" in step.remedy
 
 
-def write_wheel(folder: Path, name: str, version: str, *, needs: str = "") -> None:
+def write_wheel(folder: Path, name: str, version: str, *, needs: str = "", extra: str = "") -> None:
     """Write a package of one empty module."""
     info, requires = f"{name}-{version}.dist-info", f"Requires-Dist: {needs}\n" if needs else ""
+    if extra:
+        requires = f"Provides-Extra: {extra}\nRequires-Dist: {needs}; extra == '{extra}'\n"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as made:
         made.writestr(f"{name}.py", "")
         made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
@@ -114,6 +117,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "wheels"
 
 
+@pytest.mark.slow
 def test_what_is_absent_is_installed_once(tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(libraries, "LIBRARIES", (Library("kitelib", "kitelib==1.5"),))
     marker = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()"
@@ -137,6 +141,7 @@ def test_what_is_absent_is_installed_once(tmp_path: Path, shop: Path, monkeypatc
     assert said == []
 
 
+@pytest.mark.slow
 def test_pip_leaves_the_packages_of_the_program_as_they_are(tmp_path: Path, shop: Path):
     write_wheel(shop, "numpy", "1.26.0")
     write_wheel(shop, "oldlib", "1.0", needs="numpy<2")
@@ -151,14 +156,75 @@ def test_pip_leaves_the_packages_of_the_program_as_they_are(tmp_path: Path, shop
     assert not list((tmp_path / "installed").iterdir())
 
 
+@pytest.mark.slow
+def test_what_can_be_had_is_installed_and_the_rest_is_named(tmp_path: Path, shop: Path):
+    write_wheel(shop, "numpy", "1.26.0")
+    write_wheel(shop, "oldlib", "1.0", needs="numpy<2")
+    write_wheel(shop, "goodlib", "1.0")
+    write_wheel(shop, "morelib", "1.0", extra="old", needs="oldlib")
+    lines = "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', '-q', {}], check=True)"
+    first = lines.format("'goodlib', 'oldlib'")
+    folder = make_extension(tmp_path / "extensions", "kite", {"install.py": first})
+    layout = Layout.of(ROOT, tmp_path, tmp_path / "models")
+    installers = Installers(root=ROOT, record=tmp_path / "cache" / "installed.json", needs=needs_of(layout))
+    found = discover(tmp_path / "none", tmp_path / "extensions")
+    assert (
+        "not installed, as nothing fits beside the packages of this program: oldlib"
+        in installers.run_needed(found, lambda _: None)["kite"]
+    )
+    assert [path.name for path in (tmp_path / "installed").glob("*.py")] == ["goodlib.py"]
+    (folder / "install.py").write_text(lines.format("'morelib[old]'"))
+    assert installers.run_needed(found, lambda _: None) == {}
+    assert (tmp_path / "installed" / "morelib.py").is_file()
+
+
+def test_a_call_of_pip_falls_into_options_and_entries(tmp_path: Path):
+    (tmp_path / "more.txt").write_text("# nothing\none>=1 # why\n--pre\n-r deep/er.txt\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "er.txt").write_text("two[a,b] ; python_version > '3'\n-f wheels\n")
+    words = [
+        "install",
+        "-q",
+        "--index-url",
+        "https://example.org",
+        "three",
+        "-r",
+        str(tmp_path / "more.txt"),
+        "-e",
+        "here",
+        "--timeout=3",
+    ]
+    options, entries = split(words)
+    assert options == ["install", "-q", "--index-url", "https://example.org", "--pre", "-f", "wheels", "--timeout=3"]
+    assert entries == [("three",), ("one>=1",), ("two[a,b] ; python_version > '3'",), ("-e", "here")]
+    assert [without_extras(one) for one in entries] == [None, None, ("two ; python_version > '3'",), None]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ([sys.executable, "-m", "pip", "install", "x"], ["install", "x"]), (["pip", "install", "x"], ["install", "x"]),
+        ("/usr/bin/pip3.11 install 'x y'", ["install", "x y"]), (["pip", "list"], None), ("pip install x && ls", None),
+        (["git", "install"], None), ("'", None), ([Path("a"), "-m", "pip", "install"], ["install"]),
+    ],
+)  # fmt: skip
+def test_which_commands_are_calls_of_pip(command: object, arguments: list[str] | None):
+    instead = in_place_of(command)
+    assert (instead and instead[3:]) == arguments
+
+
 def test_limits_are_what_is_there(tmp_path: Path):
     lines = limits(ROOT)
     assert f"pillow=={importlib.metadata.version('pillow')}" in lines
+    assert [line for line in lines if line.startswith("tokenizers")]  # asked for by transformers
+    assert not [line for line in lines if line.startswith("pillow") and "==" not in line]
     (tmp_path / "requirements.txt").write_text("pytest==0.1\n# nothing\nkitelib==2.0 # absent\nloose>=1\n")
-    assert limits(tmp_path) == ["kitelib==2.0", f"pytest=={pytest.__version__}"]
+    assert {"kitelib==2.0", f"pytest=={pytest.__version__}"} < set(limits(tmp_path))
+    assert any(line.startswith("pluggy<2,>=1") for line in limits(tmp_path))
     file = tmp_path / "a folder" / "limits.txt"
-    once = with_limits({"PIP_CONSTRAINT": "mine.txt"}, tmp_path, file)
+    once = with_limits({"PIP_CONSTRAINT": "mine.txt"}, tmp_path, file, ["more==1"])
     assert once["PIP_CONSTRAINT"].split() == ["mine.txt", file.as_uri()]
+    assert file.read_text().endswith("\nmore==1\n")
     assert with_limits(once, tmp_path, file) == once
     assert with_limits({}, tmp_path / "elsewhere", file) == {}
 
