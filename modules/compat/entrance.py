@@ -117,9 +117,9 @@ class AllScripts(Scripts):
 
     def build_always(self, tab: str) -> list[tuple[str, Any]]:
         """Build the controls of A1111's always-on scripts; their names, as `chosen` reads them, and the components."""
-        from modules.compat.script_controls import begin, build_one
+        from modules.compat.script_controls import build_one
 
-        runner, made = begin(tab), list[tuple[str, Any]]()
+        runner, made = host().scripts.runner(tab), list[tuple[str, Any]]()
         for script in runner.alwayson_scripts:
             build_one(runner, script)
             title = script.title().lower()
