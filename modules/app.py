@@ -172,6 +172,7 @@ class House:
             samplers=lambda: adapters.sampler_infos(self.offers.book()),
             schedulers=lambda: adapters.scheduler_infos(self.offers.book()),
             choose_sampler=lambda sampler, schedule: adapters.choose_sampler(self.offers.book(), sampler, schedule),
+            unets=lambda: [one.label for one in self.offers.unets()],
             upscalers=self.offers.upscalers,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
             checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
@@ -386,6 +387,7 @@ class House:
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
             book=self.offers.book(),
             upscalers=self.offers.upscalers(),
+            unets=self.offers.unets(),
         )
 
     def _extras(self, request: ExtrasRequest, ctx: JobContext) -> ExtrasOutcome:

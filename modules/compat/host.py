@@ -73,6 +73,8 @@ class Host:
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
     """The list that extensions read and append to."""
+    unet: Any = None
+    """The network of an extension that stands in for a checkpoint's own."""
     upscaler_classes: dict[str, type] = field(default_factory=dict)
     """Classes of extensions whose upscalers are listed, by name."""
     model: Any = None

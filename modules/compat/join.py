@@ -157,10 +157,15 @@ def _handlers(registry: Registry) -> None:
     """Connect A1111's global callbacks with hook points."""
     from modules.compat import globals as page_globals
     from modules.compat import page
+    from modules.compat.host import host
     from modules.hooks import points
 
     registry.routes(page_globals.router())
 
+    if host().callbacks.has("list_unets"):
+        from modules.compat import unets
+
+        registry.handle(points.PlanMade, unets.plan_made, name="sd_unet")
     registry.handle(points.AppStarted, page.app_started, name="app_started")
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")

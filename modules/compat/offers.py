@@ -1,12 +1,13 @@
 """Samplers, schedules and upscalers that extensions for A1111 put into its lists, beside the native ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modules.extending.offers import Offers
 
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
+    from modules.pipeline.unets import OfferedUnet
     from modules.sampling.book import SamplerBook
 
 
@@ -19,6 +20,12 @@ class AllOffers(Offers):
         from modules.compat.schedules import added_schedules
 
         return super().book().adding(added_samplers(), added_schedules())
+
+    def unets(self) -> "Sequence[OfferedUnet]":
+        """Return the networks that may stand in the place of a checkpoint's own."""
+        from modules.compat.unets import added_unets
+
+        return (*super().unets(), *added_unets())
 
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""

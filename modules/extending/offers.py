@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from modules.extending.registry import Loaded, Registry
 
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
+    from modules.pipeline.unets import OfferedUnet
     from modules.sampling.book import SamplerBook
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Offers:
     def __init__(self, loaded: Loaded = Loaded()) -> None:  # noqa: B008 - a frozen value
         self.loaded = loaded
         self._book: SamplerBook | None = None
+        self._unets: tuple[OfferedUnet, ...] | None = None
         self._lock = threading.Lock()
 
     def book(self) -> "SamplerBook":
@@ -33,6 +35,14 @@ class Offers:
             if self._book is None:
                 self._book = self._made()
             return self._book
+
+    def unets(self) -> "Sequence[OfferedUnet]":
+        """Return the networks that may stand in the place of a checkpoint's own; made the first time, with torch."""
+        with self._lock:
+            if self._unets is None:
+                made = [_attempt(one, "unet", make) for one in self.loaded.registries for make in one.unets]
+                self._unets = tuple(one for one in made if one is not None)
+            return self._unets
 
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from modules.imaging.upscale import NamedUpscaler, Upscaler
+    from modules.pipeline.unets import OfferedUnet
     from modules.sampling.catalogue import Sampler
     from modules.sampling.schedules import Schedule
 
@@ -47,6 +48,7 @@ class Registry:
         self.samplers: list[Callable[[], Sampler]] = []
         self.schedules: list[Callable[[], Schedule]] = []
         self.upscalers: list[NamedUpscaler] = []
+        self.unets: list[Callable[[], OfferedUnet]] = []
         self.faults: list[str] = []
         """What went wrong, in sentences."""
 
@@ -178,6 +180,14 @@ class Registry:
             raise ValueError(f"{name!r} is no name for an upscaler")
         self.upscalers.append(NamedUpscaler(name=name, enlarge=enlarge, scale=scale, model_name=model_name))
 
+    def unet(self, make: "Callable[[], OfferedUnet]") -> None:
+        """Offer a network in the place of a checkpoint's own, for the setting *SD Unet*.
+
+        Args:
+            make: returns it; called once, when somebody first looks at the list, so that torch is imported only then.
+        """
+        self.unets.append(make)
+
     def take(self, other: "Registry") -> None:
         """Add everything that another registry of the same extension holds and this one does not."""
         self.handlers += other.handlers[len(self.handlers) :]
@@ -191,6 +201,7 @@ class Registry:
         self.samplers += other.samplers
         self.schedules += other.schedules
         self.upscalers += other.upscalers
+        self.unets += other.unets
         self.faults += other.faults
 
     def _free_name(self, hook: type[Hook], name: str) -> str:

@@ -188,7 +188,7 @@ class Guide:
         self._words.update(prompts.words)
         sampler, begin, eye = leg.sampler, leg.begin, session.model.components.eye
         self._prediction = sampler.adapt(_prediction(session.model.components.prediction, plan))
-        lent = session.model.network(tiling=plan.tiling, note=session.ctx.note, merge_ratio=leg.run.merge_ratio)
+        lent = session.network(tiling=plan.tiling, merge_ratio=leg.run.merge_ratio)
         network = self._network.enter_context(lent)
         hires, hooks = plan.hires if leg.number else None, session.ctx.hooks
         scale = leg.cfg_scale if leg.cfg_scale is not None else hires.cfg_scale if hires else plan.guidance.cfg_scale

@@ -32,6 +32,7 @@ from modules.pipeline.options import (
     text_options,
 )
 from modules.pipeline.passes import hires_plan, pass_of, refiner_plan, with_old_hires_size
+from modules.pipeline.unets import OfferedUnet, missing_unet
 from modules.prompting.prepare import PreparedPrompt, prepare
 from modules.prompting.styles import Style
 from modules.prompting.wildcards import Wildcards, expand_wildcards
@@ -67,6 +68,8 @@ class Shelf:
     """Samplers and schedules."""
     upscalers: Mapping[str, Upscaler] = field(default_factory=lambda: PLAIN)
     """What enlarges pictures, by name."""
+    unets: Sequence[OfferedUnet] = ()
+    """Networks that may stand in the place of a checkpoint's own."""
 
     def choose_vae(self, asked: str | None, checkpoint: Path, settings: Snapshot) -> VaeChoice:
         """Choose the VAE of a checkpoint: the request's, else by the settings."""
@@ -167,7 +170,13 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
         tiling=settings.sd.tiling if request.post.tiling is None else request.post.tiling,
         networks=networks,
         infotext_extra=extra,
-        notes=(*notes, *model_notes, *network_notes, *(Note(text=line) for line in chosen.notes)),
+        notes=(
+            *notes,
+            *model_notes,
+            *network_notes,
+            *missing_unet(shelf.unets, settings.sd.sd_unet),
+            *(Note(text=line) for line in chosen.notes),
+        ),
     )
 
 

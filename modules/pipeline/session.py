@@ -1,7 +1,7 @@
 """What a job works with while it runs: one model at a time, its surroundings, its clock."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -14,10 +14,12 @@ from modules.imaging.upscale import PLAIN, Upscaler
 from modules.nn.attention.backend import Backend
 from modules.pipeline.clock import Clock
 from modules.pipeline.preview import Previewer
+from modules.pipeline.unets import OfferedUnet, unet_for
 from modules.residency.approximations import TINY, Approximations
 from modules.residency.model import Model
 from modules.residency.pool import Pool
 from modules.sampling.book import BOOK, SamplerBook
+from modules.sampling.types import Network
 
 
 class Session:
@@ -32,6 +34,7 @@ class Session:
         networks: reads extra networks.
         book: samplers and schedules.
         upscalers: what enlarges pictures, by name.
+        unets: networks that may stand in the place of a checkpoint's own.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class Session:
         networks: NetworkFiles,
         book: SamplerBook = BOOK,
         upscalers: Mapping[str, Upscaler] = PLAIN,
+        unets: Sequence[OfferedUnet] = (),
     ) -> None:
         self.ctx, self.clock, self.previewer, self.book = ctx, Clock(), Previewer(ctx, approximations), book
-        self.upscalers = upscalers
+        self.upscalers, self._unets = upscalers, unets
         self._networks, self._told = networks, set[str]()
         self._pool, self._approximations, self._attention, self._coding = pool, approximations, attention, coding
         self._leases = ExitStack()
@@ -75,6 +79,15 @@ class Session:
     def uses(self, wanted: ResolvedModel) -> bool:
         """Tell whether this is the model in use."""
         return self._wanted == wanted
+
+    def network(self, *, tiling: bool, merge_ratio: float) -> AbstractContextManager[Network]:
+        """Return what lends the network for a pass: that of the model in use, or one that stands in for it."""
+        assert self._wanted is not None
+        wanted = self.ctx.settings.sd.sd_unet
+        offered = unet_for(self._unets, wanted, self._wanted)
+        if offered is not None:
+            return offered.open()
+        return self.model.network(tiling=tiling, note=self.ctx.note, merge_ratio=merge_ratio)
 
     def use(self, wanted: ResolvedModel) -> None:
         """Make these files the model in use; it is loaded if it is not in memory.

@@ -64,7 +64,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "training_enable_tensorboard": False,
         "training_tensorboard_save_images": False,
         "training_tensorboard_flush_every": 120,
-        "sd_unet": "Automatic",
         "enable_batch_seeds": True,
         "sd3_enable_t5": False,
         "img2img_editor_height": 720,

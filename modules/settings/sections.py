@@ -338,6 +338,11 @@ class Sd:
         "second pass", label="Hires fix: which pass to enable refiner for", infotext="Hires refiner",
         choices=("first pass", "second pass", "both passes"), help="Where the refiner takes over in a hires run.",
     )  # fmt: skip
+    sd_unet: str = param(
+        "Automatic", label="SD Unet", choices="unets",
+        help="A network that an extension offers in the place of the checkpoint's own. Automatic takes one that is made "
+        "for the checkpoint, None always the checkpoint's own.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

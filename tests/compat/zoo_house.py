@@ -25,7 +25,7 @@ from modules.extending.offers import Offers
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
 from modules.extending.start import Wish, open_extensions
-from modules.extending.steps import Steps
+from modules.extending.steps import Steps, with_main_steps
 from modules.files.layout import Layout
 from modules.hooks.context import JobContext
 from modules.hooks.points import AppStarted
@@ -100,13 +100,14 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     )  # fmt: skip
     places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states")
     extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
-    loaded, hooks, scripts = extending.loaded, extending.hooks, compat.scripts(extending.scripts)
+    loaded, hooks = extending.loaded, extending.hooks
     offers, shelves = compat.offers(Offers(loaded)), studio.shop.shelf
     steps = compat.steps(Steps([*builtin_steps(offers.upscalers), *loaded.steps]))
+    scripts = compat.scripts(with_main_steps(extending.scripts, steps, settings.snapshot()))
     files = ExtrasFiles(OutputFolders(data=data))
     shop = replace(
         studio.shop, surround=compat.surround, scripts=scripts.runner,
-        shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers()),
+        shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers(), unets=offers.unets()),
     )  # fmt: skip
     studio.shop = shop
 
@@ -128,6 +129,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         steps=steps,
         extensions=extending.manager, samplers=lambda: adapters.sampler_infos(offers.book()),
         schedulers=lambda: adapters.scheduler_infos(offers.book()), upscalers=offers.upscalers,
+        unets=lambda: [one.label for one in offers.unets()],
         choose_sampler=lambda sampler, schedule: adapters.choose_sampler(offers.book(), sampler, schedule),
         knows_checkpoint=lambda text: shelf.catalog.find(text) is not None,
     )  # fmt: skip
