@@ -32,9 +32,8 @@ from modules.extending.loader import NativeLoader
 from modules.extending.manage import Places
 from modules.extending.offers import Offers
 from modules.extending.page_files import localizations
-from modules.extending.scripts import Scripts
 from modules.extending.start import Extending, Wish, open_extensions
-from modules.extending.steps import Steps
+from modules.extending.steps import Steps, with_main_steps
 from modules.files.atomic import make_folder
 from modules.files.layout import Layout
 from modules.files.lock import hold
@@ -142,7 +141,8 @@ class House:
         self.extending = self._open_extensions()
         self.offers = self.compat.offers(Offers(self.extending.loaded))
         self.steps = self.compat.steps(Steps([*builtin_steps(self.offers.upscalers), *self.extending.loaded.steps]))
-        self.scripts = self.compat.scripts(self._scripts())
+        native = with_main_steps(self.extending.scripts, self.steps, self.settings.snapshot())
+        self.scripts = self.compat.scripts(native)
         mark("load extensions")
         until_exit.callback(lambda: self.extending.hooks.run(AppStopping()))
         self.engine = LocalEngine(
@@ -395,12 +395,6 @@ class House:
         from modules.pipeline.extras.run import Tools, run_extras
 
         return run_extras(request, ctx, Tools(steps=self.steps.bound, files=ExtrasFiles(self._folders())))
-
-    def _scripts(self) -> Scripts:
-        """Return the scripts of extensions, and the steps that the settings want where pictures are made."""
-        found = self.extending.scripts
-        steps = self.steps.main_scripts(self.settings.snapshot())
-        return Scripts([*found.every_always(), *steps], found.every_selectable())
 
     def _merge(self, request: MergeRequest, ctx: JobContext) -> Merged:
         from modules.training.merge.merger import merge

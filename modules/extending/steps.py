@@ -9,7 +9,7 @@ from typing import Any, cast
 from modules.domain.errors import InvalidRequest, UnknownName
 from modules.domain.request import Generation
 from modules.extending.script import BOTH, ENABLED
-from modules.extending.scripts import Values, parameters, params_of, read_values, told
+from modules.extending.scripts import Scripts, Values, parameters, params_of, read_values, told
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import BeforeSave
@@ -151,6 +151,11 @@ class MainStep:
     def hooks(self, params: Any) -> Iterable[Handler]:
         """Return nothing; see `Steps.handlers`."""
         return ()
+
+
+def with_main_steps(scripts: Scripts, steps: Steps, settings: Snapshot) -> Scripts:
+    """Return the scripts of extensions, and the steps that the settings want where pictures are made."""
+    return Scripts([*scripts.every_always(), *steps.main_scripts(settings)], scripts.every_selectable())
 
 
 def script_id(step: Named) -> str:
