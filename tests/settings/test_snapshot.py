@@ -98,7 +98,7 @@ def test_values_take_the_declared_type(key, value, stored):
         ("sd_vae", None, InvalidRequest),
         ("no_such_setting", 1, UnknownName),
         ("__class__", 1, UnknownName),
-        ("sd_unet", "x", UnsupportedFeature),
+        ("interrogate_clip_num_beams", 3, UnsupportedFeature),
         ("lora_functional", "some", InvalidRequest),
         ("disable_all_extensions", "some", InvalidRequest),
     ],
