@@ -169,4 +169,6 @@ def _handlers(registry: Registry) -> None:
     registry.handle(points.AppStarted, page.app_started, name="app_started")
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
+    registry.handle(points.PageReloading, page.page_reloading, name="before_reload")
+    registry.handle(points.BeforeTokenCount, page.before_token_count, name="before_token_counter")
     registry.handle(points.InfotextPasted, page.infotext_pasted, name="infotext_pasted")

@@ -6,10 +6,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from modules.compat.callback_params import BeforeTokenCounterParams, UiTrainTabParams
 from modules.compat.callbacks import guarded
 from modules.compat.host import host
 from modules.compat.old_gradio import serving_old_idioms
-from modules.hooks.points import AppStarted, AppStopping, InfotextPasted, PageTab, TabsBuilding
+from modules.hooks.points import (
+    AppStarted,
+    AppStopping,
+    BeforeTokenCount,
+    InfotextPasted,
+    PageReloading,
+    PageTab,
+    TabsBuilding,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +32,19 @@ def app_started(payload: AppStarted) -> None:
 def script_unloaded(_payload: AppStopping) -> None:
     """Let extensions take back what they replaced."""
     host().callbacks.call("script_unloaded")
+
+
+def page_reloading(_payload: PageReloading) -> None:
+    """Let extensions get ready for another page."""
+    host().callbacks.call("before_reload")
+
+
+def before_token_count(payload: BeforeTokenCount) -> BeforeTokenCount:
+    """Let extensions change what is counted."""
+    params = BeforeTokenCounterParams(payload.prompt, payload.steps, list(payload.styles), is_positive=payload.positive)
+    host().callbacks.call("before_token_counter", params)
+    steps, styles = int(params.steps), tuple(str(one) for one in params.styles)
+    return replace(payload, prompt=str(params.prompt), steps=steps, styles=styles, positive=bool(params.is_positive))
 
 
 def infotext_pasted(payload: InfotextPasted) -> InfotextPasted:
@@ -44,8 +66,32 @@ def tabs_building(payload: TabsBuilding) -> TabsBuilding:
                     PageTab(id=str(tab_id), label=str(title), build=_render(blocks))
                     for blocks, title, tab_id in one.call() or ()
                 ]
+    if bound.callbacks.has("ui_train_tabs"):
+        made.append(PageTab(id="train", label="Train", build=_train_tab))
     bound.tabs[:] = [one.id for one in made]
     return TabsBuilding(tabs=tuple(made))
+
+
+PREVIEWED = ("prompt", "neg_prompt", "steps", "sampling", "cfg_scale", "seed", "width", "height")
+"""Controls of the tab txt2img that trainers make pictures with, by the ends of their ids."""
+
+
+def _train_tab() -> None:
+    """Build the tab that extensions put their trainers into."""
+    import gradio as gr
+
+    with serving_old_idioms(), gr.Tabs(elem_id="train_tabs"):
+        host().callbacks.call("ui_train_tabs", UiTrainTabParams(_previewed()))
+
+
+def _previewed() -> list[Any]:
+    """Return the controls that say how a picture is made; a component without effect for each that is not there."""
+    import gradio as gr
+    from gradio.context import Context
+
+    blocks: dict[int, Any] = Context.root_block.blocks if Context.root_block is not None else {}
+    known = {getattr(one, "elem_id", None): one for one in blocks.values()}
+    return [known.get(f"txt2img_{name}") or gr.State(None) for name in PREVIEWED]
 
 
 def _render(blocks: Any) -> Callable[[], None]:

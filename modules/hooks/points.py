@@ -66,6 +66,23 @@ class AxesOffered(Hook):
     """Those of this tab."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageReloading(Hook):
+    """Somebody asked for the page to be built anew. Read only: what a handler returns is ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeTokenCount(Hook):
+    """The tokens of a prompt on the page are about to be counted; what is counted may be changed."""
+
+    prompt: str
+    steps: int
+    styles: tuple[str, ...]
+    """Names of those that are chosen."""
+    positive: bool
+    """False for a negative prompt."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AppStarted(Hook):
     """The program is ready to answer. Read only: what a handler returns is ignored."""
@@ -353,7 +370,7 @@ class PictureReady(Hook):
     image: Produced
 
 
-READ_ONLY: tuple[type[Hook], ...] = (AppStarted, AppStopping, AfterStep, AfterSave, PictureReady)
+READ_ONLY: tuple[type[Hook], ...] = (AppStarted, PageReloading, AppStopping, AfterStep, AfterSave, PictureReady)
 """Points where handlers may only look."""
 
 HOOKS: tuple[type[Hook], ...] = (
@@ -361,6 +378,8 @@ HOOKS: tuple[type[Hook], ...] = (
     TabsBuilding,
     AxesOffered,
     AppStarted,
+    PageReloading,
+    BeforeTokenCount,
     InfotextPasted,
     RequestAccepted,
     PlanMade,

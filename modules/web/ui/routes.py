@@ -1,6 +1,5 @@
 """The few routes that the page's own scripts call."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -9,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
+from modules.hooks.points import BeforeTokenCount, PageReloading
 from modules.prompting.styles import Style, apply_styles
 from modules.web.rest.jobs import image, job_of
 from modules.web.rest.requests import StrictRoute
@@ -62,21 +62,23 @@ def ui_router() -> APIRouter:
 
 def tokens(context: Needs, body: Values) -> dict[str, Any]:
     """Count the tokens of both prompts."""
-    styles = context.services.styles()
-    names = [str(name) for name in _list(body, "styles")]
+    names = tuple(str(name) for name in _list(body, "styles"))
     steps = body.get("steps")
     steps = steps if isinstance(steps, int) and 1 <= steps <= 500 else 20
     return {
-        name: _count(context, _text(body, name), style_texts(styles, names, positive=positive), steps, positive)
+        name: _count(context, BeforeTokenCount(prompt=_text(body, name), steps=steps, styles=names, positive=positive))
         for name, positive in (("prompt", True), ("negative_prompt", False))
     }
 
 
-def _count(context: UiContext, prompt: str, styles: Sequence[str], steps: int, positive: bool) -> dict[str, Any]:
+def _count(context: UiContext, asked: BeforeTokenCount) -> dict[str, Any]:
     """Count one prompt, or say why it cannot be used: a counter has nobody to fail for."""
-    settings = context.services.settings.snapshot()
+    services = context.services
+    asked = services.hooks.run(asked)
+    texts = style_texts(services.styles(), asked.styles, positive=asked.positive)
+    settings = services.settings.snapshot()
     try:
-        found = context.counter.count(prompt, styles, settings, steps=steps, positive=positive)
+        found = context.counter.count(asked.prompt, texts, settings, steps=asked.steps, positive=asked.positive)
     except LimitExceeded as refused:
         return {"problem": str(refused)}
     return {"used": found.used, "limit": found.limit}
@@ -170,11 +172,12 @@ def localization(context: Needs) -> dict[str, Any]:
     return {"texts": dict(found.texts), "rtl": found.rtl}
 
 
-def reload(request: Request, _context: Needs) -> dict[str, Any]:
+def reload(request: Request, context: Needs) -> dict[str, Any]:
     """Build the page anew, with the settings and defaults of this moment; the browser then loads it again."""
     interface = getattr(request.app.state, "interface", None)
     if interface is None:
         raise HTTPException(503, "the interface is starting", {"Retry-After": "2"})
+    context.services.hooks.run(PageReloading())
     interface.rebuild()
     return {}
 
