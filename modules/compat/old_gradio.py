@@ -47,6 +47,7 @@ def install() -> None:
     setattr(gr, _INSTALLED, True)
     write_no_stubs()
     blocks.Block.get_block_name = _block_name  # pyright: ignore[reportAttributeAccessIssue]
+    _wrap_config(blocks.Block)
     for cls in _all_blocks(blocks.Block):
         _wrap_constructor(cls)
         wrap_events(cls)
@@ -71,13 +72,29 @@ def _all_blocks(base: type) -> list[type]:
     return list(dict.fromkeys(found))
 
 
+def _own_class(cls: type) -> Any:
+    """Return gradio's own class that a class is or derives from."""
+    return next(one for one in cls.__mro__ if one.__module__.startswith("gradio."))
+
+
 def _block_name(self: Any) -> str:
     """Return the name of the front end's part; that of the nearest class of gradio's own for classes of extensions."""
     cls = type(self)
     if cls.__module__.startswith("gradio."):
         return (cls.__base__ or cls).__name__.lower() if hasattr(self, "is_template") else cls.__name__.lower()
-    own = next(one for one in cls.__mro__ if one.__module__.startswith("gradio."))
+    own = _own_class(cls)
     return (own.__base__ or own).__name__.lower() if "is_template" in vars(own) else own.__name__.lower()
+
+
+def _wrap_config(block: Any) -> None:
+    """Tell the front end all about classes of extensions; gradio looks at keywords, which these hand on unnamed."""
+    original = block.get_config
+
+    @functools.wraps(original)
+    def get_config(self: Any, cls: Any = None) -> dict[str, Any]:
+        return original(self, cls or _own_class(type(self)))
+
+    block.get_config = get_config
 
 
 def _wrap_constructor(cls: Any) -> None:
@@ -122,6 +139,8 @@ def _finish(component: Any, given: Mapping[str, Any]) -> None:
     extra = HOST_CLASSES.get(str(getattr(component, "elem_id", None)))
     named = (f"gradio-{part}", *CLASSES.get(part, ()), *((extra,) if extra else ()))
     component.elem_classes = [*dict.fromkeys([*component.elem_classes, *named])]
+    if getattr(component, "visible", None) is False:
+        component.visible = "hidden"
     if part == "accordion" and component.open is False:
         # Neither open nor what the front end takes as a reason to make the content later.
         component.open = 0
