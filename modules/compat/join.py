@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modules.compat.libraries import Libraries, held
 from modules.compat.loading import LegacyLoader, is_legacy
 from modules.compat.preload import FILE as PRELOAD
+from modules.domain.errors import StorageFault
 from modules.extending.discover import Extension
 from modules.extending.installers import Needs, OwnFiles
 from modules.extending.loader import Unit
@@ -18,6 +19,7 @@ from modules.extending.offers import Offers
 from modules.extending.registry import Registry
 from modules.extending.scripts import Scripts
 from modules.extending.steps import Steps
+from modules.files.atomic import write_json
 from modules.files.layout import Layout
 from modules.settings.store import SettingsStore
 
@@ -60,6 +62,7 @@ class Compat:
         bound = self.host()
         mount(bound)
         self.mounted = True
+        _write_page_defaults(bound.layout.ui_config_file)
         # Many extensions call pip while they load; every process they start inherits these limits.
         os.environ.update(held(os.environ, bound.layout))
         yield from LegacyLoader().units(extensions)
@@ -124,6 +127,15 @@ def _make(
         layout=layout, settings=settings, catalog=catalog, flags=Namespace(**flags), workshop=workshop,
         services=services, callbacks=Callbacks(), scripts=ScriptBook(), options=Options(settings), idle=State(),
     )  # fmt: skip
+
+
+def _write_page_defaults(path: Path) -> None:
+    """Make an empty `ui-config.json` where there is none yet: extensions read it before the first page is built."""
+    try:
+        if not path.exists():
+            write_json(path, {})
+    except StorageFault as error:
+        logger.warning("%s", error)
 
 
 def needs_of(layout: Layout) -> Sequence[Needs]:
