@@ -1,13 +1,10 @@
 """Tags of prompts as A1111's extensions read them, and kinds of tags that extensions add."""
 
-import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from modules.prompting.extra_networks import parse_extra_networks
-
-logger = logging.getLogger(__name__)
 
 
 class ExtraNetworkParams:
@@ -53,10 +50,6 @@ class ExtraNetwork:
         raise NotImplementedError
 
 
-OWN = ("lora", "lyco", "hypernet")
-"""Kinds that the pipeline knows by itself."""
-
-
 def parse_prompt(prompt: str) -> tuple[str, dict[str, list[ExtraNetworkParams]]]:
     """Cut the tags out of a prompt."""
     text, tags = parse_extra_networks(prompt)
@@ -71,21 +64,3 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[list[str], dict[str, list[Ext
     """Cut the tags out of prompts; those of the first one count."""
     parsed = [parse_prompt(prompt) for prompt in prompts]
     return [text for text, _ in parsed], parsed[0][1] if parsed else {}
-
-
-def activate(registry: Mapping[str, ExtraNetwork], p: Any, data: Mapping[str, list[ExtraNetworkParams]]) -> None:
-    """Let the kinds that extensions added do what the tags ask for."""
-    for name, network in registry.items():
-        try:
-            network.activate(p, list(data.get(name, ())))
-        except Exception as error:
-            logger.error("tags of the kind %s failed", name, exc_info=error)
-
-
-def deactivate(registry: Mapping[str, ExtraNetwork], p: Any, data: Any = None) -> None:
-    """Let them undo it."""
-    for name, network in registry.items():
-        try:
-            network.deactivate(p)
-        except Exception as error:
-            logger.error("tags of the kind %s failed", name, exc_info=error)

@@ -45,6 +45,10 @@ class RunningJob(Protocol):
         """Tell the person what an extension did wrong."""
         ...
 
+    def activate_hires(self) -> None:
+        """Let kinds of tags that extensions added turn to those of the hires pass."""
+        ...
+
     def carry_out(self) -> Any:
         """Run the pipeline and hand its results to the scripts."""
         ...

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from modules.compat import extra_networks, fold, guiding, sampling
+from modules.compat import fold, guiding, networks, sampling
 from modules.compat.callback_params import (
     ImageGridLoopParams,
     ImageSaveParams,
@@ -22,7 +22,8 @@ from modules.compat.results import Processed, encoded, opened, processed_of
 from modules.compat.sd_model import lent_model, sd_model_now
 from modules.compat.state import State
 from modules.domain.errors import WebuiError
-from modules.domain.plan import BatchPlan, ImagePlan, Note, Plan
+from modules.domain.plan import BatchPlan, ImagePlan, Networks, Note, Plan
+from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Handler
@@ -148,7 +149,7 @@ class LegacyJob:
 
     def _forget(self) -> None:
         if self.networks:
-            extra_networks.deactivate(facade("extra_networks").extra_network_registry, self.p)
+            networks.deactivate(self.p, self.networks, self.report)
         self.p.close()
 
     def hook(self, method: str, *arguments: Any, **more: Any) -> None:
@@ -242,8 +243,8 @@ class LegacyJob:
             return plan
         shelf = host().workshop().shelf()
         library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
-        networks, notes = batch_networks(plan.images, plan.request, self.ctx.settings.extra_networks, library)
-        return replace(plan, networks=networks, notes=tuple(dict.fromkeys((*plan.notes, *notes))))
+        worn, notes = batch_networks(plan.images, plan.request, self.ctx.settings.extra_networks, library)
+        return replace(plan, networks=worn, notes=tuple(dict.fromkeys((*plan.notes, *notes))))
 
     def _with_params(self, plan: Plan) -> Plan:
         """Add what scripts want in the infotext."""
@@ -280,7 +281,7 @@ class LegacyJob:
         if p.prompts == clean:
             p.prompts = tagged
         batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
-        return replace(payload, batch=batch)
+        return replace(payload, batch=self._with_handed(batch, payload.plan.request))
 
     def _latent(self) -> tuple[int, int]:
         """Return the channels of the latents of the model in use, and how many pixels wide a place of them is."""
@@ -301,10 +302,28 @@ class LegacyJob:
             p.hr_negative_prompts = [one.hires_negative_prompt for one in batch.images]
 
     def _activate(self) -> None:
-        registry = facade("extra_networks").extra_network_registry
-        if registry:
+        if networks.any_of_extensions():
             self.networks = self.p.extra_network_data or {"": []}
-            extra_networks.activate(registry, self.p, self.networks)
+            networks.activate(self.p, self.networks, self.report)
+
+    def activate_hires(self) -> None:
+        """Let the kinds of tags that extensions added turn to those of the hires pass."""
+        if self.networks and not self.p.disable_extra_networks:
+            self.p.hr_extra_network_data = networks.hires_data(self.p.hr_prompts)
+            networks.activate(self.p, self.p.hr_extra_network_data, self.report)
+
+    def _with_handed(self, batch: BatchPlan, request: Generation) -> BatchPlan:
+        """Leave out the networks that an extension serves now, but for what it hands on."""
+        if not self.networks:
+            return batch
+        shelf, rules = host().workshop().shelf(), self.ctx.settings.extra_networks
+        library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
+
+        def find(tags: str) -> Networks:
+            found, _ = batch_networks([replace(batch.images[0], prompt=tags)], request, rules, library)
+            return found[0].first if found else Networks()
+
+        return networks.with_handed(batch, {} if request.hires else None, find)
 
     def _folded_batch(self, plan: Plan, batch: BatchPlan, *, with_tags: bool = True) -> BatchPlan:
         """Return the batch with the texts and seeds that `p` has for it now."""
@@ -320,8 +339,8 @@ class LegacyJob:
             return changed
         shelf = host().workshop().shelf()
         library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
-        networks, _ = batch_networks(images, plan.request, self.ctx.settings.extra_networks, library)
-        return replace(changed, networks=replace(networks[0], told=batch.networks.told)) if networks else changed
+        worn, _ = batch_networks(images, plan.request, self.ctx.settings.extra_networks, library)
+        return replace(changed, networks=replace(worn[0], told=batch.networks.told)) if worn else changed
 
     def _before_sampling(self, payload: BeforeSampling) -> None:
         self.state.sampling_step, self.state.sampling_steps = 0, len(payload.sigmas) - 1

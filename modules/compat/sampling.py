@@ -264,6 +264,7 @@ def hires_as_planned(p: Any) -> Tensor:
     p.rng = noise_of(p, latent.shape[1:])
     _bind(p.rng, start.noise)
     noise = p.rng.next()
+    job.activate_hires()
     p.calculate_hr_conds()
     job.hook("before_hr", p)
     job.hook("process_before_every_sampling", p, x=latent, noise=noise, c=p.hr_c, uc=p.hr_uc)

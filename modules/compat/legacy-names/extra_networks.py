@@ -2,17 +2,35 @@
 
 from typing import Any
 
-from modules.compat import extra_networks as _own
+from modules.compat import networks as _networks
 from modules.compat.extra_networks import ExtraNetwork, ExtraNetworkParams, parse_prompt, parse_prompts
+from modules.compat.networks import activate, deactivate
 
-__all__ = ["ExtraNetwork", "ExtraNetworkParams", "parse_prompt", "parse_prompts"]
+__all__ = [
+    "ExtraNetwork", "ExtraNetworkParams", "activate", "deactivate", "initialize", "lookup_extra_networks",
+    "parse_prompt", "parse_prompts", "register_default_extra_networks", "register_extra_network",
+    "register_extra_network_alias",
+]  # fmt: skip
 
-extra_network_registry: dict[str, ExtraNetwork] = {}
-extra_network_aliases: dict[str, ExtraNetwork] = {}
+extra_network_registry: dict[str, ExtraNetwork] = _networks.own_kinds()
+extra_network_aliases: dict[str, ExtraNetwork] = {"lyco": extra_network_registry["lora"]}
+
+
+def initialize() -> None:
+    """Forget what extensions registered."""
+    extra_network_registry.clear()
+    extra_network_aliases.clear()
+    register_default_extra_networks()
+
+
+def register_default_extra_networks() -> None:
+    """Put the kinds of this program back."""
+    extra_network_registry.update(_networks.own_kinds())
+    extra_network_aliases.setdefault("lyco", extra_network_registry["lora"])
 
 
 def register_extra_network(extra_network: ExtraNetwork) -> None:
-    """Add a kind of tag."""
+    """Add a kind of tag, or put one in the place of another."""
     extra_network_registry[extra_network.name] = extra_network
 
 
@@ -21,11 +39,6 @@ def register_extra_network_alias(extra_network: ExtraNetwork, alias: str) -> Non
     extra_network_aliases[alias] = extra_network
 
 
-def activate(p: Any, extra_network_data: Any) -> None:
-    """Let the kinds of extensions do what tags ask for."""
-    _own.activate(extra_network_registry, p, extra_network_data)
-
-
-def deactivate(p: Any, extra_network_data: Any) -> None:
-    """Let them undo it."""
-    _own.deactivate(extra_network_registry, p, extra_network_data)
+def lookup_extra_networks(extra_network_data: Any) -> dict[ExtraNetwork, list[ExtraNetworkParams]]:
+    """Return the kinds that tags name, with their tags."""
+    return dict(_networks.lookup(extra_network_data))
