@@ -66,7 +66,7 @@ def _row(panel: Panel, name: str, labels: Sequence[str]) -> Mapping[str, Any]:
         )  # fmt: skip
         panel.keep(f"{name}_values_dropdown", picked)
         fill = gr.Button(
-            "📒", visible=False, elem_id=f"{panel.element}_fill_{name}", elem_classes=["tool"], size="sm", min_width=0,
+            "All", visible=False, elem_id=f"{panel.element}_fill_{name}", elem_classes=["tool"], size="sm", min_width=0,
             scale=0,
         )  # fmt: skip
     return {"kind": kind, "typed": typed, "picked": picked, "fill": fill}
@@ -110,9 +110,11 @@ def _showing(panel: Panel) -> Callable[..., tuple[Any, ...]]:
         entries = _entries(panel, label)
         listed = bool(entries) and not csv_mode
         kept = [value for value in picked or () if value in entries]
+        # A value that a pasted text is about to bring is not known here yet, so only what does not fit is taken away.
+        left = {} if kept == list(picked or ()) else {"value": kept}
         return (
             gr.update(visible=label != NOTHING and not listed),
-            gr.update(visible=listed, choices=entries, value=kept),
+            gr.update(visible=listed, choices=entries, **left),
             gr.update(visible=bool(entries)),
         )
 
