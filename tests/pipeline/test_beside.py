@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,20 +24,12 @@ from modules.domain.request import (
 )
 from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
+from tests.pipeline.workshop import Studio, open_studio, ref
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Studio:
     return open_studio(tmp_path / "data")
-
-
-def ref(image: Image.Image) -> ImageRef:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return ImageRef.of(buffer.getvalue())
 
 
 def noise(mode: str = "RGB") -> Image.Image:

@@ -1,8 +1,6 @@
 """Runs of depth and unCLIP checkpoints, in the real layout with narrow networks."""
 
 import io
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,9 +35,7 @@ from modules.imaging.infotext_parse import parse_infotext
 from tests.families.narrow_files import CONFIG
 from tests.families.test_sd2_depth import depth_file, unet_tensors
 from tests.families.test_sd2_unclip import unclip_file
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
+from tests.pipeline.workshop import Studio, open_studio
 
 
 @pytest.fixture(scope="module")

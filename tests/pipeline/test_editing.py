@@ -3,9 +3,7 @@
 import io
 import json
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -37,10 +35,8 @@ from modules.families.sd1.vae import VAE
 from modules.families.sdxl.text import TextEncoders
 from modules.imaging.infotext_parse import parse_infotext
 from tests.families.narrow_files import CONFIG, build, tensors_of, unet_sizes
-
-sys.path.insert(0, str(Path(__file__).parent))
-from narrow import make_narrow_checkpoint
-from workshop import Studio, open_studio
+from tests.pipeline.narrow import make_narrow_checkpoint
+from tests.pipeline.workshop import Studio, open_studio
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """Room added around a picture, painted in one run."""
 
 import io
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from modules.domain.limits import Limits, check
 from modules.domain.request import (
     ExtendSpec,
     Generation,
-    ImageRef,
     InitSpec,
     MaskSpec,
     SamplingSpec,
@@ -25,21 +22,7 @@ from modules.domain.request import (
 from modules.domain.result import Outcome
 from modules.engine.serialise import from_json, to_json
 from modules.imaging.infotext_parse import parse_infotext
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return open_studio(tmp_path_factory.mktemp("data"))
-
-
-def ref(image: Image.Image) -> ImageRef:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return ImageRef.of(buffer.getvalue())
-
+from tests.pipeline.workshop import Studio, ref
 
 SOURCE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
 

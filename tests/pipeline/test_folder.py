@@ -1,7 +1,6 @@
 """A run over a folder of pictures on the toy family."""
 
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +23,7 @@ from modules.domain.request import (
 )
 from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
+from tests.pipeline.workshop import Studio, open_studio
 
 
 @pytest.fixture

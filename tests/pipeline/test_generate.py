@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -34,14 +33,7 @@ from modules.imaging.read_info import read_picture_info
 from modules.library.hashes import file_sha256
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return open_studio(tmp_path_factory.mktemp("data"))
+from tests.pipeline.workshop import Studio
 
 
 def request(**changes: object) -> Generation:

@@ -1,9 +1,7 @@
 """Runs with merged tokens: which ratio holds, and that the next run knows nothing of it."""
 
 import io
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,10 +22,8 @@ from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
 from modules.pipeline.options import merge_ratio
 from modules.settings.snapshot import Snapshot
-
-sys.path.insert(0, str(Path(__file__).parent))
-from narrow import make_narrow_checkpoint
-from workshop import Studio, open_studio
+from tests.pipeline.narrow import make_narrow_checkpoint
+from tests.pipeline.workshop import Studio, open_studio
 
 REQUEST = Generation(
     prompt="a red circle",

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +28,8 @@ from modules.pipeline.plan import Shelf
 from modules.settings.infotext_keys import settings_in_infotext
 from modules.settings.snapshot import Snapshot
 from tests.families.diffusers_folders import save_folder
-
-sys.path.insert(0, str(Path(__file__).parent))
-from narrow import make_narrow_checkpoint
-from workshop import Studio, open_studio
+from tests.pipeline.narrow import make_narrow_checkpoint
+from tests.pipeline.workshop import Studio, open_studio
 
 PLAIN = Generation(
     prompt="a red circle",

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +37,8 @@ from modules.pipeline.networks import NetworkShelf, batch_networks
 from modules.residency.device import Offload
 from modules.settings.sections import ExtraNetworks
 from tests.families.narrow_files import CONFIG, tensors_of, unet_sizes
-
-sys.path.insert(0, str(Path(__file__).parent))
-from narrow import make_narrow_checkpoint
-from workshop import Studio, open_studio
+from tests.pipeline.narrow import make_narrow_checkpoint
+from tests.pipeline.workshop import Studio, open_studio
 
 PLAIN = Generation(
     prompt="a red circle",

@@ -1,9 +1,7 @@
 """Runs on pictures, second passes and refiners on the toy family."""
 
 import io
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,20 +27,7 @@ from modules.domain.request import (
 )
 from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return open_studio(tmp_path_factory.mktemp("data"))
-
-
-def ref(image: Image.Image) -> ImageRef:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return ImageRef.of(buffer.getvalue())
+from tests.pipeline.workshop import Studio, ref
 
 
 def noise(seed: int = 0, width: int = 64, height: int = 48) -> Image.Image:

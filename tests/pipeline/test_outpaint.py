@@ -1,9 +1,7 @@
 """Outpainting scripts on the toy family."""
 
 import io
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,16 +26,9 @@ from modules.domain.scripts import read_script
 from modules.hooks.cancel import CancelReason, CancelToken
 from modules.imaging.infotext_parse import parse_infotext
 from modules.pipeline.outpaint import Margins, margins_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
+from tests.pipeline.workshop import Studio
 
 POOR, MK2 = "Poor man's outpainting", "Outpainting mk2"
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    return open_studio(tmp_path_factory.mktemp("data"))
 
 
 def source(width: int = 96, height: int = 64) -> Image.Image:

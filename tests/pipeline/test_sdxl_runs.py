@@ -2,10 +2,8 @@
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +22,7 @@ from modules.families.sdxl.text import TextEncoders
 from modules.imaging.infotext_parse import parse_infotext
 from modules.sampling.types import Conditioning
 from tests.families.narrow_files import CONFIG, tensors_of, unet_sizes
-
-sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Studio, open_studio
+from tests.pipeline.workshop import Studio, open_studio
 
 LARGE = OpenClipConfig(width=24, layers=2, heads=4, mlp_width=48, projection=20)
 SMALL = TextConfig(width=16, layers=2, heads=4, mlp_width=32)

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,8 @@ from modules.domain.result import Outcome
 from modules.imaging.infotext_parse import parse_infotext
 from modules.nn.approx_decoder import ApproxDecoder
 from modules.nn.taesd import tiny_decoder, tiny_encoder
-
-sys.path.insert(0, str(Path(__file__).parent))
-from narrow import make_narrow_checkpoint
-from workshop import Studio, open_studio
+from tests.pipeline.narrow import make_narrow_checkpoint
+from tests.pipeline.workshop import Studio, open_studio
 
 BUFFER = io.BytesIO()
 Image.fromarray(np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)).save(BUFFER, "PNG")

@@ -1,15 +1,18 @@
 """A pipeline on the toy family, whole but for the engine around it."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from PIL import Image
 
 from modules.adapters.hypernetwork.files import hypernetwork_files
 from modules.adapters.lora.catalog import LoraCatalog
 from modules.adapters.store import NetworkFiles
 from modules.adapters.textual_inversion.folder import EmbeddingFolder
 from modules.domain.events import Event
-from modules.domain.request import Generation
+from modules.domain.request import Generation, ImageRef
 from modules.domain.result import Outcome
 from modules.families import identify_files
 from modules.families.toy.checkpoint import make_toy_checkpoint
@@ -94,3 +97,10 @@ def open_studio(data: Path) -> Studio:
         last_prompt=data / "params.txt",
     )
     return Studio(shop=shop, models=models)
+
+
+def ref(image: Image.Image) -> ImageRef:
+    """Return a picture as a request holds it."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return ImageRef.of(buffer.getvalue())
