@@ -236,6 +236,8 @@ class LoraUse:
     """Strength everywhere else."""
     rank: int | None = None
     """Use only that many of its ranks."""
+    layers: tuple[tuple[str, float], ...] = ()
+    """Further factors of single layers, by part of the model and weight there (`unet.input_blocks.1...weight`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

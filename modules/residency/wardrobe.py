@@ -94,10 +94,10 @@ class Wardrobe:
                 continue
             bound[key] = self._bound.get(key) or bound.get(key) or self._bind(file, lora, note)
             bundled += bundled_with(file, lora, note)
-            strength = Strength(text=lora.text, unet=lora.unet, rank=lora.rank)
+            strength = Strength(text=lora.text, unet=lora.unet, rank=lora.rank, layers=dict(lora.layers))
             for part, name, use in uses(bound[key], strength, key):
                 layers[part].setdefault(name, []).append(use)
-            text_key.append((key, lora.text, lora.rank))
+            text_key.append((key, lora.text, lora.rank, lora.layers))
         self._merge(layers, note)
         self._bound, self._text_key = bound, tuple(text_key) if layers["text"] else ()
         self.hypernetworks = tuple(_hypernetworks(networks, files, note))

@@ -249,6 +249,9 @@ def test_what_does_not_fit_is_left_out(tmp_path: Path) -> None:
     used = list(uses(found, Strength(unet=0.5, rank=2), "file"))
     assert [(part, name, use.strength) for part, name, use in used] == [("unet", "layer.weight", 0.5)]
     assert list(uses(found, Strength(unet=0.0), "file")) == []
+    single = list(uses(found, Strength(unet=0.5, layers={"unet.layer.weight": 0.5}), "file"))
+    assert [use.strength for _, _, use in single] == [0.25]
+    assert list(uses(found, Strength(layers={"unet.layer.weight": 0.0}), "file")) == []
     assert used[0][2] != next(iter(uses(found, Strength(unet=0.5), "file")))[2]
     assert used[0][2] == next(iter(uses(found, Strength(unet=0.5, rank=2), "file")))[2]
 

@@ -1,7 +1,8 @@
 """Which weights of a model the layers of a LoRA file mean."""
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from modules.adapters.lora.file import LoraFile
 from modules.adapters.lora.names import LayerName
@@ -45,6 +46,13 @@ class Strength:
     unet: float = 1.0
     rank: int | None = None
     """Use only that many ranks of plain low-rank layers."""
+    layers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Further factors of single layers, as `layer_key` names them."""
+
+
+def layer_key(target: Target) -> str:
+    """Return the name of a layer among those of all parts of a model."""
+    return f"{target.part}.{target.weight}"
 
 
 def bind(file: LoraFile, keys: KeyMap, shape_of: ShapeOf) -> Bound:
@@ -78,6 +86,7 @@ def uses(bound: Bound, strength: Strength, source: Hashable) -> Iterator[tuple[s
     rank = strength.rank
     for one in bound.placed:
         amount = strength.text if one.target.part == "text" else strength.unet
+        amount *= strength.layers.get(layer_key(one.target), 1.0)
         if not amount:
             continue
         patch = one.patch.cut(rank) if rank is not None and isinstance(one.patch, LowRank) else one.patch
