@@ -9,6 +9,9 @@ from modules.compat.host import host
 class TotalTqdm:
     """The outer bar on the console; progress is told by events here, so it only counts."""
 
+    _tqdm = None
+    """The bar that is drawn, which extensions look for before they make it longer."""
+
     def __init__(self) -> None:
         self.n, self.total = 0, 0
 

@@ -15,7 +15,7 @@ from modules.compat.host import host, is_bound
 from modules.compat.old_components import add_old_names
 from modules.compat.old_events import wrap_chains, wrap_events, wrap_page
 from modules.compat.old_keywords import keywords_of, translated, updated
-from modules.compat.old_values import mark_lenient, wrap_values
+from modules.compat.old_values import begin_with_old_default, mark_lenient, wrap_values
 from modules.compat.serving import is_serving, is_telling, mark_patched, serving, telling, was_patched
 
 _INSTALLED = "_serves_old_idioms"
@@ -131,6 +131,7 @@ def _finish(component: Any, given: Mapping[str, Any]) -> None:
     """Give a component what page scripts and extensions expect of it."""
     if is_serving():
         mark_lenient(component)
+        begin_with_old_default(component, given)
         if "tooltip" in given and not hasattr(component, "tooltip"):
             component.tooltip = given["tooltip"]
     if getattr(component, "elem_classes", None) is None or not is_bound():

@@ -1,6 +1,7 @@
 """Values that older versions of gradio let pass and this one refuses: outside of lists and ranges, of another type."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from modules.compat.serving import mark_patched, was_patched
@@ -16,6 +17,21 @@ def mark_lenient(component: Any) -> None:
 def is_lenient(component: Any) -> bool:
     """Tell whether a component is one of an extension's."""
     return getattr(component, MARK, False)
+
+
+def begin_with_old_default(component: Any, given: Mapping[str, Any]) -> None:
+    """Let a component begin with the value of older versions: texts were empty, and a state was made at once.
+
+    Args:
+        component: was just made.
+        given: its keywords.
+    """
+    import gradio as gr
+
+    if isinstance(component, gr.Textbox | gr.HTML | gr.Markdown) and component.value is None and "value" not in given:
+        component.value = ""
+    elif isinstance(component, gr.State) and callable(component.value):
+        component.value = component.value()
 
 
 def wrap_values(gr: Any) -> None:

@@ -214,3 +214,9 @@ def test_nothing_is_left_when_extensions_are_gone():
     unmount()
     with gr.Blocks():
         assert "gradio-button" not in (gr.Button().elem_classes or [])
+
+
+def test_texts_begin_empty_and_states_are_made(page: gr.Blocks):
+    assert [one.value for one in (gr.Textbox(), gr.TextArea(label="x"), gr.HTML(), gr.Markdown())] == [""] * 4
+    assert (gr.Textbox("a").value, gr.Textbox(value=None).value, gr.Number().value) == ("a", None, None)
+    assert gr.State(dict).value == {}
