@@ -96,11 +96,14 @@ def load_all(
     Args:
         extensions: as `discover` lists them.
         loaders: asked one after the other.
-        own: parts of the program that are written like extensions; they come first and are no extensions to others.
+        own: parts of the program that are written like extensions; they come first, and no loader but the native one
+            hears of them.
         limit_s: how long one piece may take; what is late goes on in a thread of its own and is no longer listened to.
     """
-    running = [*own, *(one for one in extensions if one.active)]
-    registries: Mapping[Path, Registry] = {one.folder: Registry(one) for one in running}
+    running = [one for one in extensions if one.active]
+    registries: Mapping[Path, Registry] = {one.folder: Registry(one) for one in (*own, *running)}
+    for unit in NativeLoader().units(own):
+        _load(unit, registries[unit.extension.folder], limit_s)
     for loader in loaders:
         for unit in loader.units(running):
             _load(unit, registries[unit.extension.folder], limit_s)

@@ -9,13 +9,12 @@ from typing import Any
 from modules.domain.errors import InvalidRequest, UnsupportedFeature
 from modules.domain.param import ParamPath
 from modules.domain.request import Generation, RefinerSpec, Size
+from modules.extending.axis_values import WORDS, decimals, integers, orders, sizes, switches, texts
 from modules.extending.script import ENABLED, IMG2IMG, TXT2IMG, Script
 from modules.extending.scripts import parameters, read_values
 from modules.hooks.axes import Apply, Axis
 from modules.hooks.dispatch import Hooks
 from modules.hooks.points import AxesOffered
-
-from .values import WORDS, decimals, integers, orders, sizes, switches, texts
 
 NOTHING, SEED, VARIATION_SEED = "Nothing", "Seed", "Var. seed"
 ON_OFF = ("True", "False")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from modules.extending.axis_values import joined_csv
 from modules.extending.script import Offer, Panel
 from modules.hooks.axes import Axis
 
 from .axes import NOTHING, SEED, offered
-from .values import joined_csv
 
 NAMES = ("x", "y", "z")
 QUIET: Mapping[str, Any] = MappingProxyType({"queue": False, "show_progress": "hidden", "api_visibility": "private"})

@@ -9,6 +9,7 @@ from modules.domain.param import param
 from modules.domain.plan import Plan
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
+from modules.extending.axis_values import joined_csv, split_csv
 from modules.extending.script import BOTH, Offer, Panel, ScriptRun
 from modules.extending.scripts import tab_of
 from modules.hooks.axes import Axis
@@ -17,7 +18,6 @@ from modules.pipeline.plan import draw_seed
 from .axes import FIELD, NOTHING, SEED, VARIATION_SEED, find, offered
 from .panel import build
 from .results import Cell, Table, outcome_of
-from .values import joined_csv, split_csv
 
 TITLE = "X/Y/Z plot"
 NAMES = ("x", "y", "z")

@@ -13,7 +13,7 @@ from PIL import Image
 from modules.domain.request import Generation, ScriptCall
 from modules.domain.result import Outcome, Produced
 from modules.extending.discover import program_scripts
-from modules.extending.loader import NativeLoader, load_all
+from modules.extending.loader import load_all
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
 from modules.hooks.dispatch import Handler, Hooks
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[2] / "scripts"
 
 def load_scripts() -> Loaded:
     """Load them as the program does."""
-    loaded = load_all((), [NativeLoader()], own=program_scripts(FOLDER))
+    loaded = load_all((), [], own=program_scripts(FOLDER))
     assert loaded.faults == {}
     return loaded
 

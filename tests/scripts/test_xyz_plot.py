@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, WebuiError
@@ -48,11 +46,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptHouse]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def values(house: ScriptHouse) -> Any:
-    return part_of("xyz_plot", "values")
-
-
 def args(x: Any, y: Any = OFF, z: Any = OFF, **more: Any) -> list[Any]:
     """Return the arguments in A1111's order."""
     switches = (
@@ -80,58 +73,6 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 
 def plot(house: ScriptHouse, request: Generation, *given: Any, **more: Any) -> Outcome:
     return house.run(TITLE, request, *given, **more)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1,2,3", [1, 2, 3]), ("1-5", [1, 2, 3, 4, 5]), ("1-10 (+3)", [1, 4, 7, 10]), ("10-5 (-3)", [10, 7]),
-        ("5-3", [5, 4, 3]), ("1-10 [4]", [1, 4, 7, 10]), ("1-10 [1]", [1]), ("-3--1", [-3, -2, -1]), ("-1", [-1]),
-        ("1, 4-5 ,9,", [1, 4, 5, 9]), ("1\n2", [1, 2]),
-    ],
-)  # fmt: skip
-def test_whole_numbers(values: Any, text: str, expected: list[int]) -> None:
-    found = values.integers(values.split_csv(text))
-    assert found == expected
-    assert all(isinstance(one, int) for one in found)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1,2.5", [1, 2.5]), ("3-7 (+4)", [3, 7]), ("0-1 (+0.1)", [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]),
-        ("0-1 [5]", [0, 0.25, 0.5, 0.75, 1]), ("1-.5 (-0.25)", [1, 0.75, 0.5]), (".5-2", [0.5, 1.5]), ("1e-2", [0.01]),
-    ],
-)  # fmt: skip
-def test_numbers(values: Any, text: str, expected: list[float]) -> None:
-    found = values.decimals(values.split_csv(text))
-    assert found == pytest.approx(expected)
-    assert all(isinstance(one, float) for one in found)
-
-
-@pytest.mark.parametrize("text", ["x", "1.5", "1-5 (+0)", "1-999999999", "1-9 [99999999]", "9" * 400])
-def test_what_is_no_whole_number(values: Any, text: str) -> None:
-    with pytest.raises(ValueError, match=r"whole number|step|more than"):
-        values.integers([text])
-
-
-@given(entries=st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc"))).map(str.strip), min_size=1))
-def test_chosen_entries_are_found_again(house: ScriptHouse, entries: list[str]) -> None:
-    found = part_of("xyz_plot", "values")
-    if entries != [""]:
-        assert found.split_csv(found.joined_csv(entries)) == entries
-
-
-def test_other_values(values: Any) -> None:
-    assert values.split_csv('"a, b", c ,"say ""hi"""') == ["a, b", "c", 'say "hi"']
-    assert values.switches(["True", "no"]) == [True, False]
-    assert values.sizes(["64x128", "512 X 512"]) == [Size(width=64, height=128), Size(width=512, height=512)]
-    assert values.orders(["a", "b"]) == [("a", "b"), ("b", "a")]
-    for read, wrong in ((values.switches, "maybe"), (values.sizes, "64")):
-        with pytest.raises(ValueError, match=wrong):
-            read([wrong])
-    with pytest.raises(ValueError, match="too many orders"):
-        values.orders([str(number) for number in range(9)])
 
 
 def test_axes_have_the_places_that_clients_know(house: ScriptHouse) -> None:

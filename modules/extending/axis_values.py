@@ -1,4 +1,4 @@
-"""From what a person types to the values of an axis."""
+"""From what a person types to the values of an axis: readers for `Axis.read`."""
 
 import csv
 import io
