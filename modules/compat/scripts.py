@@ -2,8 +2,10 @@
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -330,17 +332,27 @@ class ScriptBook:
         return self.img2img if tab == IMG2IMG else self.txt2img
 
     def register(self, module: ModuleType, path: str, basedir: str) -> None:
-        """Take the classes that a script file defined."""
+        """Take the classes that a script file defined, and those that it took over from other files of extensions."""
         from modules.compat.postprocessing import ScriptPostprocessing
 
+        known = {id(one.script_class) for one in (*self.scripts_data, *self.postprocessing_data)}
         for name, value in list(vars(module).items()):
-            if not isinstance(value, type) or value.__module__ != module.__name__ or name.startswith("__"):
+            if not isinstance(value, type) or name.startswith("__") or id(value) in known or not _is_for(value, module):
                 continue
+            known.add(id(value))
             data = ScriptClassData(value, path, basedir, module)
             if issubclass(value, Script) and value is not Script:
                 self.scripts_data.append(data)
             elif issubclass(value, ScriptPostprocessing) and value is not ScriptPostprocessing:
                 self.postprocessing_data.append(data)
+
+
+def _is_for(cls: type, module: ModuleType) -> bool:
+    """Tell whether a script file is where a class counts: not one of the program, nor one of another script file."""
+    if cls.__module__ == module.__name__:
+        return True
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return not cls.__module__.startswith("modules.") and file is not None and Path(file).parent.name != "scripts"
 
 
 def values_by_title(runner: ScriptRunner, given: Mapping[str, Any]) -> dict[str, list[Any]]:

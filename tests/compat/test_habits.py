@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def house_of(folder: Path, **files: str) -> Iterator[ZooHouse]:
-    """Start with one extension whose script files are these."""
-    make_extension(folder / "zoo", "kite", {f"scripts/{name}.py": text for name, text in files.items()})
+    """Start with one extension of these files: folder__name -> text."""
+    make_extension(folder / "zoo", "kite", {f"{name.replace('__', '/')}.py": text for name, text in files.items()})
     (folder / "data").mkdir()
     with zoo_house(folder / "data", zoo=folder / "zoo") as house:
         yield house
@@ -23,5 +23,21 @@ def house_of(folder: Path, **files: str) -> Iterator[ZooHouse]:
 
 def test_the_file_of_page_defaults_can_be_read_at_once(tmp_path: Path):
     lines = "import json\nfrom modules import shared\nwith open(shared.cmd_opts.ui_config_file) as file:\n    found = json.load(file)\n"
-    with house_of(tmp_path, reads=lines) as house:
+    with house_of(tmp_path, scripts__reads=lines) as house:
         assert house.loaded.faults == {}
+
+
+def test_a_script_may_be_defined_beside_its_file(tmp_path: Path):
+    lines = (
+        "from modules import scripts\nclass Kite(scripts.Script):\n    def title(self):\n        return 'Kite'\n"
+        "    def show(self, is_img2img):\n        return scripts.AlwaysVisible\n"
+    )
+    files = {
+        "scripts__one": "from kite_parts.beside import Kite as Flown\nfrom modules.scripts import Script\n",
+        "kite_parts__beside": lines,
+        "scripts__two": "from scripts.three import Wind\nfrom kite_parts.beside import Kite\n",
+        "scripts__three": lines.replace("Kite", "Wind"),
+    }
+    with house_of(tmp_path, **files) as house:
+        assert house.loaded.faults == {}
+        assert [one.script_class.__name__ for one in house.host.scripts.scripts_data] == ["Kite", "Wind"]
