@@ -22,6 +22,7 @@ from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Unfinished
 from modules.domain.version import INFOTEXT_VERSION, VERSION
+from modules.domain.visit import Visited, VisitRequest
 from modules.engine.desk import Desk
 from modules.engine.job import Job, Payload, Result
 from modules.engine.ledger import Ledger
@@ -213,6 +214,8 @@ class House:
             return self._merge(request, ctx)
         if isinstance(request, ExtrasRequest):
             return self._extras(request, ctx)
+        if isinstance(request, VisitRequest):
+            return Visited()  # whoever wanted this turn has gone
         from modules.pipeline.carry_out import carry_on
 
         handlers = [*self.scripts.handlers(request), *self.steps.handlers(request, ctx)]

@@ -3,7 +3,7 @@
 import functools
 import html
 import logging
-import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,30 +11,10 @@ from pydantic import BaseModel
 
 from modules.compat.host import host
 from modules.compat.state import state_now
+from modules.compat.turns import called
+from modules.engine.job import JobState
 
 logger = logging.getLogger(__name__)
-
-
-class QueueLock:
-    """Held while work on the device runs; the program's own jobs wait for models, so this keeps extensions apart."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-
-    def acquire(self, *arguments: Any, **more: Any) -> bool:
-        """Wait for one's turn."""
-        return self._lock.acquire(*arguments, **more)
-
-    def release(self) -> None:
-        """End one's turn."""
-        self._lock.release()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        """End one's turn."""
-        self.release()
 
 
 def wrap_queued_call(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +24,7 @@ def wrap_queued_call(func: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **more: Any) -> Any:
         from modules.compat.host import facade
 
-        with facade("call_queue").queue_lock:
+        with called(_name(func)), facade("call_queue").queue_lock:
             return func(*arguments, **more)
 
     return call
@@ -62,7 +42,7 @@ def wrap_gradio_gpu_call(func: Callable[..., Any], extra_outputs: Any = None) ->
         task = first if first is not None and first.startswith("task(") else None
         if task:
             progress.add_task_to_queue(task)
-        with facade("call_queue").queue_lock:
+        with called(_name(func), task), facade("call_queue").queue_lock:
             state_now().begin(job=task or "(unknown)")
             if task:
                 progress.start_task(task)
@@ -74,6 +54,15 @@ def wrap_gradio_gpu_call(func: Callable[..., Any], extra_outputs: Any = None) ->
                 state_now().end()
 
     return wrap_gradio_call(call, extra_outputs=extra_outputs, add_stats=True)
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return str(getattr(func, "__qualname__", type(func).__name__)).rpartition("<locals>.")[2]
+
+
+def _place(handle: Any) -> str:
+    desk = host().services().desk
+    return f"{desk.position(handle) or 1}/{max(len(desk.waiting()), 1)}"
 
 
 def wrap_gradio_call(func: Callable[..., Any], extra_outputs: Any = None, add_stats: bool = False) -> Callable[..., Any]:  # fmt: skip
@@ -126,8 +115,6 @@ class Progress:
 
     def add(self, id_job: str) -> None:
         """Note that a task waits."""
-        import time
-
         self.pending[id_job] = time.time()
 
     def start(self, id_task: str) -> None:
@@ -149,8 +136,12 @@ class Progress:
         """Tell how far a task is; those of the program's own queue are asked there."""
         handle = host().services().engine.find(req.id_task) if req.id_task else None
         if handle is not None:
-            share = handle.progress.fraction
-            return ProgressResponse(active=not handle.done, completed=handle.done, progress=share)
+            seen, waits = handle.progress, handle.state is JobState.QUEUED
+            handle.touch()
+            return ProgressResponse(
+                active=not handle.done and not waits, queued=waits, completed=handle.done, progress=seen.fraction,
+                eta=seen.eta_s(time.monotonic()), textinfo=f"In queue: {_place(handle)}" if waits else seen.stage or None,
+            )  # fmt: skip
         return ProgressResponse(
             active=req.id_task == self.current,
             queued=req.id_task in self.pending,

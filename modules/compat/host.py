@@ -74,6 +74,10 @@ class Host:
     """The `Options` that are `shared.opts`."""
     idle: Any
     """A `State`: what `shared.state` is while no job runs."""
+    turn: "JobContext | None" = None
+    """Surroundings of an extension that works outside of a job, while it is its turn."""
+    turn_state: Any = None
+    """The `State` of that turn."""
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
     """The list that extensions read and append to."""

@@ -21,6 +21,7 @@ from modules.compat.job_object import StableDiffusionProcessing, StableDiffusion
 from modules.compat.results import Processed, encoded, opened, processed_of
 from modules.compat.sd_model import lent_model, sd_model_now
 from modules.compat.state import State
+from modules.compat.turns import called, turn
 from modules.domain.errors import WebuiError
 from modules.domain.plan import BatchPlan, ImagePlan, Networks, Note, Plan
 from modules.domain.request import Generation
@@ -79,7 +80,7 @@ class LegacyJob:
         self.overrides: dict[str, Any] = dict(parent.overrides) if parent else {}
         """Values of settings that only extensions know."""
         self.ctx = ctx
-        self.state = parent.state if parent else State(ctx.cancel)
+        self.state = parent.state if parent else host().turn_state or State(ctx.cancel)
         self.plan: Plan | None = None
         self.batch: BatchPlan | None = None
         self.networks: Mapping[str, Any] = {}
@@ -429,7 +430,8 @@ class LegacyJob:
         image = opened(payload.image.data)
         image.already_saved_as = str(payload.path)  # pyright: ignore[reportAttributeAccessIssue]
         params = ImageSaveParams(image, self.p, str(payload.path), {"parameters": payload.image.infotext})
-        host().callbacks.call("image_saved", params, report=self.report)
+        with working_on(self):  # files are written on another thread
+            host().callbacks.call("image_saved", params, report=self.report)
 
     def describe(self, plan: Plan, image: ImagePlan, known: str) -> str:
         """Write the parameters text of a picture with everything that scripts told until now.
@@ -537,14 +539,16 @@ def _file_name(payload: BeforeSave) -> str:
 
 
 def process_images(p: StableDiffusionProcessing) -> Processed:
-    """Make the pictures of a `p`: inside a job as a part of it, elsewhere at once, on the calling thread.
+    """Make the pictures of a `p` on the calling thread: inside a job as a part of it, elsewhere when its turn comes.
 
     Raises:
         WebuiError: whatever a run may raise.
+        Cancelled: somebody took it out of the queue.
     """
     parent = own_job()
     nested = parent if isinstance(parent, LegacyJob) else None
-    return LegacyJob(p, parent.ctx if parent else lone_context(), nested).run()
+    with called("process_images"), turn() as ctx:
+        return LegacyJob(p, ctx, nested).run()
 
 
 def process_images_inner(p: StableDiffusionProcessing) -> Processed:
@@ -560,9 +564,9 @@ def process_images_inner(p: StableDiffusionProcessing) -> Processed:
 
 
 def lone_context() -> JobContext:
-    """Return surroundings for a run that no job of the queue asked for: a route or a button of an extension."""
+    """Return surroundings for what no job of the queue asked for: a route or a button of an extension."""
     bound = host()
-    return JobContext(
+    return bound.turn or JobContext(
         job_id="extension", settings=bound.settings.snapshot(), emit=lambda event: logger.debug("%s", event),
         hooks=bound.services().hooks,
     )  # fmt: skip

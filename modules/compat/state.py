@@ -136,4 +136,4 @@ class StateView:
 def state_now() -> State:
     """Return the state that belongs to the calling thread."""
     job = current_job()
-    return host().idle if job is None else job.state
+    return (host().turn_state or host().idle) if job is None else job.state

@@ -5,19 +5,22 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, QueueFull, ShuttingDown, UnknownName
 from modules.domain.extras import ExtrasRequest, check_extras
 from modules.domain.limits import Limits, check
 from modules.domain.merge import MergeRequest, check_merge
 from modules.domain.request import Generation
+from modules.domain.visit import VisitRequest
 from modules.engine.earlier import job_of, payload_of
 from modules.engine.engine import Engine
 from modules.engine.job import Job, JobHandle, JobInfo, JobState, Owner, Payload, info_of, overrides_of
 from modules.engine.ledger import Entry, Ledger
 from modules.engine.order import allowed_index
 from modules.hooks.cancel import CancelReason
+from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Hooks
 from modules.hooks.points import RequestAccepted
 from modules.settings.limits import limits_of
@@ -26,6 +29,8 @@ from modules.settings.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 MAX_TASK_ID = 200
+VISIT = "visit"
+"""Kind of the jobs of `Desk.visit`."""
 
 
 class Desk:
@@ -118,6 +123,31 @@ class Desk:
         with self._lock:
             self._check_room(owner, settings)
             return self._engine.submit(job)
+
+    @contextmanager
+    def visit(self, label: str, owner: Owner, task_id: str | None = None) -> Generator[JobContext]:
+        """Wait for a turn among the jobs, and have nothing else run while the block does its work on this thread.
+
+        It can be followed and interrupted like a job: the context has its token and takes its events.
+
+        Args:
+            label: what the work is called.
+            owner: who asks.
+            task_id: the client's own name for it.
+
+        Raises:
+            QueueFull: see `accept`.
+            ShuttingDown: the server is stopping.
+            Cancelled: somebody took it out of the queue.
+        """
+        job = Job(
+            id=secrets.token_hex(8), kind=VISIT, payload=VisitRequest(label=label), owner=owner, accepted_at=time.time(),
+            task_id=task_id or new_task_id(VISIT), attended=True,
+        )  # fmt: skip
+        with self._lock:
+            self._check_room(owner, self._settings())
+        with self._engine.visit(job) as context:
+            yield context
 
     def find(self, name: str) -> JobHandle | None:
         """Return the newest job with this id or task id, None when it is not remembered."""
@@ -243,6 +273,8 @@ class Desk:
 
 
 def _check(payload: Payload, limits: Limits) -> None:
+    if isinstance(payload, VisitRequest):
+        raise InvalidRequest("an extension did this work by itself; start it there again")
     if isinstance(payload, MergeRequest):
         check_merge(payload)
     elif isinstance(payload, ExtrasRequest):

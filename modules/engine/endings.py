@@ -2,10 +2,12 @@
 
 import logging
 import time
+from pathlib import Path
 from traceback import format_exception
 
 from modules.domain.errors import WebuiError
 from modules.domain.events import Event, Failed, Finished, Interrupted
+from modules.domain.visit import Visited
 from modules.engine.job import Job, JobHandle, JobState, Result, fault_of, files_of, without_frames
 from modules.engine.ledger import Ledger
 from modules.engine.tally import Tally
@@ -29,7 +31,8 @@ class Endings:
         now = time.time()
         state = JobState.INTERRUPTED if result.interrupted else JobState.FINISHED
         last: Event = (Interrupted if result.interrupted else Finished)(job_id=handle.id)
-        self._ledger.end(handle.id, state, now, files_of(result), fault_of(result))
+        files = _saved(handle) if isinstance(result, Visited) else files_of(result)
+        self._ledger.end(handle.id, state, now, files, fault_of(result))
         handle.end(state, last, outcome=result, error=None, at=now)
         self._tally.ended(handle, result)
 
@@ -37,7 +40,7 @@ class Endings:
         """End a job that raised; whatever tries to end the program from inside a job ends only the job."""
         error = fault if isinstance(fault, Exception) else RuntimeError(f"the job raised {type(fault).__name__}")
         _log_failure(handle.job, fault)
-        files = [picture.saved_as for picture in handle.images() if picture.saved_as is not None]
+        files = _saved(handle)
         text = f"{type(error).__name__}: {_printable(error)}"
         error = without_frames(error)
         self._ledger.end(handle.id, JobState.FAILED, time.time(), files, text)
@@ -64,6 +67,11 @@ class Endings:
         last = Failed(job_id=handle.id, error=type(error).__name__, message=_printable(error))
         handle.end(state, last, outcome=None, error=error, at=time.time())
         self._tally.ended(handle, None)
+
+
+def _saved(handle: JobHandle) -> list[Path]:
+    """Return the files of the pictures that a job told of."""
+    return [picture.saved_as for picture in handle.images() if picture.saved_as is not None]
 
 
 def _printable(error: Exception) -> str:

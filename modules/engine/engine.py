@@ -1,11 +1,13 @@
 """What every way of running jobs offers, whether in this process, in others or on other machines."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from modules.engine.job import Job, JobHandle
 from modules.engine.tally import Tally
 from modules.hooks.cancel import CancelReason
+from modules.hooks.context import JobContext
 
 
 class Engine(Protocol):
@@ -23,6 +25,10 @@ class Engine(Protocol):
 
     def submit(self, job: Job) -> JobHandle:
         """Queue a job and return its handle."""
+        ...
+
+    def visit(self, job: Job) -> AbstractContextManager[JobContext]:
+        """Wait in the queue with a job, and let the calling thread do its work in the worker's place."""
         ...
 
     def restore(self, job: Job) -> JobHandle | None:

@@ -14,14 +14,15 @@ from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.merge import Merged, MergeRequest
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Produced
+from modules.domain.visit import Visited, VisitRequest
 from modules.engine.progress import Progress, fold
 from modules.hooks.cancel import CancelReason, CancelToken
 
-Payload: TypeAlias = Generation | MergeRequest | ExtrasRequest
+Payload: TypeAlias = Generation | MergeRequest | ExtrasRequest | VisitRequest
 """What a job can be asked to do; grows by a union member with each kind of job."""
-Result: TypeAlias = Outcome | Merged | ExtrasOutcome
+Result: TypeAlias = Outcome | Merged | ExtrasOutcome | Visited
 """What a job gives back, by kind of payload."""
-ResultT = TypeVar("ResultT", Outcome, Merged, ExtrasOutcome)
+ResultT = TypeVar("ResultT", Outcome, Merged, ExtrasOutcome, Visited)
 
 
 class JobState(Enum):
@@ -280,13 +281,15 @@ def files_of(result: Result) -> list[Path]:
         return [result.path] if result.path is not None else []
     if isinstance(result, ExtrasOutcome):
         return result.saved
+    if isinstance(result, Visited):
+        return []
     pictures = (*result.images, *((result.grid,) if result.grid else ()))
     return [picture.saved_as for picture in pictures if picture.saved_as is not None]
 
 
 def fault_of(result: Result) -> str:
     """Return why what a job made is not on disk; empty when it is."""
-    return "" if isinstance(result, Merged) else result.save_error or ""
+    return "" if isinstance(result, Merged | Visited) else result.save_error or ""
 
 
 def without_frames(error: Exception) -> Exception:

@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from modules.engine.order import next_index, take
 from modules.engine.previews import preview_policy
 from modules.engine.remembered import Remembered
 from modules.engine.tally import Tally
+from modules.engine.visits import Door
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.hooks.dispatch import Hooks
@@ -62,6 +64,7 @@ class LocalEngine:
         self._active: list[JobHandle] = []
         self._ended = Remembered()
         self._closing = self._paused = False
+        self._doors: dict[str, Door] = {}
         self._loaded = ""
         self.tally = Tally()
         self._endings = Endings(ledger, self.tally)
@@ -105,6 +108,34 @@ class LocalEngine:
             self._endings.never_ran(handle, error)
             raise error
         return handle
+
+    @contextmanager
+    def visit(self, job: Job) -> Generator[JobContext]:
+        """Wait in the queue with a job and hold the worker while the block runs on the calling thread.
+
+        Raises:
+            ShuttingDown: the engine no longer takes jobs.
+            Cancelled: the job was taken out of the queue.
+        """
+        if threading.current_thread() is self._thread:
+            # Whoever asks on the worker is a part of the job that runs.
+            yield self._context(self._active[-1])
+            return
+        door = self._doors[job.id] = Door()
+        try:
+            handle = self.submit(job)
+            handle.when_done(door.shut)
+            context = door.enter()
+            if context is None:
+                raise handle.error or Cancelled("the job was cancelled before it started")
+            try:
+                yield context
+            except BaseException as fault:
+                door.leave(fault)
+                raise
+            door.leave()
+        finally:
+            del self._doors[job.id]
 
     def waiting(self) -> Sequence[JobHandle]:
         """Return the jobs that wait, the next one first."""
@@ -250,7 +281,8 @@ class LocalEngine:
         handle.start(at)
         handle.add(Started(job_id=job.id))
         try:
-            result = self._run(job.payload, self._context(handle))
+            door, context = self._doors.get(job.id), self._context(handle)
+            result = door.host(context) if door is not None else self._run(job.payload, context)
         except BaseException as fault:  # noqa: BLE001 - the job boundary: what went wrong belongs to this job alone
             self._endings.failed(handle, fault)
             return _logged(handle)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from modules.domain.errors import WebuiError
 from modules.domain.extras import ExtrasRequest
 from modules.domain.merge import MergeRequest
+from modules.domain.visit import VisitRequest
 from modules.engine.job import JobHandle
 from modules.hooks.cancel import CancelReason
 from modules.web.rest.answers import made_answer
@@ -130,6 +131,8 @@ def job_name(handle: JobHandle) -> str:
         return "model-merge"
     if isinstance(handle.job.payload, ExtrasRequest):
         return handle.job.kind
+    if isinstance(handle.job.payload, VisitRequest) and seen.num_batches <= 1:
+        return handle.job.payload.label
     if seen.num_batches > 1:
         return f"Batch {seen.batch + 1} out of {seen.num_batches}"
     return f"scripts_{handle.job.kind}" if handle.job.owner.source == "api" else handle.job.task_id

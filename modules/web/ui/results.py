@@ -12,6 +12,7 @@ from modules.domain.errors import InvalidRequest
 from modules.domain.events import Noted
 from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.result import FileReport, Produced
+from modules.domain.visit import VisitRequest
 from modules.engine.job import JobHandle, JobState
 from modules.settings.snapshot import Snapshot
 from modules.web.ui import html
@@ -99,6 +100,8 @@ def notes_of(handle: JobHandle) -> list[str]:
         made = handle.result_as(ExtrasOutcome)
         notes = dict.fromkeys([*_files_told(made.files if len(made.files) > 1 else ()), *told])
         fault = made.save_error
+    elif isinstance(handle.job.payload, VisitRequest):
+        notes, fault = dict.fromkeys(told), None
     else:
         outcome = handle.result()
         own = [note.text for note in (*outcome.plan.notes, *outcome.notes)]

@@ -14,6 +14,7 @@ from modules.domain.extras import ExtrasOutcome, ExtrasRequest
 from modules.domain.merge import Merged
 from modules.domain.request import Generation
 from modules.domain.result import Produced
+from modules.domain.visit import VisitRequest
 from modules.engine.job import JobHandle, Payload, files_of
 from modules.engine.ledger import Entry
 from modules.web.rest.errors import without_folders
@@ -104,6 +105,8 @@ def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
 
 def title_of(payload: Payload) -> str:
     """Say in a few words what a job is about: how its prompt begins."""
+    if isinstance(payload, VisitRequest):
+        return payload.label[:MAX_TITLE]
     return _title(payload.prompt) if isinstance(payload, Generation) else ""
 
 
@@ -115,7 +118,7 @@ def _title(prompt: Any) -> str:
 
 def _files_of(handle: JobHandle, base: str) -> list[dict[str, Any]]:
     payload = handle.job.payload
-    if isinstance(payload, Generation) or (isinstance(payload, ExtrasRequest) and payload.show):
+    if isinstance(payload, Generation | VisitRequest) or (isinstance(payload, ExtrasRequest) and payload.show):
         return [file_json(one, number, base) for number, one in enumerate(pictures_of(handle))]
     if not handle.done or handle.error is not None:
         return []
