@@ -318,6 +318,7 @@ class House:
             look_at_checkpoint=partial(adapters.checkpoint_card, self.catalog),
             refresh_checkpoints=self._refresh_checkpoints,
             refresh_loras=self.loras.refresh,
+            added=self.offers.cards,
             hash_of=(lambda _path: None) if self.config.no_hashing else self.hashes.known_sha256,
         )
 

@@ -81,6 +81,10 @@ class Host:
     face_restorers: list[Any] = field(default_factory=list)
     upscalers: list[Any] = field(default_factory=list)
     """The list that extensions read and append to."""
+    card_pages: list[Any] = field(default_factory=list)
+    """Pages of cards that extensions registered, as they see them."""
+    page_begun: bool = False
+    """Whether extensions were told that the page is built."""
     unet: Any = None
     """The network of an extension that stands in for a checkpoint's own."""
     upscaler_classes: dict[str, type] = field(default_factory=dict)

@@ -182,5 +182,6 @@ def _handlers(registry: Registry) -> None:
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
     registry.handle(points.PageReloading, page.page_reloading, name="before_reload")
+    registry.handle(points.PageBuilding, page.page_building, name="before_ui")
     registry.handle(points.BeforeTokenCount, page.before_token_count, name="before_token_counter")
     registry.handle(points.InfotextPasted, page.infotext_pasted, name="infotext_pasted")

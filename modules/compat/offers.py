@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from modules.domain.cards import CardSource
 from modules.extending.offers import Offers
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ class AllOffers(Offers):
         from modules.compat.unets import added_unets
 
         return (*super().unets(), *added_unets())
+
+    def cards(self) -> Sequence[CardSource]:
+        """Return the pages of cards of extensions."""
+        from modules.compat.card_pages import added_pages
+
+        return (*super().cards(), *added_pages())
 
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""

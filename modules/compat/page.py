@@ -15,6 +15,7 @@ from modules.hooks.points import (
     AppStopping,
     BeforeTokenCount,
     InfotextPasted,
+    PageBuilding,
     PageReloading,
     PageTab,
     TabsBuilding,
@@ -24,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 def app_started(payload: AppStarted) -> None:
-    """Let extensions add routes."""
+    """Let extensions add routes; without a page they get ready for one all the same, as many register things there."""
+    if not host().page_begun:
+        page_building(PageBuilding())
     with serving_old_idioms():
         host().callbacks.call("app_started", None, payload.app)
 
@@ -54,12 +57,20 @@ def infotext_pasted(payload: InfotextPasted) -> InfotextPasted:
     return replace(payload, entries=entries)
 
 
+def page_building(_payload: PageBuilding) -> None:
+    """Let extensions get ready for the page; what they registered for an earlier one goes."""
+    if host().page_begun:
+        host().card_pages.clear()
+    with _apart(), serving_old_idioms():
+        host().callbacks.call("before_ui")
+    host().page_begun = True
+
+
 def tabs_building(payload: TabsBuilding) -> TabsBuilding:
     """Ask extensions for their tabs. Each is built apart from the page and put into it."""
     bound, made = host(), list(payload.tabs)
     host().bindings.clear()
     with _apart(), serving_old_idioms():
-        bound.callbacks.call("before_ui")
         for one in bound.callbacks.ordered("ui_tabs"):
             with guarded(f"{one.extension}: ui_tabs"):
                 made += [

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from modules.domain.cards import CardSource
 from modules.extending.registry import Loaded, Registry
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Offers:
                 made = [_attempt(one, "unet", make) for one in self.loaded.registries for make in one.unets]
                 self._unets = tuple(one for one in made if one is not None)
             return self._unets
+
+    def cards(self) -> Sequence[CardSource]:
+        """Return the pages of cards of extensions."""
+        return [page for registry in self.loaded.registries for page in registry.cards_pages]
 
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""

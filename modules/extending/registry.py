@@ -1,11 +1,12 @@
 """What extensions add to the program, and who added it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.domain.cards import CardEntry, CardSource
 from modules.domain.param import walk_params
 from modules.extending.discover import Extension
 from modules.extending.script import Script, SelectableScript
@@ -47,6 +48,7 @@ class Registry:
         self.page_files: list[Path] = []
         self.samplers: list[Callable[[], Sampler]] = []
         self.schedules: list[Callable[[], Schedule]] = []
+        self.cards_pages: list[CardSource] = []
         self.upscalers: list[NamedUpscaler] = []
         self.unets: list[Callable[[], OfferedUnet]] = []
         self.faults: list[str] = []
@@ -180,6 +182,24 @@ class Registry:
             raise ValueError(f"{name!r} is no name for an upscaler")
         self.upscalers.append(NamedUpscaler(name=name, enlarge=enlarge, scale=scale, model_name=model_name))
 
+    def cards(
+        self, page_id: str, title: str, entries: Callable[[], Iterable[CardEntry]],
+        refresh: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Add a page of cards beside those of LoRAs and embeddings.
+
+        Args:
+            page_id: small letters, digits, `_` and `-`.
+            title: of the tab.
+            entries: lists the cards, when somebody first looks at them and when they are to be looked for again.
+            refresh: called before that.
+
+        Raises:
+            ValueError: the id is not one.
+        """
+        check_id(page_id)
+        self.cards_pages.append(CardSource(id=page_id, title=title, entries=entries, refresh=refresh))
+
     def unet(self, make: "Callable[[], OfferedUnet]") -> None:
         """Offer a network in the place of a checkpoint's own, for the setting *SD Unet*.
 
@@ -202,6 +222,7 @@ class Registry:
         self.schedules += other.schedules
         self.upscalers += other.upscalers
         self.unets += other.unets
+        self.cards_pages += other.cards_pages
         self.faults += other.faults
 
     def _free_name(self, hook: type[Hook], name: str) -> str:

@@ -47,6 +47,11 @@ class SettingsBuilding(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageBuilding(Hook):
+    """The page is about to be built, or would be if there were one. Read only: what a handler returns is ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TabsBuilding(Hook):
     """The page is about to be built; tabs of extensions may be added, left out or put in another order."""
 
@@ -370,7 +375,7 @@ class PictureReady(Hook):
     image: Produced
 
 
-READ_ONLY: tuple[type[Hook], ...] = (AppStarted, PageReloading, AppStopping, AfterStep, AfterSave, PictureReady)
+READ_ONLY: tuple[type[Hook], ...] = (AppStarted, PageBuilding, PageReloading, AppStopping, AfterStep, AfterSave, PictureReady)
 """Points where handlers may only look."""
 
 HOOKS: tuple[type[Hook], ...] = (
@@ -385,6 +390,7 @@ HOOKS: tuple[type[Hook], ...] = (
     PlanMade,
     BeforeBatches,
     BeforeConditioning,
+    PageBuilding,
     AfterConditioning,
     WrapSampling,
     WrapPass,

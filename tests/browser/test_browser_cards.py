@@ -93,6 +93,18 @@ def test_every_way_of_putting_a_card_into_a_prompt(visit: Visit):
         [list(case[:5]) for case in NETWORKS],
     )
     assert [(one["prompt"], one["negative"]) for one in made] == [case[5:] for case in NETWORKS]
+    pieces = visit.page.evaluate(
+        """async ([card, options]) => {
+            const { togglePieces } = await import('./internal/ui/assets/cards_prompt.js');
+            const once = togglePieces(card, { prompt: 'a', negative: 'b' }, options);
+            return [once, togglePieces(card, once, options)];
+        }""",
+        [{"insert": "<spice:x:1> (hot)", "against": "(bland:1.2)"}, OPTIONS],
+    )
+    assert pieces == [
+        {"prompt": "a <spice:x:1> (hot)", "negative": "b (bland:1.2)", "added": True},
+        {"prompt": "a", "negative": "b", "added": False},
+    ]
     words = visit.page.evaluate(
         """async ([cases, options]) => {
             const { toggleWord } = await import('./internal/ui/assets/cards_prompt.js');

@@ -36,6 +36,7 @@ from modules.pipeline.extras.builtin import builtin_steps
 from modules.pipeline.extras.run import Tools, run_extras
 from modules.settings.store import SettingsStore
 from modules.web import adapters
+from modules.web.cards.kinds import card_pages
 from modules.web.server import attach_services, create_app
 from modules.web.services import Services
 from tests.pipeline.workshop import Studio, open_studio
@@ -126,7 +127,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     services = replace(
         plain, settings=settings, engine=engine, ledger=ledger,
         desk=Desk(engine, settings.snapshot, ledger=ledger, hooks=hooks), scripts=scripts, hooks=hooks,
-        steps=steps,
+        steps=steps, cards=card_pages(data / "cards", added=offers.cards),
         extensions=extending.manager, samplers=lambda: adapters.sampler_infos(offers.book()),
         schedulers=lambda: adapters.scheduler_infos(offers.book()), upscalers=offers.upscalers,
         unets=lambda: [one.label for one in offers.unets()],

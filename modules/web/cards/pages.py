@@ -54,6 +54,12 @@ class Card:
     """What prompts may call it beside its name; empty where that means nothing or another file too."""
     spelled: str = ""
     """What prompts must call it where its name means another file."""
+    insert: str = ""
+    """What a card of an extension puts into the prompt."""
+    against: str = ""
+    """What it puts into the negative prompt."""
+    onclick: str = ""
+    """A script that runs in the page instead."""
 
     @property
     def key(self) -> str:
@@ -63,7 +69,7 @@ class Card:
     @property
     def name(self) -> str:
         """What A1111 calls it."""
-        return self.facts.own_name or self.file.name
+        return self.facts.own_name or (self.key.rpartition("/")[2] if self.insert else self.file.name)
 
     @property
     def preview(self) -> Path | None:
@@ -145,7 +151,7 @@ class CardPage:
             else:
                 notes = self._notes.one((file.path, file.texts_stamp), lambda _path: noted(file))
                 cards[key] = self._card(file, self._facts.one((file.path, file.stamp), self.kind.look), notes)
-            self._listed = _listed(self.kind.id, list(cards.values()))
+            self._listed = listed(self.kind.id, list(cards.values()))
             return self._listed.cards.get(key)
 
     def _scan(self, *, again: bool = False) -> Listed:
@@ -159,7 +165,7 @@ class CardPage:
             subjects = [(one.path, one.texts_stamp) for one in files if one.texts]
             notes = self._notes.all(subjects, lambda path: noted(by_path[path]))
             cards = [self._card(one, facts[one.path], notes.get(one.path, NoteFacts())) for one in files]
-            self._listed = _listed(self.kind.id, cards)
+            self._listed = listed(self.kind.id, cards)
             return self._listed
 
     def _card(self, file: CardFile, facts: FileFacts, notes: NoteFacts) -> Card:
@@ -168,10 +174,23 @@ class CardPage:
 
 
 class CardPages:
-    """All pages, by the names that A1111 and its extensions use."""
+    """All pages, by the names that A1111 and its extensions use.
 
-    def __init__(self, pages: Sequence[CardPage] = ()) -> None:
-        self.all = tuple(pages)
+    Args:
+        pages: of the program.
+        more: returns those of extensions, the same object each time for one page.
+    """
+
+    def __init__(self, pages: Sequence[CardPage] = (), more: Callable[[], Sequence[CardPage]] = tuple) -> None:
+        self._own, self._more = tuple(pages), more
+
+    @property
+    def all(self) -> tuple[CardPage, ...]:
+        """Every page; one of an extension whose id is taken is left out."""
+        by_id = {page.kind.id: page for page in self._own}
+        for page in self._more():
+            by_id.setdefault(page.kind.id, page)
+        return tuple(by_id.values())
 
     def find(self, name: str) -> CardPage | None:
         """Find a page by its title or id, whatever the case of letters."""
@@ -190,7 +209,8 @@ class CardPages:
         return page
 
 
-def _listed(page: str, cards: list[Card]) -> Listed:
+def listed(page: str, cards: list[Card]) -> Listed:
+    """Make a list of cards as it is sent."""
     if page == "lora":
         cards = _mentioned(cards)
     body = json.dumps({"cards": [row(card) for card in cards]}, ensure_ascii=False).encode("utf-8", "replace")
@@ -231,6 +251,7 @@ def row(card: Card) -> dict[str, Any]:
         "thumb": str(file.preview_stamp[-1]) if card.preview is not None else "",
         "cover": facts.num_covers > 0 and card.preview is None, "activation": notes.activation,
         "weight": notes.weight, "negative": notes.negative, "fault": facts.fault,
+        "insert": card.insert, "against": card.against, "onclick": card.onclick,
         "created": int(file.created_s), "modified": int(file.modified_s), "bytes": file.size_bytes,
     }  # fmt: skip
     return {key: value for key, value in shown.items() if value}

@@ -19,6 +19,7 @@ from starlette.routing import Mount
 
 from modules.cli import Login
 from modules.domain.errors import StorageFault
+from modules.hooks.points import PageBuilding
 from modules.web.rest.errors import render
 from modules.web.ui import extensions, html
 from modules.web.ui.choices import checkpoint_lists
@@ -97,6 +98,7 @@ def build(context: UiContext) -> gr.Blocks:
 
 
 def _build(context: UiContext) -> gr.Blocks:
+    context.services.hooks.run(PageBuilding())
     ui = context.services.settings.snapshot().ui
     own = frozenset(tab.id for tab in (*TABS, *LAST_TABS))
     defaults = UiConfig(context.ui_config)

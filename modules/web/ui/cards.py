@@ -1,5 +1,7 @@
 """The routes behind the cards inside of txt2img and img2img."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Depends, Request
@@ -109,15 +111,16 @@ def cover(context: Needs, page: str, key: str = "") -> Response:
     return cover_of(context.services.cards.get(page).get(key), 0)
 
 
-def tab_titles(order: str) -> dict[str, str]:
+def tab_titles(order: str, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """Return id -> title of the pages, those that the owner names first.
 
     Args:
         order: titles, with commas between.
+        more: id -> title of pages of extensions.
     """
     first = [name.strip().lower() for name in order.split(",")]
     place = {name: number for number, name in enumerate(first)}
-    return dict(sorted(TITLES.items(), key=lambda item: place.get(item[1].lower(), len(first))))
+    return dict(sorted({**TITLES, **more}.items(), key=lambda item: place.get(item[1].lower(), len(first))))
 
 
 def _answer(request: Request, listed: Listed) -> Response:

@@ -20,7 +20,8 @@ def beside_cards(context: UiContext, tab: str) -> Iterator[None]:
     with gr.Tabs(elem_id=f"{tab}_extra_tabs", elem_classes=["extra-networks"]):
         with gr.Tab("Generation", id=f"{tab}_generation", elem_id=f"{tab}_generation"):
             yield
-        for page, title in tab_titles(order).items():
+        titles = {page.kind.id: page.kind.title for page in context.services.cards.all}
+        for page, title in tab_titles(order, titles).items():
             with gr.Tab(title, id=f"{tab}_{page}", elem_id=f"{tab}_{page}"):
                 gr.HTML(
                     '<p class="note">Looking at the files ...</p>', elem_id=f"{tab}_{page}_cards_html",

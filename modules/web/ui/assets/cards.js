@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { Grid } from "./cards_grid.js";
 import { folders, isForOthers, ORDERS, sorted, wanted } from "./cards_list.js";
-import { toggleNetwork, toggleWord } from "./cards_prompt.js";
+import { toggleNetwork, togglePieces, toggleWord } from "./cards_prompt.js";
 import { byId, el, fill } from "./dom.js";
 import * as tokens from "./tokens.js";
 
@@ -132,7 +132,7 @@ class Panel {
   tell({ cards, others }) {
     const shown = cards.length === this.cards.length ? `${cards.length}` : `${cards.length} of ${this.cards.length}`;
     const hidden = others > 0 ? `; ${others} made for other models hidden` : "";
-    this.status.textContent = this.cards.length === 0 ? "There are no files in this folder yet." : shown + hidden;
+    this.status.textContent = this.cards.length === 0 ? "There is nothing here yet." : shown + hidden;
   }
 
   showFolders() {
@@ -172,7 +172,7 @@ class Panel {
         "div", { class: "button-row" },
         small("❏", "copy-path-button", "Copy the path", () => this.copyPath(id)),
         card.meta ? small("i", "metadata-button", "Show the metadata in the file", async () => (await dialogs()).showMetadata(id, card.name)) : null,
-        small("✎", "edit-button", "Edit notes and preview", async () => (await dialogs()).edit(id, this.tab, () => this.changed())),
+        card.insert ? null : small("✎", "edit-button", "Edit notes and preview", async () => (await dialogs()).edit(id, this.tab, () => this.changed())),
       ),
       card.family in FAMILIES && this.page !== "hypernetworks" ? el("span", { class: "card-family" }, FAMILIES[card.family]) : null,
       el(
@@ -182,6 +182,7 @@ class Panel {
         this.options.descriptions && card.text ? el("span", { class: "description" }, card.text) : null,
       ),
     );
+    if (card.onclick) made.querySelector(".card-use").setAttribute("onclick", card.onclick);
     made.querySelector(".card-use").setAttribute("aria-label", this.page === "checkpoints" ? `Use ${card.name}` : `${card.name} in the prompt`);
     made.dataset.name = card.name;
     made.dataset.sortPath = card.key;
@@ -199,10 +200,17 @@ class Panel {
 
   use(card) {
     if (this.page === "checkpoints") return this.choose(card);
+    if (card.onclick) return undefined;
     const prompt = promptField(this.tab);
     const negative = promptField(this.tab, true);
     if (!prompt || !negative) return undefined;
-    if (this.page in KINDS) {
+    if (card.insert) {
+      const before = { prompt: prompt.value, negative: negative.value };
+      const after = togglePieces(card, before, this.options);
+      fill(prompt, after.prompt);
+      if (after.negative !== before.negative) fill(negative, after.negative);
+      this.said(card, after.added);
+    } else if (this.page in KINDS) {
       const before = { prompt: prompt.value, negative: negative.value };
       const after = toggleNetwork(KINDS[this.page], card, before, this.options);
       fill(prompt, after.prompt);

@@ -43,8 +43,8 @@ export function sorted(cards, order, descending) {
   const by = {
     path: null,
     name: (one, other) => names.compare(one.name, other.name),
-    created: (one, other) => one.created - other.created,
-    modified: (one, other) => one.modified - other.modified,
+    created: (one, other) => (one.created ?? 0) - (other.created ?? 0),
+    modified: (one, other) => (one.modified ?? 0) - (other.modified ?? 0),
   }[order];
   const made = by ? [...cards].sort(by) : [...cards];
   return descending ? made.reverse() : made;

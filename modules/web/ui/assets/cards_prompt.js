@@ -71,3 +71,16 @@ export function toggleWord(name, text, options) {
   const rest = without(text, plain(name), options.separator);
   return rest === null ? { text: appended(text, name, options.separator), added: true } : { text: rest, added: false };
 }
+
+// What a card of an extension puts in, as it is; a second time takes it out again.
+export function togglePieces(card, { prompt, negative }, options) {
+  const { insert, against = "" } = card;
+  const rest = without(prompt, new RegExp(quoted(insert), "g"), options.separator);
+  const left = against ? without(negative, new RegExp(quoted(against), "g"), options.separator) : null;
+  if (rest !== null) return { prompt: rest, negative: left ?? negative, added: false };
+  return {
+    prompt: appended(prompt, insert, options.separator),
+    negative: against && left === null ? appended(negative, against, options.separator) : negative,
+    added: true,
+  };
+}
