@@ -85,7 +85,7 @@ def _upscale(context: UiContext, controls: Controls, step: Upscale) -> dict[str,
         with gr.Tabs(elem_id=f"{KIND}_resize_mode"):
             with gr.Tab("Scale by", id=BY_FACTOR, elem_id=f"{KIND}_scale_by_tab") as by_factor, gr.Row():
                 factor = add("upscale_by", scale=4)
-                add("max_side_length", scale=1, min_width=120, info="0: any")
+                add("max_side_length", scale=2, min_width=160, info="Pixels; 0 for any")
             with gr.Tab("Scale to", id=TO_SIZE, elem_id=f"{KIND}_scale_to_tab") as to_size, gr.Row():
                 with gr.Column(scale=4, min_width=160):
                     sides = [add("upscale_to_width"), add("upscale_to_height")]
