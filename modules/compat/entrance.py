@@ -16,6 +16,7 @@ from modules.compat.callbacks import guarded
 from modules.compat.host import facade, host, working_on
 from modules.compat.jobs import LegacyJob
 from modules.compat.scripts import ScriptRunner, flat_values, values_by_title
+from modules.compat.xyz import apply_axes
 from modules.domain.errors import InvalidRequest
 from modules.domain.request import Generation, ScriptCall
 from modules.domain.result import Outcome
@@ -163,7 +164,7 @@ def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
     """Return what carries out plain runs among A1111's scripts and callbacks; None where there are none, at no cost."""
     bound = host()
     kinds = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise")
-    if not bound.scripts.scripts_data and not bound.callbacks.has(*kinds) and not any_added():
+    if not bound.scripts.any_brought and not bound.callbacks.has(*kinds) and not any_added():
         return None
     return surround
 
@@ -177,6 +178,7 @@ def surround(request: Generation, ctx: JobContext) -> Outcome:
     with working_on(job):
         p.scripts_value = runner
         p.setup_scripts()
+        apply_axes(p, request)
         processed = runner.run(p, *p.script_args) if request.script is not None else None
         if processed is None:
             processed = facade("processing").process_images(p)
@@ -188,7 +190,7 @@ def runner_of(tab: str) -> ScriptRunner:
     bound = host()
     with bound.building:
         found = bound.scripts.runner(tab)
-        if not found.scripts and bound.scripts.scripts_data:
+        if not found.scripts and bound.scripts.any_brought:
             from modules.compat.script_controls import build_apart
 
             build_apart(tab)

@@ -58,6 +58,7 @@ class Compat:
 
     def _units(self, extensions: Sequence[Extension]) -> Iterator[Unit]:
         from modules.compat.mount import mount
+        from modules.compat.xyz import open_module as open_xyz
 
         bound = self.host()
         mount(bound)
@@ -65,6 +66,7 @@ class Compat:
         _write_page_defaults(bound.layout.ui_config_file)
         # Many extensions call pip while they load; every process they start inherits these limits.
         os.environ.update(held(os.environ, bound.layout))
+        open_xyz()
         yield from LegacyLoader().units(extensions)
         for one in extensions:
             if is_legacy(one):
@@ -168,7 +170,7 @@ def _settings(registry: Registry) -> None:
 def _handlers(registry: Registry) -> None:
     """Connect A1111's global callbacks with hook points."""
     from modules.compat import globals as page_globals
-    from modules.compat import page
+    from modules.compat import page, xyz
     from modules.compat.host import host
     from modules.hooks import points
 
@@ -181,6 +183,7 @@ def _handlers(registry: Registry) -> None:
     registry.handle(points.AppStarted, page.app_started, name="app_started")
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
+    registry.handle(points.AxesOffered, xyz.axes_offered, name="axes_offered")
     registry.handle(points.PageReloading, page.page_reloading, name="before_reload")
     registry.handle(points.PageBuilding, page.page_building, name="before_ui")
     registry.handle(points.BeforeTokenCount, page.before_token_count, name="before_token_counter")

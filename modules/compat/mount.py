@@ -11,6 +11,8 @@ FACADES = Path(__file__).parent / "legacy-names"
 """Becomes part of the package `modules`; real rooms come first."""
 SIBLINGS = Path(__file__).parent / "top-names"
 """Holds names outside of `modules`: `launch`, `ldm`, `k_diffusion` ..."""
+SCRIPTS = Path(__file__).parent / "script-names"
+"""Holds script files of A1111's that extensions look for among those that were loaded."""
 EXTENSIONS = "extensions"
 """A package of all extensions, under which some of them import their own modules."""
 
@@ -31,7 +33,7 @@ def mount(host: Host) -> None:
 
 def unmount() -> None:
     """Undo `mount`: legacy names cannot be imported any more, and those that were are forgotten, with their users."""
-    folders = [FACADES, SIBLINGS, *((one.folder for one in host().extensions) if is_bound() else ())]
+    folders = [FACADES, SIBLINGS, SCRIPTS, *((one.folder for one in host().extensions) if is_bound() else ())]
     bind(None)
     if str(FACADES) in modules.__path__:
         modules.__path__.remove(str(FACADES))

@@ -16,6 +16,9 @@ from modules.extending.script import IMG2IMG, TXT2IMG
 
 logger = logging.getLogger(__name__)
 
+OWN = str(Path(__file__).parent)
+"""Base folder of scripts that only stand for parts of the program."""
+
 
 class _AlwaysVisible:
     """Returned by `show` of scripts that always run; compared by identity."""
@@ -322,6 +325,11 @@ class ScriptBook:
     img2img: ScriptRunner = field(default_factory=ScriptRunner)
     current: Any = None
     """The runner whose controls are built at this moment."""
+
+    @property
+    def any_brought(self) -> bool:
+        """Whether extensions brought scripts for the tabs that make pictures."""
+        return any(data.basedir != OWN for data in self.scripts_data)
 
     def classes(self) -> Iterator[ScriptClassData]:
         """Yield the classes of generation scripts in the order in which they are offered."""

@@ -89,6 +89,17 @@ def orders(entries: Sequence[str]) -> list[tuple[str, ...]]:
     return list(permutations(entries))
 
 
+def reordered(text: str, parts: Sequence[str]) -> str:
+    """Put parts of a text into another order; what is between them stays where it is."""
+    places = sorted((text.find(part), len(part)) for part in parts if part in text)
+    found = iter([part for part in parts if part in text])
+    result, end = "", 0
+    for place, length in places:
+        result += text[end:place] + next(found)
+        end = max(end, place + length)
+    return result + text[end:]
+
+
 def _expanded(entry: str, read: Callable[[str], Any], *, whole: bool) -> list[Any]:
     """Return the values of one entry: a number, or a range."""
     match = _RANGE.fullmatch(entry) if len(entry) <= _MAX_CHARS else None

@@ -9,7 +9,7 @@ from typing import Any
 from modules.domain.errors import InvalidRequest, UnsupportedFeature
 from modules.domain.param import ParamPath
 from modules.domain.request import Generation, RefinerSpec, Size
-from modules.extending.axis_values import WORDS, decimals, integers, orders, sizes, switches, texts
+from modules.extending.axis_values import WORDS, decimals, integers, orders, reordered, sizes, switches, texts
 from modules.extending.script import ENABLED, IMG2IMG, TXT2IMG, Script
 from modules.extending.scripts import parameters, read_values
 from modules.hooks.axes import Apply, Axis
@@ -131,17 +131,6 @@ def _all_found(request: Generation, values: Sequence[Any]) -> None:
 
 def _reorder(request: Generation, value: Any, _values: Sequence[Any]) -> Generation:
     return _in_texts(lambda text: reordered(text, value), request, negative=False)
-
-
-def reordered(text: str, parts: Sequence[str]) -> str:
-    """Put parts of a text into another order; what is between them stays where it is."""
-    places = sorted((text.find(part), len(part)) for part in parts if part in text)
-    found = iter([part for part in parts if part in text])
-    result, end = "", 0
-    for place, length in places:
-        result += text[end:place] + next(found)
-        end = max(end, place + length)
-    return result + text[end:]
 
 
 def _styles(request: Generation, value: str, _values: Sequence[Any]) -> Generation:

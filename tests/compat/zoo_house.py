@@ -43,6 +43,7 @@ from tests.pipeline.workshop import Studio, open_studio
 from tests.web.rest_house import ORIGIN, services_for
 
 ZOO = Path(__file__).parent / "zoo"
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(kw_only=True)
@@ -99,7 +100,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         layout=layout, settings=settings, catalog=shelf.catalog, flags=config.flags, workshop=lambda: studio.shop,
         services=lambda: held["services"],
     )  # fmt: skip
-    places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states")
+    places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states", scripts=ROOT / "scripts")
     extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
     loaded, hooks = extending.loaded, extending.hooks
     offers, shelves = compat.offers(Offers(loaded)), studio.shop.shelf
