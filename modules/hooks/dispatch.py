@@ -7,14 +7,14 @@ from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from modules.hooks.points import READ_ONLY, Hook, WrapDenoise, WrapNetwork, WrapPass, WrapSampling
+from modules.hooks.points import READ_ONLY, Hook, WrapConditioning, WrapDenoise, WrapNetwork, WrapPass, WrapSampling
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
 WRAPS: Mapping[type[Hook], str] = MappingProxyType({
-    WrapSampling: "sample", WrapPass: "walk", WrapNetwork: "predict", WrapDenoise: "denoise",
+    WrapConditioning: "encode", WrapSampling: "sample", WrapPass: "walk", WrapNetwork: "predict", WrapDenoise: "denoise",
 })  # fmt: skip
 """Points where a function may be wrapped, and the field that holds it."""
 WRAPPED = tuple(WRAPS)

@@ -3,13 +3,13 @@
 A hook payload is frozen; a handler returns None to leave it alone or a changed copy (`dataclasses.replace`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from modules.domain.plan import BatchPlan, ImagePlan, Plan
+from modules.domain.plan import BatchPlan, ImagePlan, Plan, TextOptions
 from modules.domain.request import Generation
 from modules.domain.result import Produced
 from modules.hooks.axes import Axis
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from modules.sampling.types import Denoise, Step, Timeline
+    from modules.sampling.types import Conditioning, Denoise, Step, Timeline
     from modules.sampling.walks import Start, Walk
     from modules.sampling.watching import NetworkCall, Predict
 
@@ -153,6 +153,16 @@ class BeforeConditioning(Hook):
 
     plan: Plan
     batch: BatchPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WrapConditioning(Hook):
+    """The texts of a batch are about to be encoded by the model in use; a handler may return another way to do it."""
+
+    plan: Plan
+    batch: BatchPlan
+    encode: "Callable[[Sequence[str], TextOptions], Conditioning]"
+    """Encodes the texts of one timeline; rows are those of the texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -390,7 +400,7 @@ HOOKS: tuple[type[Hook], ...] = (
     PlanMade,
     BeforeBatches,
     BeforeConditioning,
-    PageBuilding,
+    WrapConditioning,
     AfterConditioning,
     WrapSampling,
     WrapPass,

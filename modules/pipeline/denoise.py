@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.domain.plan import BatchPlan, ImagePlan, Networks, Pass, Plan, RefinerPlan, SamplerOptions, TextOptions
-from modules.hooks.points import AfterConditioning
+from modules.hooks.points import AfterConditioning, WrapConditioning
 from modules.nn.chunks import CAPACITY
 from modules.pipeline.begin import Begin, LatentMask, image_scale, told_of
 from modules.pipeline.plan import prepared
@@ -81,13 +81,14 @@ def encoded_prompts(session: Session, plan: Plan, batch: BatchPlan, leg: Leg) ->
     model, before = session.model, leg.calls_before(plan)
     words = dict[str, str]()
     calls, told_size = leg.sampler.calls(leg.run.steps), model.components.family.told_size
+    encode = session.ctx.hooks.run(WrapConditioning(plan=plan, batch=batch, encode=model.condition)).encode
 
     def line(entries: tuple[tuple[int, str], ...], weight: float = 1.0, *, negative: bool = False) -> Timeline:
         ends, texts = zip(*entries, strict=True)
         _tell_cut(session, plan, texts)
         options = replace(plan.text, size=leg.run.size, negative=negative) if told_size else plan.text
         words.update(_words(session, texts, options))
-        return Timeline(ends=ends, conditioning=model.condition(texts, options), weight=weight)
+        return Timeline(ends=ends, conditioning=encode(texts, options), weight=weight)
 
     images = [_second(image) if leg.number else image for image in batch.images]
     found = [

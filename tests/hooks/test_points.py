@@ -1,7 +1,7 @@
 """Every hook point is reached by a job of the pipeline, and what fails there leaves the picture as it is."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modules.domain.plan import TextOptions
 from modules.domain.request import (
     BatchSpec,
     Generation,
@@ -159,6 +160,23 @@ def test_a_fault_of_the_network_is_not_blamed_on_an_extension() -> None:
     with pytest.raises(RuntimeError, match="of the network"):
         wrapped.denoise(torch.zeros(1), torch.zeros(1))
     assert told == []
+
+
+def test_texts_can_be_encoded_in_another_way(studio: Studio) -> None:
+    def wrap(payload: points.WrapConditioning) -> points.WrapConditioning:
+        def encode(texts: Sequence[str], options: TextOptions) -> Conditioning:
+            return payload.encode([text.replace("red", "blue") for text in texts], options)
+
+        return replace(payload, encode=encode)
+
+    def fail(payload: points.WrapConditioning) -> points.WrapConditioning:
+        return replace(payload, encode=lambda *_: 1 / 0)
+
+    plain, blue = (replace(request(save=False), prompt=f"a {colour} circle") for colour in ("red", "blue"))
+    assert pixels(studio.make(plain, hooks=hooked(points.WrapConditioning, wrap))) == pixels(studio.make(blue))
+    failed = studio.make(plain, hooks=hooked(points.WrapConditioning, fail))
+    assert pixels(failed) == pixels(studio.make(plain))
+    assert any("failed at WrapConditioning" in note.text for note in failed.notes)
 
 
 def test_encoded_prompts_can_be_changed(studio: Studio) -> None:
