@@ -40,7 +40,7 @@ def told(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def seen() -> list[Any]:
-    return sys.modules["own_sampling.py"].own_sampling.seen
+    return sys.modules["own_sampling.py"].SEEN
 
 
 def img2img(zoo: ZooHouse, **body: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def test_the_network_is_asked_through_what_was_replaced(zoo: ZooHouse, name: str
 
 def test_hooks_see_both_passes(zoo: ZooHouse):
     zoo.txt2img(enable_hr=True, hr_scale=2, denoising_strength=0.6, **mode("watch"))
-    small, large = ({name: (1, 4, side, side) for name in ("x", "noise")} for side in (8, 16))
+    small, large = (dict.fromkeys(("x", "noise"), (1, 4, side, side)) for side in (8, 16))
     assert seen() == [
         (False, small, 1, 1, True), "before hr", (True, large, 1, 1, True), ("samples", (1, 4, 16, 16)),
     ]  # fmt: skip

@@ -57,7 +57,8 @@ def test_trainers_get_a_tab_of_their_own(page: gr.Blocks):
     assert {"tab_train", "train_tabs", "page_talk_words"} <= set(found)
     assert any(isinstance(one, gr.Tab) and one.label == "Page talk" for one in page.blocks.values())
     assert heard()[-1] == [
-        f"txt2img_{name}" for name in ("prompt", "neg_prompt", "steps", "sampling", "cfg_scale", "seed", "width", "height")
+        f"txt2img_{name}"
+        for name in ("prompt", "neg_prompt", "steps", "sampling", "cfg_scale", "seed", "width", "height")
     ]
 
 

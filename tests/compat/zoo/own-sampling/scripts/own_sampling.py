@@ -1,8 +1,12 @@
+"""Puts its own in the place of everything around sampling."""
+
 import gradio as gr
 import torch
 
 from modules import processing, rng, scripts, sd_samplers, shared
 from modules.sd_samplers_kdiffusion import CFGDenoiser
+
+SEEN, UNDO = [], []
 
 
 class HalfNoise:
@@ -17,7 +21,7 @@ class HalfNoise:
 
 class OnlyNegative(CFGDenoiser):
     def combine_denoised(self, x_out, conds_list, uncond, cond_scale):
-        own_sampling.seen.append((len(conds_list), cond_scale, self.step))
+        SEEN.append((len(conds_list), cond_scale, self.step))
         return x_out[-uncond.shape[0] :]
 
 
@@ -52,16 +56,13 @@ def wrapped(p):
     original = p.sample
 
     def sample(*args, **kwargs):
-        own_sampling.seen.append(len(kwargs["seeds"]))
+        SEEN.append(len(kwargs["seeds"]))
         return original(*args, **kwargs)
 
     return sample
 
 
-class own_sampling(scripts.Script):
-    seen: list = []
-    undo: list = []
-
+class OwnSampling(scripts.Script):
     def title(self):
         return "Own sampling"
 
@@ -72,11 +73,11 @@ class own_sampling(scripts.Script):
         return [gr.Textbox("", label="Mode")]
 
     def replace(self, thing, name, value):
-        own_sampling.undo.append((thing, name, getattr(thing, name)))
+        UNDO.append((thing, name, getattr(thing, name)))
         setattr(thing, name, value)
 
     def process(self, p, mode):
-        own_sampling.seen.clear()
+        SEEN.clear()
         if mode == "wrap":
             p.sample = wrapped(p)
         if mode == "hand":
@@ -90,7 +91,7 @@ class own_sampling(scripts.Script):
 
             def init(*args, **kwargs):
                 original(*args, **kwargs)
-                own_sampling.seen.append(tuple(p.init_latent.shape))
+                SEEN.append(tuple(p.init_latent.shape))
                 p.init_latent = torch.zeros_like(p.init_latent)
 
             p.init = init
@@ -107,16 +108,20 @@ class own_sampling(scripts.Script):
             original_hires = p.sample_hr_pass
 
             def sample_hr_pass(samples, decoded_samples, seeds, subseeds, subseed_strength, prompts):
-                own_sampling.seen.append(tuple(samples.shape))
+                SEEN.append(tuple(samples.shape))
                 made = original_hires(samples, decoded_samples, seeds, subseeds, subseed_strength, prompts)
-                own_sampling.seen.append(tuple(made.shape))
+                SEEN.append(tuple(made.shape))
                 return made
 
             p.sample_hr_pass = sample_hr_pass
         if mode == "tensors":
-            self.replace(processing, "create_random_tensors", lambda shape, seeds, **more: torch.ones(len(seeds), *shape))
+            self.replace(
+                processing, "create_random_tensors", lambda shape, seeds, **more: torch.ones(len(seeds), *shape)
+            )
         if mode == "image rng":
-            self.replace(rng, "ImageRNG", type("Ones", (rng.ImageRNG,), {"first": lambda one: torch.ones(1, *one.shape)}))
+            self.replace(
+                rng, "ImageRNG", type("Ones", (rng.ImageRNG,), {"first": lambda one: torch.ones(1, *one.shape)})
+            )
         if mode == "create":
             make = sd_samplers.create_sampler
 
@@ -130,7 +135,7 @@ class own_sampling(scripts.Script):
             forward = CFGDenoiser.forward
 
             def scaled(denoiser, x, sigma, uncond, cond, cond_scale, s_min_uncond, image_cond):
-                own_sampling.seen.append(cond_scale)
+                SEEN.append(cond_scale)
                 return forward(denoiser, x, sigma, uncond, cond, 3.0, s_min_uncond, image_cond)
 
             self.replace(CFGDenoiser, "forward", scaled)
@@ -143,14 +148,16 @@ class own_sampling(scripts.Script):
                 plain = inner.forward
 
                 def rows(x, sigma, cond):
-                    own_sampling.seen.append(len(x))
+                    SEEN.append(len(x))
                     if mode == "grey":
                         return torch.zeros_like(x)
                     texts = cond["c_crossattn"][0]
-                    return torch.cat([
-                        plain(x[i : i + 1], sigma[i : i + 1], cond={**cond, "c_crossattn": [texts[i : i + 1]]})
-                        for i in range(len(x))
-                    ])
+                    return torch.cat(
+                        [
+                            plain(x[i : i + 1], sigma[i : i + 1], cond={**cond, "c_crossattn": [texts[i : i + 1]]})
+                            for i in range(len(x))
+                        ]
+                    )
 
                 inner.forward = rows
                 return made
@@ -161,11 +168,11 @@ class own_sampling(scripts.Script):
             apply = model.apply_model
 
             def quiet(x, t, cond):
-                own_sampling.seen.append(len(x))
+                SEEN.append(len(x))
                 return apply(x, t, cond)
 
             model.apply_model = quiet
-            own_sampling.undo.append((model, "apply_model", None))
+            UNDO.append((model, "apply_model", None))
 
     def before_process_batch(self, p, mode, **kwargs):
         if mode == "half":
@@ -174,21 +181,21 @@ class own_sampling(scripts.Script):
     def process_before_every_sampling(self, p, mode, **kwargs):
         if mode == "watch":
             shapes = {name: tuple(kwargs[name].shape) for name in ("x", "noise")}
-            own_sampling.seen.append((p.is_hr_pass, shapes, len(kwargs["c"].batch), len(kwargs["uc"]), p.sampler is not None))
+            SEEN.append((p.is_hr_pass, shapes, len(kwargs["c"].batch), len(kwargs["uc"]), p.sampler is not None))
 
     def before_hr(self, p, mode):
         if mode == "watch":
-            own_sampling.seen.append("before hr")
+            SEEN.append("before hr")
         if mode == "stronger":
             p.denoising_strength = 0.9
 
     def post_sample(self, p, ps, mode):
         if mode == "watch":
-            own_sampling.seen.append(("samples", tuple(ps.samples.shape)))
+            SEEN.append(("samples", tuple(ps.samples.shape)))
         if mode == "flat":
             ps.samples = torch.zeros_like(ps.samples)
 
     def postprocess(self, p, processed, mode):
-        for thing, name, value in reversed(own_sampling.undo):
+        for thing, name, value in reversed(UNDO):
             setattr(thing, name, value) if value is not None else delattr(thing, name)
-        own_sampling.undo.clear()
+        UNDO.clear()

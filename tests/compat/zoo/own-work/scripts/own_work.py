@@ -11,8 +11,14 @@ ORDER: list = []
 
 def make(seed: int, steps: int = 3):
     p = processing.StableDiffusionProcessingTxt2Img(
-        prompt="a red circle", seed=seed, steps=steps, width=64, height=64, sampler_name="Euler",
-        do_not_save_samples=True, do_not_save_grid=True,
+        prompt="a red circle",
+        seed=seed,
+        steps=steps,
+        width=64,
+        height=64,
+        sampler_name="Euler",
+        do_not_save_samples=True,
+        do_not_save_grid=True,
     )
     made = processing.process_images(p)
     ORDER.append(("own", seed, len(made.images), shared.state.interrupted))
