@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from modules.compat import fold, guiding, networks, sampling
+from modules.compat import fold, guiding, networks, networks_loaded, sampling
 from modules.compat.callback_params import (
     ImageGridLoopParams,
     ImageSaveParams,
@@ -275,14 +275,15 @@ class LegacyJob:
         if not p.disable_extra_networks:
             p.parse_extra_network_prompts()
             self._activate()
-        clean = list(p.prompts)
+        clean, loras = list(p.prompts), networks_loaded.show(self._with_handed(batch, payload.plan.request))
         about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
         self.hook("after_extra_networks_activate", p, **about, extra_network_data=p.extra_network_data)
         self.hook("process_batch", p, **about)
         if p.prompts == clean:
             p.prompts = tagged
         batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
-        return replace(payload, batch=self._with_handed(batch, payload.plan.request))
+        batch = networks_loaded.folded(self._with_handed(batch, payload.plan.request), loras)
+        return replace(payload, batch=batch)
 
     def _latent(self) -> tuple[int, int]:
         """Return the channels of the latents of the model in use, and how many pixels wide a place of them is."""

@@ -2,6 +2,8 @@
 
 from modules.compat.calls import wrap_gradio_call, wrap_gradio_gpu_call
 from modules.compat.components import FormColumn, FormGroup, FormHTML, FormRow, ToolButton
+from modules.compat.facade import compute
+from modules.compat.host import host as _host
 from modules.compat.panels import (
     OutputPanel,
     create_output_panel,
@@ -32,3 +34,11 @@ switch_values_symbol = "\u21c5"
 restore_progress_symbol = "\U0001f300"
 detect_image_size_symbol = "\U0001f4d0"
 folder_symbol = "\U0001f4c2"
+
+compute(
+    __name__,
+    {
+        "txt2img_paste_fields": lambda: _host().scripts.txt2img.infotext_fields,
+        "img2img_paste_fields": lambda: _host().scripts.img2img.infotext_fields,
+    },
+)
