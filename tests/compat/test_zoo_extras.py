@@ -4,7 +4,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,8 @@ def test_results_are_saved_with_suffix_and_caption(zoo: ZooHouse):
 
 
 def test_the_program_s_own_steps_are_there_for_extensions(zoo: ZooHouse):
-    from modules import scripts, scripts_postprocessing  # pyright: ignore[reportAttributeAccessIssue]
-
-    runner = scripts.scripts_postproc
-    pp = scripts_postprocessing.PostprocessedImage(Image.new("RGB", (16, 8), (10, 20, 30)))
+    runner = import_module("modules.scripts").scripts_postproc
+    pp = import_module("modules.scripts_postprocessing").PostprocessedImage(Image.new("RGB", (16, 8), (10, 20, 30)))
     runner.run(pp, runner.create_args_for_run({
         "Upscale": {"upscale_enabled": True, "upscale_mode": 0, "upscale_by": 2.0, "upscaler_1_name": "Nearest"},
         NEGATIVE: {"enable": True, "share": 1.0, "keep": True},

@@ -1,5 +1,7 @@
 """Cutting pictures to the sizes that training wants."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +23,7 @@ def test_parts_reach_from_end_to_end_in_equal_steps(size: tuple[int, int]):
     assert {part.size for part in parts} == {(64, 64)}
     assert (values[0].min(), values[-1].max()) == (0, 100)
     begins = [int(one.min()) for one in values]
-    assert len({round(later - earlier, -1) for earlier, later in zip(begins, begins[1:], strict=False)}) == 1
+    assert len({round(later - earlier, -1) for earlier, later in pairwise(begins)}) == 1
     # A fifth of 64 pixels is shown twice at least: (256 - 64 * 0.2) / (64 * 0.8) = 4.75, so five parts.
     assert len(parts) == 5
 

@@ -162,8 +162,8 @@ def test_a_folder_keeps_names_and_is_never_its_own_output(desk: Desk):
 def test_names_can_be_numbers_and_need_not_be_replaced(desk: Desk):
     folder = folder_of(desk, "one.png", "two.png")
     with_settings(desk, save_images_replace_action="Add number suffix")
-    for _ in range(2):
-        made = desk.run({"Tint": {}}, folder=folder)
+    desk.run({"Tint": {}}, folder=folder)
+    made = desk.run({"Tint": {}}, folder=folder)
     assert [path.name for path in made.saved] == ["one-1.png", "two-1.png"]
     with_settings(desk, use_original_name_batch=False, use_upscaler_name_as_suffix=True)
     made = desk.run({"Upscale": {"upscaler_1_name": "Nearest"}}, folder=folder)
