@@ -1,6 +1,5 @@
 """Every idiom of gradio 3 and 4 that surveyed extensions use: components, keywords, events, values."""
 
-import asyncio
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from PIL import Image
 
 from modules.compat.mount import unmount
 from modules.compat.old_gradio import serving_old_idioms
+from modules.web.ui.loops import make_no_loops
 from tests.compat.zoo_house import ZooHouse, zoo_house
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
@@ -36,18 +36,9 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooHouse]:
     folder = empty / "plain" / "scripts"
     folder.mkdir(parents=True)
     (folder / "plain.py").write_text("from modules import script_callbacks\n")
+    make_no_loops()
     with zoo_house(tmp_path_factory.mktemp("data"), zoo=empty) as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def loop() -> Iterator[None]:
-    """Gradio makes a loop that it does not close where there is none."""
-    made = asyncio.new_event_loop()
-    asyncio.set_event_loop(made)
-    yield
-    asyncio.set_event_loop(None)
-    made.close()
 
 
 @pytest.fixture

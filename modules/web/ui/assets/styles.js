@@ -27,11 +27,13 @@ function build() {
     said: el("p", { class: "problem", role: "status" }),
   };
   parts.name.setAttribute("list", "styles_editor_names");
+  parts.promptBox = el("div", {}, labelled("Prompt", parts.prompt));
+  parts.negativeBox = el("div", {}, labelled("Negative prompt", parts.negative));
   dialog = el(
     "dialog", { id: "styles_editor", class: "styles-editor" },
     el("h2", { id: "styles_editor_title" }, "Styles"),
     el("p", { class: "note" }, "Choose a style, or type a new name. {prompt} stands for the prompt; without it the text is appended."),
-    labelled("Name", parts.name), parts.names, labelled("Prompt", parts.prompt), labelled("Negative prompt", parts.negative),
+    labelled("Name", parts.name), parts.names, parts.promptBox, parts.negativeBox,
     parts.said,
     el("div", { class: "buttons" }, parts.save, parts.remove, parts.copy, parts.apply, parts.close),
   );
@@ -44,6 +46,8 @@ function build() {
 export async function edit(where) {
   tab = where;
   if (dialog === null) build();
+  dialog.parts.promptBox.id = `${tab}_edit_style_prompt`;
+  dialog.parts.negativeBox.id = `${tab}_edit_style_neg_prompt`;
   say("");
   dialog.showModal();
   await attempt(async () => take(await get("internal/ui/styles")));
