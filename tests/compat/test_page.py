@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 
 from modules.engine.job import Owner
+from modules.extending.scripts import parameters
 from modules.imaging.folders import OutputFolders
 from modules.prompting.style_book import StyleBook
 from modules.web.ui.build import build
@@ -68,7 +69,8 @@ def test_values_of_the_page_reach_the_request(house: tuple[ZooHouse, gr.Blocks])
 
 def test_the_drop_down_offers_scripts(house: tuple[ZooHouse, gr.Blocks]):
     zoo, _ = house
-    call = script_of("txt2img", ["seed walk", 3, "x"], zoo.scripts)
+    before = [None for one in zoo.scripts.selectable("txt2img") for _ in parameters(one.Params)]
+    call = script_of("txt2img", ["seed walk", *before, 3, "x"], zoo.scripts)
     assert call is not None
     assert (call.name, call.args) == ("Seed walk", (3, "x"))
     assert script_of("txt2img", ["None", 3, "x"], zoo.scripts) is None
