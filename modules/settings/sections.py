@@ -889,7 +889,7 @@ class Postprocessing:
 
     postprocessing_enable_in_main_ui: tuple[str, ...] = param(
         (), label="Enable postprocessing operations in txt2img and img2img tabs", choices="main_steps",
-        help="These steps are also offered where pictures are made; needs a reload of the page.",
+        help="These steps are also offered where pictures are made, from the next start on.",
     )  # fmt: skip
     postprocessing_disable_in_extras: tuple[str, ...] = param(
         (), label="Disable postprocessing operations in extras tab", choices="extras_steps",
