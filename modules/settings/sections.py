@@ -893,7 +893,7 @@ class Postprocessing:
     )  # fmt: skip
     postprocessing_disable_in_extras: tuple[str, ...] = param(
         (), label="Disable postprocessing operations in extras tab", choices="extras_steps",
-        help="These steps are not offered in Extras; needs a reload of the page.",
+        help="These steps are not offered in Extras, from the next reload of the interface on.",
     )  # fmt: skip
     postprocessing_operation_order: tuple[str, ...] = param(
         (), label="Postprocessing operation order", choices="extras_steps",

@@ -1,6 +1,7 @@
 """Extras jobs: pictures and folders through steps, and what becomes of them."""
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from modules.domain.extras import ExtrasOutcome, ExtrasRequest, NamedPicture, ch
 from modules.domain.limits import Limits
 from modules.domain.param import param
 from modules.domain.request import ImageRef
+from modules.engine.serialise import from_json, pictures_in, to_json, with_pictures
 from modules.extending.steps import Steps
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
@@ -227,6 +229,14 @@ def test_upscalers_are_asked_once_for_a_picture(desk: Desk):
 def test_bad_steps_are_refused(desk: Desk, steps: dict[str, Any], fault: type[Exception], words: str):
     with pytest.raises(fault, match=words):
         desk.run(steps, "cat")
+
+
+def test_a_request_survives_a_restart():
+    picture = NamedPicture(image=ImageRef.of(png(4, 4, "")), name="cat")
+    steps = Steps(builtin_steps(lambda: PLAIN)).read({"Upscale": {"upscale_by": 3}})
+    request = ExtrasRequest(pictures=(picture,), steps=steps, output="there", save=False)
+    kept = pictures_in(request)
+    assert with_pictures(from_json(ExtrasRequest, json.loads(json.dumps(to_json(request)))), kept.get) == request
 
 
 def test_requests_without_pictures_are_refused(desk: Desk):
