@@ -92,6 +92,12 @@ def test_a_class_hears_of_steps(zoo: ZooHouse):
     assert seen()["callbacks"] == before + 4
 
 
+def test_an_interrupt_ends_a_walk_at_its_next_step(zoo: ZooHouse):
+    found = zoo.txt2img(sampler_name="Interrupted", steps=8, n_iter=2)
+    assert seen()["told"] == 0
+    assert len(found["images"]) == 1
+
+
 def test_names_are_checked_and_failures_told(zoo: ZooHouse):
     strict = {"prompt": "x", "steps": 1, "width": 64, "height": 64, "sampler_name": "Plain Oiler"}
     zoo.settings.set({"api_strict_names": True})

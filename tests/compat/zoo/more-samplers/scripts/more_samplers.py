@@ -2,7 +2,7 @@
 
 import k_diffusion.sampling
 import torch
-from modules import sd_samplers, sd_samplers_common, sd_schedulers
+from modules import sd_samplers, sd_samplers_common, sd_schedulers, shared
 from modules.sd_samplers_kdiffusion import KDiffusionSampler, sampler_extra_params
 
 SEEN = {"callbacks": 0, "model": None, "options": None, "levels": None}
@@ -47,6 +47,15 @@ def sample_unguided(model, x, sigmas, extra_args=None, callback=None, disable=No
     return sample_plain_euler(model, x, sigmas, {**extra_args, "cond_scale": 1.5}, callback, disable)
 
 
+def sample_interrupted(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    def told(d):
+        SEEN["told"] = d["i"]
+        shared.state.interrupt()
+        callback(d)
+
+    return sample_plain_euler(model, x, sigmas, extra_args, told, disable)
+
+
 class Counting(KDiffusionSampler):
     def callback_state(self, d):
         SEEN["callbacks"] += 1
@@ -69,7 +78,7 @@ sd_samplers.all_samplers.append(line("Plain Euler", sample_plain_euler, ["k_plai
 sd_samplers.all_samplers.extend([
     line("Numbers Karras-ish", sample_with_numbers, options={"scheduler": "karras", "uses_ensd": True}),
     line("Half size", sample_half_size), line("Own noise", sample_own_noise), line("Unguided", sample_unguided),
-    line("Breaks", sample_breaks), line("Counting", sample_plain_euler, kind=Counting),
+    line("Interrupted", sample_interrupted), line("Breaks", sample_breaks), line("Counting", sample_plain_euler, kind=Counting),
 ])
 sd_samplers.all_samplers_map = {one.name: one for one in sd_samplers.all_samplers}
 sd_samplers.all_samplers_map["Named Euler"] = line("Named Euler", "sample_named_euler")
