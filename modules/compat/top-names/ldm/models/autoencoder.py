@@ -1,0 +1,5 @@
+"""`ldm.models.autoencoder`."""
+
+from modules.families.sd1.vae import VAE as AutoencoderKL
+
+__all__ = ["AutoencoderKL"]
