@@ -1,5 +1,6 @@
 """`modules.sd_hijack` and textual inversion: what extensions ask of the text encoders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,46 @@ def create_embedding_from_data(data: Any, name: str, filename: str = "unknown em
 
 
 class EmbeddingDatabase:
-    """The embeddings on disk."""
+    """The embeddings on disk, and those that extensions put beside them."""
+
+    def __init__(self) -> None:
+        self.ids_lookup: dict[int, list[tuple[list[int], Embedding]]] = {}
+        """First token of a name -> (tokens of the name, embedding), the longest first; those of extensions."""
+        self._known: dict[str, Any] = {}
+        self._on_disk: frozenset[str] = frozenset()
 
     @property
     def word_embeddings(self) -> dict[str, Any]:
-        """Return those that prompts may use now, by name."""
-        return self._made(host().services().embeddings(False).loaded)
+        """Those that prompts may use now, by name; extensions add to it."""
+        on_disk = self._made(host().services().embeddings(False).loaded)
+        for name in self._on_disk - set(on_disk):
+            self._known.pop(name, None)
+        self._known.update({name: one for name, one in on_disk.items() if name not in self._known})
+        self._on_disk = frozenset(on_disk)
+        return self._known
+
+    def register_embedding(self, embedding: Embedding, model: Any) -> Embedding:
+        """Let prompts use an embedding until it is taken out of `word_embeddings` and `ids_lookup`."""
+        return self.register_embedding_by_name(embedding, model, embedding.name)
+
+    def register_embedding_by_name(self, embedding: Embedding, model: Any, name: str) -> Embedding:
+        """Let prompts use an embedding by another name."""
+        tokens = list(model.cond_stage_model.tokenize([name])[0])
+        known = [one for one in self.ids_lookup.get(tokens[0], []) if one[1].name != name]
+        self.ids_lookup[tokens[0]] = sorted([*known, (tokens, embedding)], key=lambda one: len(one[0]), reverse=True)
+        self.word_embeddings[name] = embedding
+        return embedding
+
+    def find_embedding_at_position(self, tokens: Sequence[int], offset: int) -> tuple[Embedding | None, int | None]:
+        """Return the embedding of an extension whose name begins at a position, and how many tokens that takes."""
+        for own, embedding in self.ids_lookup.get(tokens[offset], ()):
+            if list(tokens[offset : offset + len(own)]) == list(own):
+                return embedding, len(own)
+        return None, None
+
+    def words_beside(self, known: Any, encoder: str, device: Any) -> Any:
+        """Return the embeddings of the program and of extensions as one text encoder reads them."""
+        return _Words(self, known, encoder, device) if self.ids_lookup else known
 
     @property
     def skipped_embeddings(self) -> dict[str, Any]:
@@ -90,6 +125,36 @@ class EmbeddingDatabase:
         return found
 
 
+class _Words:
+    """Embeddings as one text encoder reads them.
+
+    Args:
+        database: has those of extensions, which come first.
+        known: those of the program; None for none.
+        encoder: `clip_l` or `clip_g`.
+        device: where it is.
+    """
+
+    def __init__(self, database: EmbeddingDatabase, known: Any, encoder: str, device: Any) -> None:
+        self._database, self._known, self._encoder, self._device = database, known, encoder, device
+
+    def find(self, ids: Sequence[int], position: int) -> tuple[int, int, str] | None:
+        """Return the embedding whose name begins at a position."""
+        found, taken = self._database.find_embedding_at_position(ids, position)
+        if found is not None and taken is not None:
+            return taken, self.vectors(found.name).shape[0], found.name
+        return self._known.find(ids, position) if self._known is not None else None
+
+    def vectors(self, key: str) -> Any:
+        """Return the vectors of an embedding, [k, D]."""
+        own = (one for entries in self._database.ids_lookup.values() for _, one in entries if one.name == key)
+        found = next(own, None)
+        if found is None:
+            return self._known.vectors(key)
+        vec = found.vec[self._encoder] if isinstance(found.vec, dict) else found.vec
+        return vec.to(self._device).float()
+
+
 class Comments(list[str]):
     """Notes about a job; they are told when they are added."""
 
@@ -104,7 +169,7 @@ class Comments(list[str]):
 class Hijack:
     """What A1111 hangs onto its model. Models need nothing hung onto them here, so most of it only answers."""
 
-    fixes = None
+    fixes: Any = None
     layers = None
     circular_enabled = False
     clip: Any = None

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from modules.compat import fold, guiding, networks, networks_loaded, sampling
+from modules.compat import fold, guiding, networks, networks_loaded, networks_text, sampling
 from modules.compat.callback_params import (
     ImageGridLoopParams,
     ImageSaveParams,
@@ -47,6 +47,7 @@ from modules.hooks.points import (
     ExtraNoise,
     Hook,
     PlanMade,
+    WrapConditioning,
     WrapDenoise,
     WrapNetwork,
     WrapPass,
@@ -183,6 +184,7 @@ class LegacyJob:
             scripted.append((BeforeGrid, self._before_grid))
         # What extensions put in the place of sampling may fail; then the program's own way goes on.
         wrapped: list[tuple[type[Hook], Callable[[Any], Any]]] = [
+            (WrapConditioning, networks_text.wrap_conditioning),
             (WrapSampling, partial(sampling.wrap_sampling, self)), (WrapPass, partial(sampling.wrap_pass, self)),
             (WrapNetwork, partial(sampling.wrap_network, self)), (WrapDenoise, partial(sampling.wrap_denoise, self)),
         ]  # fmt: skip

@@ -4,7 +4,8 @@ B texts, T = 77 tokens of a chunk, N chunks, D width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor, nn
 from modules.compat.host import current_job, facade, host
 from modules.compat.lent import lent_model
 from modules.domain.plan import TextOptions
-from modules.families.chunked import chunks_of, emphasise, encode_texts
+from modules.families.chunked import Placement, chunks_of, emphasise
 from modules.families.openclip import OpenClip
-from modules.families.sd1.text import TextEncoder
+from modules.families.sd1.text import TextEncoder, placed
 from modules.families.sdxl.text import TextEncoders
+from modules.hooks.points import WrapConditioning
 from modules.nn import blocks
-from modules.nn.chunks import CAPACITY, Chunk
+from modules.nn.chunks import CAPACITY, Chunk, even_out
+from modules.sampling.types import Conditioning
 
 SMALL_LAYER = 2
 """Layer of CLIP, counted from the end, that SDXL reads."""
@@ -65,6 +68,7 @@ class FrozenCLIPEmbedderWithCustomWordsBase(nn.Module):
         super().__init__()
         self.wrapped = wrapped
         self.hijack = hijack
+        self._placements: list[Placement] = []
         tokenizer = self._components.tokenizer
         self.id_start, self.id_end = int(tokenizer.bos), int(tokenizer.eos)
         self.id_pad = 0 if isinstance(wrapped, OpenClip) else self.id_end
@@ -77,9 +81,11 @@ class FrozenCLIPEmbedderWithCustomWordsBase(nn.Module):
 
     @property
     def _embeddings(self) -> Any:
-        """Embeddings that this encoder reads: those of the same width."""
-        names = ("clip_g", "clip_h") if isinstance(self.wrapped, OpenClip) else ("clip_l",)
-        return next((found for name in names if (found := self._components.words.get(name)) is not None), None)
+        """Embeddings that this encoder reads: those of the same width, and those of extensions."""
+        large = isinstance(self.wrapped, OpenClip)
+        names = ("clip_g", "clip_h") if large else ("clip_l", "toy")
+        known = next((found for name in names if (found := self._components.words.get(name)) is not None), None)
+        return self.hijack.embedding_db.words_beside(known, names[0], self.device)
 
     @property
     def device(self) -> torch.device:
@@ -110,13 +116,16 @@ class FrozenCLIPEmbedderWithCustomWordsBase(nn.Module):
 
     def encode_with_transformers(self, tokens: Tensor) -> Tensor:
         """Encode chunks, ids [B, T] -> [B, T, D]."""
-        encoder, ids = self.wrapped, tokens.to(self.device)
+        encoder, ids, placements = self.wrapped, tokens.to(self.device), self._placements
         if isinstance(encoder, OpenClip):
-            return encoder.with_pooled(ids)[0] if self._in_pair else encoder.normalised(ids)
+            return encoder.with_pooled(ids, placements)[0] if self._in_pair else encoder.normalised(ids, placements)
         if isinstance(encoder, TextEncoder) and self._in_pair:
             options = text_options()
-            return encoder.hidden(ids, options.clip_skip if options.clip_l_skip else SMALL_LAYER)
-        return encoder(ids, text_options().clip_skip) if isinstance(encoder, TextEncoder) else encoder(ids)
+            return encoder.hidden(ids, options.clip_skip if options.clip_l_skip else SMALL_LAYER, placements)
+        if isinstance(encoder, TextEncoder):
+            return encoder(ids, text_options().clip_skip, placements)
+        with placed(self._token_layer, placements):
+            return encoder(ids, text_options().clip_skip)
 
     @property
     def _in_pair(self) -> bool:
@@ -131,15 +140,29 @@ class FrozenCLIPEmbedderWithCustomWordsBase(nn.Module):
     def encode_embedding_init_text(self, init_text: str, nvpt: int) -> Tensor:
         """Return the vectors of the tokens of a text before the encoder reads them, [at most nvpt, D]."""
         ids = torch.tensor(self.tokenize([init_text])[0][:nvpt], device=self.device, dtype=torch.long)
-        layer = next(one for one in self.wrapped.modules() if isinstance(one, nn.Embedding))
-        return layer(ids).float()
+        return self._token_layer(ids).float()
+
+    @property
+    def _token_layer(self) -> nn.Embedding:
+        return next(one for one in self.wrapped.modules() if isinstance(one, nn.Embedding))
 
     def forward(self, texts: Sequence[str]) -> Tensor:
-        """Encode prompts, [B, N * T, D]."""
-        return encode_texts(
-            lambda ids, _placements: self.encode_with_transformers(ids), self._components.tokenizer, list(texts),
-            text_options(), device=self.device, pad=self.id_pad,
-        )  # fmt: skip
+        """Encode prompts, [B, N * T, D], by the methods above, which extensions replace."""
+        tokenizer, options, words = self._components.tokenizer, text_options(), self._embeddings
+        (empty,) = chunks_of(tokenizer, "", options, pad=self.id_pad)
+        rows = even_out([chunks_of(tokenizer, text, options, words, pad=self.id_pad) for text in texts], empty)
+        encoded: list[Tensor] = []
+        for column in zip(*rows, strict=True):
+            self.hijack.fixes = [list(one.fixes) for one in column]
+            self._placements = [
+                (row, position, words.vectors(key)[: len(one.ids) - position])
+                for row, one in enumerate(column) for position, key in one.fixes
+            ]  # fmt: skip
+            try:
+                encoded.append(self.process_tokens([list(one.ids) for one in column], [list(one.weights) for one in column]))  # fmt: skip
+            finally:
+                self._placements = []
+        return torch.cat(encoded, dim=1)
 
 
 class FrozenCLIPEmbedderWithCustomWords(FrozenCLIPEmbedderWithCustomWordsBase):
@@ -207,19 +230,69 @@ class GeneralConditioner(nn.Module):
         """Return how many tokens there is room for."""
         return self._first.get_target_prompt_token_count(token_count)
 
-    def forward(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Encode prompts: `crossattn` [B, N * T, D] and `vector` [B, P]."""
-        return learned_conditioning(texts)
+    def forward(self, texts: Sequence[str] | Mapping[str, Any]) -> dict[str, Tensor]:
+        """Encode prompts, which may be the entry `txt`: `crossattn` [B, N * T, D] and `vector` [B, P]."""
+        lines = list(texts["txt"] if isinstance(texts, Mapping) else texts)
+        made = learned_conditioning(lines)
+        readers = [one for one in self.embedders if isinstance(one, FrozenCLIPEmbedderWithCustomWordsBase)]
+        if any(is_changed(one) for one in readers):
+            made["crossattn"] = torch.cat([one(lines) for one in readers], dim=2)
+        return made
 
 
 def wrap(encoder: nn.Module) -> nn.Module:
-    """Return a text encoder as A1111 wraps it."""
+    """Return a text encoder as A1111 wraps it; the same each time, since extensions hang things on it."""
+    known = vars(encoder).get(_WRAPPED)
+    if known is None:
+        # Among its plain attributes, so that it is no part of the encoder and is gone with it.
+        known = vars(encoder)[_WRAPPED] = _wrapped(encoder)
+    return known
+
+
+def _wrapped(encoder: nn.Module) -> nn.Module:
     hijack = facade("sd_hijack").model_hijack
     if isinstance(encoder, TextEncoders):
         return GeneralConditioner(encoder)
     if isinstance(encoder, OpenClip):
         return FrozenOpenCLIPEmbedderWithCustomWords(encoder, hijack)
     return FrozenCLIPEmbedderWithCustomWords(encoder, hijack)
+
+
+_WRAPPED = "_a1111_view"
+_METHODS = (
+    "forward", "process_tokens", "encode_with_transformers", "tokenize_line", "process_texts", "tokenize",
+)  # fmt: skip
+_OWN = {
+    (cls, name): getattr(cls, name, None)
+    for cls in (FrozenCLIPEmbedderWithCustomWords, FrozenOpenCLIPEmbedderWithCustomWords, GeneralConditioner)
+    for name in _METHODS
+}
+
+
+def is_changed(view: nn.Module) -> bool:
+    """Tell whether extensions hooked into a text encoder, replaced its methods, or brought embeddings."""
+    hooked = bool(view._forward_hooks or view._forward_pre_hooks)
+    replaced = any(name in vars(view) or getattr(type(view), name, None) is not _OWN.get((type(view), name)) for name in _METHODS)  # fmt: skip
+    if hooked or replaced or isinstance(view, GeneralConditioner):
+        return hooked or replaced or any(is_changed(one) for one in view.children() if (type(one), "forward") in _OWN)
+    return bool(view.hijack.embedding_db.ids_lookup)
+
+
+def wrap_conditioning(payload: WrapConditioning) -> WrapConditioning:
+    """Let the text encoders as extensions changed them encode the texts of a job."""
+
+    def encode(texts: Sequence[str], options: TextOptions) -> Conditioning:
+        view, plain = wrap(lent_model().components.text), payload.encode(texts, options)
+        if not is_changed(view) or (options.negative and not any(texts)):
+            return plain
+        with torch.inference_mode():
+            if not isinstance(view, GeneralConditioner):
+                return replace(plain, tokens=view(list(texts)).to(plain.tokens))
+            sides = torch.tensor([[options.size.height, options.size.width] if options.size else [0, 0]] * len(texts))
+            told = {"original_size_as_tuple": sides, "crop_coords_top_left": torch.zeros_like(sides), "target_size_as_tuple": sides}  # fmt: skip
+            return replace(plain, tokens=view({"txt": list(texts), **told})["crossattn"].to(plain.tokens))
+
+    return replace(payload, encode=encode)
 
 
 def learned_conditioning(texts: Sequence[str]) -> Any:
