@@ -484,6 +484,7 @@ class House:
             # The scripts are not known yet when an extension asks for the device while it loads.
             scripts=lambda title: self.scripts.runner(title),
             surround=self.compat.surround,
+            around_folder=self.compat.around_folder,
         )
 
     def _open_pool(self, policy: "DevicePolicy") -> "Pool":

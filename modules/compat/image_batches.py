@@ -53,6 +53,15 @@ def process_batch(
     Returns:
         The results of all runs in one; None when there was none.
     """
+    from modules.compat.folders import folder_job
+
+    job = folder_job(p)
+    if job is not None and isinstance(input, str):
+        scale = scale_by if to_scale else None
+        return job.run_folder({
+            "input": input, "output": output_dir, "masks": inpaint_mask_dir or "", "scale": scale,
+            "use_png_info": use_png_info, "png_info_props": tuple(png_info_props or ()), "png_info": png_info_dir or "",
+        })  # fmt: skip
     masks = [Path(one) for one in _pictures(inpaint_mask_dir)] if inpaint_mask_dir else []
     keys = tuple(png_info_props or ()) if use_png_info else ()
     texts = TextSource(keys=keys, folder=Path(png_info_dir) if png_info_dir else None)

@@ -120,17 +120,17 @@ class LegacyJob:
         inner = replace(self.ctx, hooks=self.ctx.hooks.adding(self._handlers()))
         self.outcome = set_out(host().workshop(), request, inner).finish()
         self._tell_params(self.outcome)
-        processed = processed_of(self.p, self.outcome)
-        self._know(processed)
+        processed = self.show(self.outcome)
         self.hook("postprocess", self.p, processed)
         return processed
 
-    def _know(self, processed: Processed) -> None:
-        """Remember which pictures the pipeline made, so that their files need not be made again."""
-        assert self.outcome is not None
-        shown = [*([self.outcome.grid] if self.outcome.grid else []), *self.outcome.images]
+    def show(self, outcome: Outcome) -> Processed:
+        """Show an outcome, and remember which pictures the pipeline made: their files need not be made again."""
+        processed = processed_of(self.p, outcome)
+        shown = [*([outcome.grid] if outcome.grid else []), *outcome.images]
         self.root.made |= {id(image): (image, one) for image, one in zip(processed.images, shown, strict=True)}
-        self.root.outcome = self.outcome
+        self.root.outcome = outcome
+        return processed
 
     def _tell_params(self, outcome: Outcome) -> None:
         plan = self._with_params(outcome.plan)
@@ -453,7 +453,7 @@ class LegacyJob:
 
     def to_outcome(self, processed: Processed) -> Outcome:
         """Turn results into an outcome; pictures that no extension touched keep their files."""
-        outcome = self.outcome or self._empty()
+        outcome = self.outcome or self.nothing()
         first = processed.index_of_first_image
         texts = [*processed.infotexts, *[processed.info] * len(processed.images)]
         made = [self._produced(image, texts[place], grid=place < first) for place, image in enumerate(processed.images)]
@@ -469,7 +469,7 @@ class LegacyJob:
             notes=(*outcome.notes, *(Note(text=text) for text in self.told)),
         )  # fmt: skip
 
-    def _empty(self) -> Outcome:
+    def nothing(self) -> Outcome:
         """Return an outcome for a script that made no run."""
         plan = make_plan(fold.request_of(self.p), self.ctx.settings, host().workshop().shelf())
         return Outcome(plan=plan, images=())

@@ -25,7 +25,7 @@ from modules.settings.store import SettingsStore
 
 if TYPE_CHECKING:
     from modules.library.catalog import Catalog
-    from modules.pipeline.services import Surround, Workshop
+    from modules.pipeline.services import AroundFolder, Surround, Workshop
     from modules.web.services import Services
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,14 @@ class Compat:
         from modules.compat.entrance import surrounding
 
         return surrounding()
+
+    def around_folder(self) -> "AroundFolder | None":
+        """Return what carries out runs over folders; None unless an extension put its own in the place of that."""
+        if not self.mounted:
+            return None
+        from modules.compat.folders import around
+
+        return around()
 
 
 def _make(

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from modules.domain.errors import InvalidRequest
 from modules.domain.request import Generation
 from modules.domain.result import Outcome, Unfinished
 from modules.domain.scripts import OutpaintingMk2, PoorMansOutpainting, read_script
@@ -31,7 +32,9 @@ def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | 
         NumericalFault: a network produced NaN.
     """
     if request.folder is not None:
-        return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))
+        around = shop.around_folder()
+        run = partial(_folder, shop, ctx)
+        return run(request) if around is None else around(request, ctx, run)
     if request.script is None:
         around = shop.surround()
         return set_out(shop, request, ctx) if around is None else around(request, ctx)
@@ -43,3 +46,10 @@ def carry_on(shop: Workshop, request: Generation, ctx: JobContext) -> Outcome | 
             return poor_mans(shop, request, ctx, spec)
         case OutpaintingMk2() as spec:
             return mk2(shop, request, ctx, spec)
+
+
+def _folder(shop: Workshop, ctx: JobContext, request: Generation) -> Outcome:
+    """Carry out a run over the pictures of a folder."""
+    if request.folder is None:
+        raise InvalidRequest("there is no folder to read", field="input")
+    return folder_run(shop, request, ctx, request.folder, partial(carry_out, shop))

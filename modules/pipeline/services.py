@@ -40,9 +40,13 @@ class Workshop:
     """Finds a script of an extension that makes several runs, by its title."""
     surround: "Callable[[], Surround | None]" = lambda: None
     """Returns what carries out plain runs in place of the pipeline alone, where extensions want to be around them."""
+    around_folder: "Callable[[], AroundFolder | None]" = lambda: None
+    """Returns the same for runs over the pictures of a folder."""
 
 
 Runner = Callable[[Generation, JobContext, Any], Outcome]
 """Carries out a request in its own way, on a `Bench`."""
 Surround = Callable[[Generation, JobContext], Outcome]
 """Carries out a plain run, with something around it."""
+AroundFolder = Callable[[Generation, JobContext, Callable[[Generation], Outcome]], Outcome]
+"""Carries out a run over a folder, with something around it."""

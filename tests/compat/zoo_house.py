@@ -108,7 +108,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     scripts = compat.scripts(with_main_steps(extending.scripts, steps, settings.snapshot()))
     files = ExtrasFiles(OutputFolders(data=data))
     shop = replace(
-        studio.shop, surround=compat.surround, scripts=scripts.runner,
+        studio.shop, surround=compat.surround, around_folder=compat.around_folder, scripts=scripts.runner,
         shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers(), unets=offers.unets()),
     )  # fmt: skip
     studio.shop = shop
