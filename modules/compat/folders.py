@@ -7,7 +7,7 @@ from typing import Any
 
 from modules.compat import fold
 from modules.compat.entrance import script_values
-from modules.compat.host import facade, own_job, working_on
+from modules.compat.host import facade, working_on
 from modules.compat.image_batches import process_batch
 from modules.compat.jobs import LegacyJob
 from modules.compat.results import Processed
@@ -30,8 +30,9 @@ class FolderJob(LegacyJob):
     def __init__(self, p: Any, ctx: JobContext, spec: FolderSpec, make: Callable[[Generation], Outcome]) -> None:
         super().__init__(p, ctx)
         self.spec, self.make = spec, make
+        self.run_folder = self._run_folder
 
-    def run_folder(self, changes: dict[str, Any]) -> Processed:
+    def _run_folder(self, changes: dict[str, Any]) -> Processed:
         """Do what `process_batch` does while nobody replaced it.
 
         Args:
@@ -63,9 +64,3 @@ def carry_out(request: Generation, ctx: JobContext, make: Callable[[Generation],
             png_info_dir=spec.png_info,
         )  # fmt: skip
         return job.to_outcome(found) if isinstance(found, Processed) else job.outcome or job.nothing()
-
-
-def folder_job(p: Any) -> FolderJob | None:
-    """Return the run over a folder that the calling thread works on for a job."""
-    job = own_job()
-    return job if isinstance(job, FolderJob) and job.p is p else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from modules.compat.host import facade
+from modules.compat.host import facade, own_job
 from modules.compat.listing import listfiles
 from modules.compat.state import state_now
 from modules.domain.errors import WebuiError
@@ -53,10 +53,8 @@ def process_batch(
     Returns:
         The results of all runs in one; None when there was none.
     """
-    from modules.compat.folders import folder_job
-
-    job = folder_job(p)
-    if job is not None and isinstance(input, str):
+    job = own_job()
+    if job is not None and job.p is p and job.run_folder is not None and isinstance(input, str):
         scale = scale_by if to_scale else None
         return job.run_folder({
             "input": input, "output": output_dir, "masks": inpaint_mask_dir or "", "scale": scale,

@@ -94,7 +94,7 @@ def test_pictures_are_shown_after_the_overlay(zoo: ZooHouse):
 
 @pytest.mark.parametrize("name", ["noise", "other noise"])
 def test_extra_noise_is_shown_and_replaced(zoo: ZooHouse, name: str):
-    extra = {"override_settings": {"img2img_extra_noise": 0.5}}
+    extra: dict[str, Any] = {"override_settings": {"img2img_extra_noise": 0.5}}
     plain, noisy = inpaint(zoo), inpaint(zoo, **extra)
     assert not same(plain, noisy)
     assert same(inpaint(zoo, **extra, **mode(name)), plain)
