@@ -36,6 +36,8 @@ class RunningJob(Protocol):
     plan: Any
     moment: Any
     """A `sampling.Moment`."""
+    run_folder: Any
+    """Carries out a run over a folder, for jobs that are one; else None."""
 
     def hook(self, method: str, *arguments: Any, **more: Any) -> None:
         """Call a hook of the scripts of the job."""

@@ -86,6 +86,8 @@ class LegacyJob:
         self.batch: BatchPlan | None = None
         self.networks: Mapping[str, Any] = {}
         self.moment = sampling.Moment()
+        self.run_folder: Callable[[dict[str, Any]], Processed] | None = None
+        """Carries out a run over a folder, for jobs that are one."""
         self.outcome: Outcome | None = None
         self.root: LegacyJob = parent.root if parent else self
         self.made: dict[int, tuple[Any, Produced]] = {}
