@@ -181,7 +181,8 @@ def parse(
     for flag in FLAGS:
         if flag.dest in given and flag.status is Status.REFUSED:
             parser.error(f"{flag.name}: {flag.help}")
-        if flag.dest in given and flag.status is Status.PLANNED:
+        is_own = parser.get_default(flag.dest) == argparse.SUPPRESS  # not one that an extension took over
+        if flag.dest in given and flag.status is Status.PLANNED and is_own:
             notes.append(f"{flag.name}: not supported yet")
     values = _with_defaults(given, root)
     if values["loglevel"] is None:

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modules.cli_flags import FLAGS, Status
 from modules.extending.discover import Extension
 
 logger = logging.getLogger(__name__)
 
 FILE = "preload.py"
+_UNUSED = frozenset(flag.name for flag in FLAGS if flag.status in (Status.PLANNED, Status.SILENT))
 
 
 def add_flags(parser: argparse.ArgumentParser, extensions: Iterable[Extension]) -> list[str]:
@@ -54,8 +56,10 @@ class _Lenient:
 
     def add_argument(self, *names: str, **more: object) -> argparse.Action | None:
         """Add a flag with its default; the parser of the program leaves out what is not given."""
+        # A flag that the program only knows by name is the extension's, with its default.
+        place = self._parser.add_argument_group(conflict_handler="resolve") if _UNUSED.issuperset(names) else self._parser
         try:
-            made = self._parser.add_argument(*names, **more)  # pyright: ignore[reportArgumentType]
+            made = place.add_argument(*names, **more)  # pyright: ignore[reportArgumentType]
         except argparse.ArgumentError as error:
             logger.warning("%s", error)
             return None

@@ -33,6 +33,16 @@ def test_flags_of_extensions_are_flags(tmp_path: Path):
     assert (config.flags["kite_length"], config.medvram) == (9, True)
 
 
+def test_a_flag_that_the_program_only_knows_by_name_is_the_extensions(tmp_path: Path):
+    lines = "def preload(parser):\n    parser.add_argument('--controlnet-loglevel', default='INFO')\n    parser.add_argument('--port', default=1)\n"
+    assert read(tmp_path, "--controlnet-loglevel", "x").notes == ("--controlnet-loglevel: not supported yet",)
+    make_extension(tmp_path / "extensions", "kite", {"preload.py": lines})
+    config = read(tmp_path)
+    assert (config.flags["controlnet_loglevel"], config.port, config.notes) == ("INFO", 7860, ())
+    config = read(tmp_path, "--controlnet-loglevel", "DEBUG", "--port", "7")
+    assert (config.flags["controlnet_loglevel"], config.port, config.notes) == ("DEBUG", 7, ())
+
+
 def test_flags_may_lie_in_the_folders_of_the_program(tmp_path: Path):
     lines = "from modules import paths\ndef preload(parser):\n    parser.add_argument('--kite', default=paths.models_path)\n"
     make_extension(tmp_path / "extensions", "kite", {"preload.py": lines})
