@@ -15,6 +15,7 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "inpainting_fill": ("fill", "original", "latent noise", "latent nothing"),
     "inpainting_mask_invert": ("Inpaint masked", "Inpaint not masked"),
     "inpaint_full_res": ("Whole picture", "Only masked"),
+    "upscale_mode": ("Scale by", "Scale to"),
 })  # fmt: skip
 """Parameters that are a number or a switch and are offered as words, in the order of their values."""
 
