@@ -73,7 +73,7 @@ class CFGDenoiser:
         self.p, self.start, self.step, self._walk, self.native = p, start, 0, None, None
         self.steps = self.total_steps = start.steps
         self.image_cfg_scale = getattr(p, "image_cfg_scale", None)
-        self.mask, self.nmask = getattr(p, "mask", None), getattr(p, "nmask", None)
+        self.mask, self.nmask = (_of_all(getattr(p, name, None)) for name in ("mask", "nmask"))
         self.init_latent = getattr(p, "init_latent", None)
         self.given = {"cond": cond, "uncond": uncond, "image_cond": image, "cond_scale": start.cfg_scale}
 
@@ -176,3 +176,8 @@ class CFGDenoiserKDiffusion(CFGDenoiser):
 
 ORIGINALS = {"forward": CFGDenoiser.forward, "combine_denoised": CFGDenoiser.combine_denoised}
 """What the walk does by itself."""
+
+
+def _of_all(mask: Any) -> Any:
+    """Return a mask as A1111 has it, for all pictures at once: [C, h, w]."""
+    return mask[0] if mask is not None and mask.ndim == 4 else mask

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from modules.domain.plan import TextOptions
 from modules.families.chunked import chunks_of
@@ -64,6 +65,8 @@ class LatentDiffusion(ABC):
                 if x.shape not in blank:
                     blank[x.shape] = _blank(model, x, extra)
                 given = blank[x.shape]
+            if given.shape[-2:] != x.shape[-2:]:  # some samplers ask about smaller latents on the way
+                given = F.interpolate(given, size=x.shape[-2:], mode="nearest-exact")
             return torch.cat([x, given.to(x)], dim=1)
 
         def run(x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:

@@ -40,7 +40,8 @@ class LatentMask:
     def over_estimate(self, x0: Tensor, sigma: Tensor) -> Tensor:
         """Put the kept part over an estimate x0 [B, C, h, w] that was made at sigma [B]."""
         if self.soft:
-            return mixed(self.clean, x0, self.repaint, sigma.view(-1, 1, 1, 1), self.soft)
+            mask = self._fitting(x0)
+            return mixed(mask.clean, x0, mask.repaint, sigma.view(-1, 1, 1, 1), self.soft)
         return self.over(x0)
 
     def over_result(self, x: Tensor) -> Tensor:
@@ -49,7 +50,16 @@ class LatentMask:
 
     def over(self, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
         """Put the kept part over x [B, C, h, w]; `scale` multiplies the kept latent."""
-        return x * self.repaint + self.clean * (1 - self.repaint) * scale
+        mask = self._fitting(x)
+        return x * mask.repaint + mask.clean * (1 - mask.repaint) * scale
+
+    def _fitting(self, x: Tensor) -> "LatentMask":
+        """Return the mask in the size of x; some samplers ask for estimates of smaller latents on the way."""
+        size = x.shape[-2:]
+        if self.repaint.shape[-2:] == size:
+            return self
+        clean, repaint = (F.interpolate(one, size=size, mode="nearest-exact") for one in (self.clean, self.repaint))
+        return replace(self, clean=clean, repaint=repaint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,5 +1,7 @@
 """Samplers and schedules that extensions add to A1111's lists, run over the API."""
 
+import base64
+import io
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.compat.test_zoo import info, picture
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
@@ -56,6 +59,24 @@ def test_the_start_may_be_a_picture_and_there_may_be_a_second_pass(zoo: ZooHouse
     assert np.abs(picture(both[0]) - picture(both[1])).max() <= 1
     second = zoo.txt2img(sampler_name="Euler", hr_sampler_name="Plain Euler", **body)
     assert "Hires sampler: Plain Euler" in info(second)["infotexts"][0]
+
+
+def test_questions_of_another_size_under_a_mask(zoo: ZooHouse):
+    mask = io.BytesIO()
+    drawn = Image.new("L", (64, 64))
+    drawn.paste(255, (16, 16, 48, 48))
+    drawn.save(mask, "png")
+    body = {
+        "init_images": zoo.txt2img()["images"], "mask": base64.b64encode(mask.getvalue()).decode(), "mask_blur": 0,
+        "prompt": "blue", "steps": 6, "width": 64, "height": 64, "seed": 5, "denoising_strength": 0.8,
+    }  # fmt: skip
+    made = [
+        zoo.client.post("/sdapi/v1/img2img", json={**body, "sampler_name": name}).json() for name in ("Euler", "Half size")
+    ]
+    assert np.abs(picture(made[0]) - picture(made[1])).max() <= 1
+    (_, height, width), small, latent = seen()["mask"]
+    assert (height, width) == latent[-2:]
+    assert small[-2:] == (height // 2, width // 2)
 
 
 def test_numbers_and_noise_reach_the_function(zoo: ZooHouse):

@@ -23,6 +23,9 @@ def sample_plain_euler(model, x, sigmas, extra_args=None, callback=None, disable
 def sample_half_size(model, x, sigmas, extra_args=None, callback=None, disable=None):
     """Asks once at half the size, as samplers that save time do."""
     small = x[..., ::2, ::2].contiguous()
+    if model.mask is not None:
+        model.nmask = torch.nn.functional.interpolate(model.nmask.unsqueeze(0), size=small.shape[2:]).squeeze(0)
+        SEEN["mask"] = tuple(model.mask.shape), tuple(model.nmask.shape), tuple(model.init_latent.shape)
     model(small, sigmas[0] * small.new_ones([small.shape[0]]), **extra_args)
     return sample_plain_euler(model, x, sigmas, extra_args, callback, disable)
 
