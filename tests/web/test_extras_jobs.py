@@ -60,7 +60,8 @@ def test_a_job_of_our_own_runs_any_steps_and_saves(house: RestHouse, tmp_path: P
     assert answer.status_code == 202, answer.text
     assert list(house.services.desk.find(answer.json()["id"]).events())  # type: ignore[union-attr]
     job = house.client.get(f"/api/v2/jobs/{answer.json()['id']}").json()
-    assert (job["kind"], job["state"], job["progress"]["fraction"]) == ("extras", "finished", 1.0)
+    told = (job["kind"], job["title"], job["state"], job["progress"]["fraction"])
+    assert told == ("extras", "cat.png", "finished", 1.0)
     assert [(one["name"], one["width"], one["grid"], one["saved"]) for one in job["files"]] == [
         ("00000.png", 96, False, True), ("00001-flipped-horizontally.png", 96, False, True),
     ]  # fmt: skip

@@ -104,7 +104,9 @@ def _of_entry(entry: Entry, base: str) -> dict[str, Any]:
 
 
 def title_of(payload: Payload) -> str:
-    """Say in a few words what a job is about: how its prompt begins."""
+    """Say in a few words what a job is about: how its prompt begins, or which picture it works on."""
+    if isinstance(payload, ExtrasRequest):
+        return _title(payload.folder or [one.name for one in payload.pictures])
     if isinstance(payload, VisitRequest):
         return payload.label[:MAX_TITLE]
     return _title(payload.prompt) if isinstance(payload, Generation) else ""
