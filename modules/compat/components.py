@@ -124,6 +124,8 @@ class InputAccordion(gr.Checkbox):
         )
         self.accordion_id = self.accordion.elem_id
         # The box and the accordion follow each other, on the page alone.
+        self.accordion.expand(None, None, [self], js="() => true", show_progress="hidden")
+        self.accordion.collapse(None, None, [self], js="() => false", show_progress="hidden")
         self.change(
             None, [self], [self.accordion], js="(open) => ({ __type__: 'update', open })", show_progress="hidden"
         )

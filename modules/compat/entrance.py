@@ -1,18 +1,16 @@
 """Where A1111's scripts join the program: requests of the API, controls of the page, jobs of the queue."""
 
-import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from PIL import Image
-
 from modules.compat import fold
 from modules.compat.additions import any_added
 from modules.compat.callbacks import guarded
+from modules.compat.control_values import by_place, read_all, read_call, to_plain, to_value
 from modules.compat.host import facade, host, working_on
 from modules.compat.jobs import LegacyJob
 from modules.compat.scripts import ScriptRunner, flat_values, values_by_title
@@ -31,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 KEY = "a1111"
 """Under which a request carries the values of these scripts: title in small letters -> list of values."""
-PICTURE = "data:image/png;base64,"
 
 
 class AllScripts(Scripts):
@@ -71,10 +68,13 @@ class AllScripts(Scripts):
     def chosen(self, tab: str, given: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Values]:
         """Read the values of always-on scripts from the controls of the page."""
         rest = {name: values for name, values in given.items() if name != KEY}
-        own = given.get(KEY, {})
+        sent: Mapping[str, Any] = given.get(KEY, {})
         lists: dict[str, list[Any]] = {}
-        for name, value in sorted(own.items(), key=lambda item: _place(item[0])):
-            lists.setdefault(name.rpartition("/")[0], []).append(to_plain(value))
+        for script in runner_of(tab).alwayson_scripts if sent else ():
+            title = script.title().lower()
+            own = by_place(sent, title)
+            if own is not None:
+                lists[title] = read_all(script, own)
         return MappingProxyType({**super().chosen(tab, rest), **({KEY: lists} if lists else {})})
 
     def check_call(self, call: ScriptCall, tab: str) -> bool:
@@ -110,7 +110,7 @@ class AllScripts(Scripts):
         runner = runner_of(tab)
         return [(one.title().lower(), one.alwayson, [_argument(item) for item in one.controls or ()]) for one in runner.scripts]  # fmt: skip
 
-    def watching(self, tab: str) -> AbstractContextManager[None]:
+    def watching(self, tab: str) -> AbstractContextManager[Any]:
         """Return what lets A1111's scripts see the controls of a tab while they are built."""
         from modules.compat.script_controls import watching
 
@@ -139,6 +139,11 @@ class AllScripts(Scripts):
                 return list(script.controls or ())
 
             yield script.title(), build
+
+    def given(self, tab: str, title: str, args: Sequence[Any]) -> tuple[Any, ...]:
+        """Read what the page sent for a script of the drop-down."""
+        script = _find(tab, title, always=False)
+        return super().given(tab, title, args) if script is None else read_call(script, args)
 
     def counts(self, tab: str) -> list[tuple[str, int]]:
         """Return titles of A1111's scripts of the drop-down, and how many values each takes."""
@@ -237,48 +242,7 @@ def _argument(component: Any) -> Argument:
     values = tuple(str(one[1] if isinstance(one, tuple) else one) for one in choices) if choices else None
     shown = getattr(component, "value", None)
     return Argument(
-        label=str(getattr(component, "label", None) or ""), default=to_plain(shown) if not callable(shown) else None,
+        label=str(getattr(component, "label", None) or ""), default=None if callable(shown) or getattr(component, "stateful", False) else to_plain(shown),
         minimum=getattr(component, "minimum", None), maximum=getattr(component, "maximum", None),
         step=getattr(component, "step", None), choices=values,
     )  # fmt: skip
-
-
-def _place(name: str) -> tuple[str, int]:
-    title, _, number = name.rpartition("/")
-    return title, int(number) if number.isdigit() else 0
-
-
-def to_plain(value: Any) -> Any:
-    """Make a value of a control one that a request can carry; pictures become data addresses."""
-    import base64
-
-    if isinstance(value, Image.Image):
-        data = io.BytesIO()
-        value.save(data, "png", compress_level=1)
-        return {"picture": PICTURE + base64.b64encode(data.getvalue()).decode()}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if hasattr(value, "shape"):
-        import numpy as np
-
-        array = np.asarray(value)
-        if array.dtype == np.uint8 and array.ndim in (2, 3):
-            return to_plain(Image.fromarray(array))
-        return array.tolist()
-    return str(value)
-
-
-def to_value(value: Any) -> Any:
-    """Give a script the value that a request carried."""
-    if isinstance(value, Mapping):
-        if set(value) == {"picture"}:
-            from modules.compat.results import opened
-            from modules.imaging.open import decode_base64
-
-            return opened(decode_base64(value["picture"]))
-        return {key: to_value(one) for key, one in value.items()}
-    return [to_value(one) for one in value] if isinstance(value, list | tuple) else value

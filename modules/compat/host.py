@@ -105,6 +105,8 @@ class Host:
     """Samplers by name, to which extensions add too."""
     made: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     """Identity of an entry that an extension added -> itself, and its native form."""
+    held: dict[str, Any] = field(default_factory=dict)
+    """Values of controls that no request can carry, by the name that it carries instead."""
     tabs: list[str] = field(default_factory=list)
     """Ids of the tabs that extensions brought."""
     caches: dict[str, Any] = field(default_factory=dict)

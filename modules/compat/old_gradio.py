@@ -27,6 +27,8 @@ HOST_CLASSES: Mapping[str, str] = {
     f"{tab}_{name}": "prompt" for tab in ("txt2img", "img2img") for name in ("prompt", "neg_prompt")
 }
 """Element of the host -> a class that A1111's has."""
+ADDED_BUTTONS: Mapping[str, str] = {f"html_log_{tab}": f"{tab}_generation_info_button" for tab in ("txt2img", "img2img")}
+"""Element of the host -> a hidden button that A1111 has after it."""
 
 
 @contextmanager
@@ -118,6 +120,7 @@ def _wrap_constructor(cls: Any) -> None:
         if outermost:
             _finish(self, given)
             _call("after_component", self, given)
+            _add_parts(self)
 
     mark_patched(construct)
     cls.__init__ = construct
@@ -145,6 +148,15 @@ def _finish(component: Any, given: Mapping[str, Any]) -> None:
     if part == "accordion" and component.open is False:
         # Neither open nor what the front end takes as a reason to make the content later.
         component.open = 0
+
+
+def _add_parts(component: Any) -> None:
+    """Build what A1111's page has after an element and ours has no use for; extensions put their own parts beside it."""
+    wanted = ADDED_BUTTONS.get(str(getattr(component, "elem_id", None)))
+    if wanted and is_bound():
+        import gradio as gr
+
+        gr.Button(visible="hidden", elem_id=wanted)
 
 
 def _call(kind: str, component: Any, given: Mapping[str, Any]) -> None:

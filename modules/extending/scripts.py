@@ -68,7 +68,7 @@ class Scripts:
         """Return further scripts that are not declared: title, whether it always runs, arguments."""
         return []
 
-    def watching(self, tab: str) -> AbstractContextManager[None]:
+    def watching(self, tab: str) -> AbstractContextManager[Any]:
         """Return what surrounds the building of a tab, for scripts that look at all of its controls."""
         return nullcontext()
 
@@ -79,6 +79,10 @@ class Scripts:
     def build_selectable(self, tab: str) -> "Iterator[tuple[str, Callable[[], list[Any]]]]":
         """Yield titles of scripts that are not declared, and what builds their controls."""
         return iter(())
+
+    def given(self, tab: str, title: str, args: Sequence[Any]) -> tuple[Any, ...]:
+        """Read what the page sent for a script of the drop-down that is not declared."""
+        return tuple(args)
 
     def counts(self, tab: str) -> list[tuple[str, int]]:
         """Return titles of the scripts that `build_selectable` yields, and how many values each takes."""

@@ -190,6 +190,6 @@ def script_of(tab: str, sent: Sequence[Any], scripts: Scripts | None = None) -> 
             return call
     for title, count in scripts.counts(tab) if scripts else ():
         args = tuple(next(given, None) for _ in range(count))
-        if title.lower() == chosen:
-            return ScriptCall(name=title, args=args)
+        if scripts and title.lower() == chosen:
+            return ScriptCall(name=title, args=scripts.given(tab, title, args))
     raise InvalidRequest(f"Script {str(chosen)[:200]!r} not found", field="script_name")
