@@ -178,11 +178,12 @@ def _settings(registry: Registry) -> None:
 def _handlers(registry: Registry) -> None:
     """Connect A1111's global callbacks with hook points."""
     from modules.compat import globals as page_globals
-    from modules.compat import page, xyz
+    from modules.compat import old_files, page, xyz
     from modules.compat.host import host
     from modules.hooks import points
 
     registry.routes(page_globals.router())
+    registry.routes(old_files.router())
 
     if host().callbacks.has("list_unets"):
         from modules.compat import unets
