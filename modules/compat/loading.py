@@ -61,7 +61,7 @@ def importing(extension: Extension) -> Iterator[None]:
     bound.loading.append(extension)
     sys.path.insert(0, folder)
     try:
-        with _gradio():
+        with _old_libraries():
             yield
     finally:
         if folder in sys.path:
@@ -70,10 +70,12 @@ def importing(extension: Extension) -> Iterator[None]:
 
 
 @contextmanager
-def _gradio() -> Iterator[None]:
-    """Serve idioms of older gradio while extension code runs."""
+def _old_libraries() -> Iterator[None]:
+    """Serve idioms of older gradio and pydantic while extension code runs."""
+    from modules.compat import old_pydantic
     from modules.compat.old_gradio import serving_old_idioms
 
+    old_pydantic.install()
     with serving_old_idioms():
         yield
 
