@@ -173,7 +173,7 @@ def results(context: UiContext, tab: str) -> Parts:
         more = (
             {}
             if tab != TXT2IMG
-            else {"upscale": gr.Button("✨ Upscale", size="sm", min_width=90, elem_id=f"{tab}_upscale")}
+            else {"upscale": gr.Button("Upscale", size="sm", min_width=90, elem_id=f"{tab}_upscale")}
         )
     with gr.Column(elem_id=f"{tab}_results_panel", elem_classes=["results-panel"]):
         info = gr.HTML("", elem_id=f"html_info_{tab}", elem_classes=["infotext"])
