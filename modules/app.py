@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -475,7 +475,7 @@ class House:
             shelf=self._shelf,
             pool=self._open_pool(policy),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
-            attention=_attention(config, policy),
+            attention=_attention(config, policy, self.offers.attentions),
             output=Output(self._folders()),
             version=INFOTEXT_VERSION,
             last_prompt=self._last_prompt(),
@@ -527,8 +527,16 @@ def _classify(header: Header) -> Any:
     return identify(header, read_sidecar(config_path(header.path)))[1]
 
 
-def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snapshot], Backend]":
-    """Return how the settings choose the attention; each answer is worked out and logged once."""
+def _attention(
+    config: LaunchConfig, policy: "DevicePolicy", others: Callable[[], Sequence[str]]
+) -> "Callable[[Snapshot], Backend]":
+    """Return how the settings choose the attention; each answer is worked out and logged once.
+
+    Args:
+        config: of the start.
+        policy: where networks run.
+        others: names that are those of extensions, which put their own way around the default one.
+    """
     from modules.nn.attention.backend import AttentionSpec
     from modules.nn.attention.select import choose
     from modules.residency.device import memory_bytes
@@ -546,7 +554,8 @@ def _attention(config: LaunchConfig, policy: "DevicePolicy") -> "Callable[[Snaps
     def chosen(settings: "Snapshot") -> "Backend":
         wanted = settings.optimizations.cross_attention_optimization
         upcast = settings.sd.upcast_attn or config.force_upcast_attention
-        return named(_flagged_attention(config) if wanted == "Automatic" else wanted, upcast)
+        automatic = wanted == "Automatic" or wanted in others()
+        return named(_flagged_attention(config) if automatic else wanted, upcast)
 
     return chosen
 

@@ -182,6 +182,8 @@ class Hijack:
     @property
     def optimization_method(self) -> str:
         """Name the attention in use."""
+        if host().optimizer is not None:
+            return str(host().optimizer.name)
         return host().workshop().attention(host().settings.snapshot()).name
 
     def hijack(self, m: Any) -> None:
@@ -194,8 +196,11 @@ class Hijack:
         """Make pictures repeat; a job asks for that with its own `tiling`."""
 
     def apply_optimizations(self, option: Any = None) -> str:
-        """Return the attention in use."""
-        return self.optimization_method
+        """Compute attention in the way that an option names, that of the settings without one; returns its name."""
+        from modules.compat.optimizers import follow
+
+        own = follow(host().options.cross_attention_optimization if option is None else option)
+        return own or self.optimization_method
 
     def clear_comments(self) -> None:
         """Forget the notes."""

@@ -76,6 +76,8 @@ class Host:
     """The `Options` that are `shared.opts`."""
     idle: Any
     """A `State`: what `shared.state` is while no job runs."""
+    optimizer: Any = None
+    """A way of an extension to compute attention, while it is in use."""
     turn: "JobContext | None" = None
     """Surroundings of an extension that works outside of a job, while it is its turn."""
     turn_state: Any = None

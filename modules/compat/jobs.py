@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from modules.compat import fold, guiding, networks, networks_loaded, networks_text, sampling
+from modules.compat import fold, guiding, networks, networks_loaded, networks_text, optimizers, sampling
 from modules.compat.callback_params import (
     ImageGridLoopParams,
     ImageSaveParams,
@@ -105,6 +105,7 @@ class LegacyJob:
             self.state.sampling_steps = self.p.steps
             self.hook("before_process", self.p)
             self.ctx = replace(self.ctx, settings=self._settings())
+            optimizers.follow(self.ctx.settings.optimizations.cross_attention_optimization)
             try:
                 return facade("processing").process_images_inner(self.p)
             finally:

@@ -34,6 +34,12 @@ class AllOffers(Offers):
 
         return (*super().cards(), *added_pages())
 
+    def attentions(self) -> Sequence[str]:
+        """Return what extensions call their ways to compute attention."""
+        from modules.compat.optimizers import optimizer_titles
+
+        return optimizer_titles()
+
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""
         from modules.compat.upscalers import added_upscalers

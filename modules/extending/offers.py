@@ -49,6 +49,10 @@ class Offers:
         """Return the pages of cards of extensions."""
         return [page for registry in self.loaded.registries for page in registry.cards_pages]
 
+    def attentions(self) -> Sequence[str]:
+        """Return what the setting of the attention may say besides the program's own ways."""
+        return ()
+
     def upscalers(self) -> "Mapping[str, NamedUpscaler]":
         """Return everything that enlarges pictures, by name."""
         from modules.imaging.upscale import PLAIN
