@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from modules.settings.sections import Saving
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 WIDE_FONTS = (
@@ -34,6 +36,14 @@ class Lettering:
     active: str = "#000000"
     inactive: str = "#999999"
     background: str = "#ffffff"
+
+    @classmethod
+    def of(cls, saving: Saving) -> Self:
+        """Take it from the settings."""
+        return cls(
+            font=saving.font, active=saving.grid_text_active_color, inactive=saving.grid_text_inactive_color,
+            background=saving.grid_background_color,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,5 +115,32 @@ def outcome_of(
     return replace(made, seed=pictures[0].about.seed) if pictures else made
 
 
+def joined(
+    outcomes: Sequence[Outcome], images: Sequence[Produced] | None = None, *, interrupted: bool = False
+) -> Outcome:
+    """Return what came of several runs as one outcome, whose plan is the first one with the pictures of all.
+
+    Args:
+        outcomes: at least one.
+        images: the results; all pictures of all runs when left out.
+        interrupted: whether the job was ended early.
+    """
+    first, seconds = outcomes[0].plan, dict[str, float]()
+    planned = [image for one in outcomes for image in one.plan.images]
+    for one in outcomes:
+        for stage, spent in one.timings.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
+    made = [image for one in outcomes for image in one.images]
+    faults = [one.save_error for one in (*made, *(images or ())) if one.save_error]
+    return Outcome(
+        plan=replace(first, images=tuple(replace(image, index=place) for place, image in enumerate(planned))),
+        images=tuple(made if images is None else images),
+        interrupted=interrupted,
+        timings=seconds,
+        notes=tuple(dict.fromkeys(note for one in outcomes for note in one.notes)),
+        save_error=faults[0] if faults else None,
+    )
+
+
 def _describe(shop: Workshop, ctx: JobContext, plan: Plan, image: ImagePlan) -> str:
     return infotext(plan, image, ctx.settings.infotext, version=shop.version)

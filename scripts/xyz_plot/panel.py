@@ -111,7 +111,7 @@ def _showing(panel: Panel) -> Callable[..., tuple[Any, ...]]:
         listed = bool(entries) and not csv_mode
         kept = [value for value in picked or () if value in entries]
         # A value that a pasted text is about to bring is not known here yet, so only what does not fit is taken away.
-        left = {} if kept == list(picked or ()) else {"value": kept}
+        left: dict[str, Any] = {} if kept == list(picked or ()) else {"value": kept}
         return (
             gr.update(visible=label != NOTHING and not listed),
             gr.update(visible=listed, choices=entries, **left),

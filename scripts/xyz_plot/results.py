@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from modules.domain.plan import Plan
-from modules.domain.result import Outcome, Produced
+from modules.domain.result import Outcome
 from modules.extending.script import ScriptRun
 from modules.hooks.context import JobContext
 from modules.imaging.grid import grid_rows, make_grid
 from modules.imaging.labels import Label, Lettering, labelled_grid
-from modules.pipeline.parts import picture
+from modules.pipeline.parts import joined, picture
 
 FILE_NAME = "xyz_grid"
 NO_LABEL = (Label(text=""),)
@@ -65,7 +65,7 @@ def outcome_of(run: ScriptRun, table: Table, *, lone: bool, sub_grids: bool, pla
         return Outcome(plan=plan, images=(), interrupted=run.ctx.cancel.ends_job)
     save = run.request.output.save_grid
     parts = {z: _sub_grid(run.ctx, table, z) for z in range(table.counts[2])}
-    whole = parts[0] if len(parts) == 1 else _joined(run.ctx, table, parts)
+    whole = parts[0] if len(parts) == 1 else _beside_each_other(run.ctx, table, parts)
     assert whole is not None
     first = cells[0].outcome.plan
     grids = [run.bench.grid(whole, _telling(first, table.told), save=save, name=FILE_NAME)]
@@ -76,28 +76,10 @@ def outcome_of(run: ScriptRun, table: Table, *, lone: bool, sub_grids: bool, pla
                 told = _telling(table.in_order(z)[0].outcome.plan, without_z)
                 grids.append(run.bench.grid(grid, told, save=save, name=FILE_NAME))
     pictures = [one for cell in cells for one in cell.outcome.images]
-    return _together(run, first, grids, pictures, [cell.outcome for cell in cells], lone=lone)
-
-
-def _together(
-    run: ScriptRun, first: Plan, grids: Sequence[Produced], pictures: Sequence[Produced], outcomes: Sequence[Outcome],
-    *, lone: bool,
-) -> Outcome:  # fmt: skip
-    images = [image for one in outcomes for image in one.plan.images]
-    seconds: dict[str, float] = {}
-    for one in outcomes:
-        for stage, spent in one.timings.items():
-            seconds[stage] = seconds.get(stage, 0.0) + spent
-    faults = [one.save_error for one in (*grids, *pictures) if one.save_error]
-    return Outcome(
-        plan=replace(first, images=tuple(replace(image, index=place) for place, image in enumerate(images))),
-        images=(*grids, *(pictures if lone else ())),
-        interrupted=run.ctx.cancel.ends_job,
-        timings=seconds,
-        notes=tuple(dict.fromkeys(note for one in outcomes for note in one.notes)),
-        save_error=faults[0] if faults else None,
-        texts=() if lone else tuple(one.infotext for one in pictures if not one.extra),
-    )
+    texts = () if lone else tuple(one.infotext for one in pictures if not one.extra)
+    outcomes = [cell.outcome for cell in cells]
+    made = joined(outcomes, [*grids, *(pictures if lone else ())], interrupted=run.ctx.cancel.ends_job)
+    return replace(made, texts=texts)
 
 
 def _telling(plan: Plan, told: Mapping[str, str]) -> Plan:
@@ -112,23 +94,17 @@ def _sub_grid(ctx: JobContext, table: Table, z: int) -> Image.Image | None:
     if not any(images):
         return None
     above, beside = _labels(table, 0), _labels(table, 1)
-    return labelled_grid(images, above, beside, margin=table.margin, lettering=_lettering(ctx))
+    return labelled_grid(images, above, beside, margin=table.margin, lettering=Lettering.of(ctx.settings.saving))
 
 
-def _joined(ctx: JobContext, table: Table, parts: Mapping[int, Image.Image | None]) -> Image.Image:
+def _beside_each_other(ctx: JobContext, table: Table, parts: Mapping[int, Image.Image | None]) -> Image.Image:
     """Put the grids of all Z values beside each other."""
-    return labelled_grid(list(parts.values()), _labels(table, 2), [NO_LABEL], lettering=_lettering(ctx))
+    return labelled_grid(
+        list(parts.values()), _labels(table, 2), [NO_LABEL], lettering=Lettering.of(ctx.settings.saving)
+    )
 
 
 def _labels(table: Table, dimension: int) -> list[tuple[Label, ...]]:
     if table.labels is None:
         return [NO_LABEL] * table.counts[dimension]
     return [(Label(text=text),) for text in table.labels[dimension]]
-
-
-def _lettering(ctx: JobContext) -> Lettering:
-    saving = ctx.settings.saving
-    return Lettering(
-        font=saving.font, active=saving.grid_text_active_color, inactive=saving.grid_text_inactive_color,
-        background=saving.grid_background_color,
-    )  # fmt: skip
