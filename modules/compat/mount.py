@@ -1,5 +1,6 @@
 """Make A1111's module names importable, and take them away again."""
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ SIBLINGS = Path(__file__).parent / "top-names"
 """Holds names outside of `modules`: `launch`, `ldm`, `k_diffusion` ..."""
 SCRIPTS = Path(__file__).parent / "script-names"
 """Holds script files of A1111's that extensions look for among those that were loaded."""
+LATE = "__getattr__"
 EXTENSIONS = "extensions"
 """A package of all extensions, under which some of them import their own modules."""
 
@@ -22,6 +24,8 @@ def mount(host: Host) -> None:
     bind(host)
     if str(FACADES) not in modules.__path__:
         modules.__path__.append(str(FACADES))
+        # A1111 had imported all of them before any extension, so `import modules` was enough to use them.
+        setattr(modules, LATE, _late)
     if str(SIBLINGS) not in sys.path:
         # First, since these are views: another `k_diffusion` that is installed knows nothing of this program.
         sys.path.insert(0, str(SIBLINGS))
@@ -37,6 +41,7 @@ def unmount() -> None:
     bind(None)
     if str(FACADES) in modules.__path__:
         modules.__path__.remove(str(FACADES))
+        delattr(modules, LATE)
     if str(SIBLINGS) in sys.path:
         sys.path.remove(str(SIBLINGS))
     told = sys.modules.get("modules.compat.networks_told")
@@ -51,3 +56,14 @@ def unmount() -> None:
             parent, _, last = name.rpartition(".")
             if parent in sys.modules:
                 vars(sys.modules[parent]).pop(last, None)
+
+
+def _late(name: str) -> ModuleType:
+    """Import a legacy module that is asked for as an attribute of the package.
+
+    Raises:
+        AttributeError: there is none of this name.
+    """
+    if not any((FACADES / file).exists() for file in (f"{name}.py", name)):
+        raise AttributeError(f"module 'modules' has no attribute {name!r}")
+    return importlib.import_module(f"modules.{name}")

@@ -190,3 +190,12 @@ def test_nothing_of_it_is_there_before_and_after():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_package_has_its_modules_before_they_are_imported(house: ZooHouse):
+    package: Any = importlib.import_module("modules")
+    shared = package.shared
+    vars(package).pop("shared")
+    assert package.shared is shared
+    assert isinstance(package.ui_settings, ModuleType)
+    assert not hasattr(package, "no_such_module")
