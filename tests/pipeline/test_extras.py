@@ -132,11 +132,11 @@ def test_a_step_sees_what_earlier_ones_added_and_names_differ(desk: Desk):
 
 def test_the_settings_order_steps(desk: Desk):
     assert [one.label for one in _order(desk)] == [
-        "Upscale", "Tint", "Split oversized images", "Auto-sized crop", "Create flipped copies",
+        "Upscale", "Tint", "Split oversized images", "Auto focal point crop", "Auto-sized crop", "Create flipped copies",
     ]  # fmt: skip
     with_settings(desk, postprocessing_operation_order=["Auto-sized crop", "Tint"], postprocessing_disable_in_extras=["Upscale"])  # fmt: skip
     assert [one.label for one in _order(desk)] == [
-        "Auto-sized crop", "Tint", "Split oversized images", "Create flipped copies",
+        "Auto-sized crop", "Tint", "Split oversized images", "Auto focal point crop", "Create flipped copies",
     ]  # fmt: skip
 
 
@@ -206,6 +206,15 @@ def test_long_pictures_are_cut_to_the_size_that_upscale_asks_for(desk: Desk):
     assert [(one.width, one.height) for one in made] == [(16, 16)] * 3
     desk.run({"Split oversized images": {}}, "cat")
     assert "takes the size that is wanted from Upscale" in desk.notes[-1]
+
+
+def test_pictures_are_cut_around_their_focal_point(desk: Desk):
+    steps = {"Upscale": {"upscale_mode": 1, "upscale_to_width": 16, "upscale_to_height": 16}}
+    made = desk.run({**steps, "Auto focal point crop": {"debug": True}, "Create flipped copies": {}}, "cat")
+    assert [path.stem for path in made.saved] == [
+        "00000", "00001-focal-crop-debug", "00002-flipped-horizontally",
+    ]  # fmt: skip
+    assert [(one.width, one.height) for one in made.images] == [(16, 16), (32, 16), (16, 16)]
 
 
 def test_upscalers_are_asked_once_for_a_picture(desk: Desk):

@@ -31,7 +31,7 @@ ELEMENT_IDS = (
     "extras_upscaling_resize", "extras_scale_to_tab", "extras_upscaling_resize_w", "extras_upscaling_resize_h",
     "extras_upscaling_res_switch_btn", "extras_upscaling_crop", "extras_upscaler_1", "extras_upscaler_2",
     "extras_upscaler_2_visibility", "postprocess_split_size_threshold", "postprocess_overlap_ratio",
-    "postprocess_multicrop_mindim", "postprocess_multicrop_objective", "extras_gallery", "html_info_extras",
+    "postprocess_focal_crop_edges_weight", "postprocess_multicrop_mindim", "postprocess_multicrop_objective", "extras_gallery", "html_info_extras",
     "html_log_extras", "image_buttons_extras", "extras_send_to_img2img", "txt2img_send_to_extras",
     "img2img_send_to_extras", "extras_tab",
 )  # fmt: skip

@@ -1,14 +1,15 @@
-"""The steps that come with the program. Libraries for pictures are imported when a step runs."""
+"""The steps that come with the program, and those that enlarge. Libraries are imported when a step runs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modules.domain.param import param
 from modules.hooks.context import JobContext
-from modules.pipeline.extras.step import EXTRAS, MAIN, Picture, Step
+from modules.pipeline.extras.cutting import FlippedCopies, FocalCrop, SizedCrop, SplitOversized
+from modules.pipeline.extras.step import MAIN, Picture, Step
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,6 @@ NO_UPSCALER = "None"
 BY_FACTOR, TO_SIZE = 0, 1
 MAX_FACTOR = 16
 MAX_SIDE = 16384
-LARGEST, NEAREST = "Maximize area", "Minimize error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,106 +152,11 @@ class Kept:
         return look
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitParams:
-    """What is cut into parts."""
-
-    enabled: bool = param(False, label="Split oversized images")
-    split_threshold: float = param(
-        0.5, label="Threshold", ge=0, le=1, slider=(0, 1), step=0.05, elem_id="_split_size_threshold",
-        help="Pictures are cut when the quotient of their proportions and those wanted is at most this.",
-    )  # fmt: skip
-    overlap_ratio: float = param(
-        0.2, label="Overlap ratio", ge=0, le=0.9, slider=(0, 0.9), step=0.05, elem_id="_overlap_ratio"
-    )
-
-
-class SplitOversized:
-    """Cuts pictures that are far longer than wanted into several."""
-
-    id, label, order, Params, places = "split-oversized", "Split oversized images", 4000, SplitParams, (EXTRAS,)
-
-    def process(self, picture: Picture, params: SplitParams, ctx: JobContext) -> list[Picture] | None:
-        """Cut a picture to the size that Upscale asks for."""
-        from modules.imaging.crops import split_oversized
-
-        if picture.target is None:
-            ctx.note(f"{self.label} takes the size that is wanted from Upscale, which is off.")
-            return None
-        parts = split_oversized(
-            picture.image, picture.target, threshold=params.split_threshold, overlap=params.overlap_ratio
-        )
-        if len(parts) == 1:
-            return None
-        return [replace(picture, image=one, tags=(*picture.tags, f"part-{number}")) for number, one in enumerate(parts, 1)]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizedCropParams:
-    """Among which sizes the one that suits a picture is looked for."""
-
-    enabled: bool = param(False, label="Auto-sized crop")
-    mindim: int = param(384, label="Dimension lower bound", ge=64, le=2048, slider=(64, 2048), step=8, elem_id="_multicrop_mindim")  # fmt: skip
-    maxdim: int = param(768, label="Dimension upper bound", ge=64, le=2048, slider=(64, 2048), step=8, elem_id="_multicrop_maxdim")  # fmt: skip
-    minarea: int = param(64 * 64, label="Area lower bound", ge=4096, le=2048**2, slider=(4096, 2048**2), step=1, elem_id="_multicrop_minarea")  # fmt: skip
-    maxarea: int = param(640 * 640, label="Area upper bound", ge=4096, le=2048**2, slider=(4096, 2048**2), step=1, elem_id="_multicrop_maxarea")  # fmt: skip
-    objective: str = param(LARGEST, label="Resizing objective", choices=(LARGEST, NEAREST), elem_id="_multicrop_objective")  # fmt: skip
-    threshold: float = param(0.1, label="Error threshold", ge=0, le=1, slider=(0, 1), step=0.01, elem_id="_multicrop_threshold")  # fmt: skip
-
-
-class SizedCrop:
-    """Crops pictures to the size that suits their proportions."""
-
-    id, label, order, Params, places = "auto-sized-crop", "Auto-sized crop", 4020, SizedCropParams, (EXTRAS,)
-
-    def process(self, picture: Picture, params: SizedCropParams, ctx: JobContext) -> Picture | None:
-        """Crop a picture."""
-        from modules.imaging.crops import best_size, centre_crop
-
-        size = best_size(
-            picture.image.size, sides=(params.mindim, params.maxdim), areas=(params.minarea, params.maxarea),
-            threshold=params.threshold, largest=params.objective == LARGEST,
-        )  # fmt: skip
-        if size is None:
-            ctx.note(f"{self.label}: no size within the bounds suits {picture.name or 'a picture'}; it stays as it is.")
-            return None
-        return replace(picture, image=centre_crop(picture.image, size))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlipParams:
-    """Which copies are made."""
-
-    enabled: bool = param(False, label="Create flipped copies")
-    horizontal: bool = param(True, label="Horizontal", elem_id="_flip_horizontal")
-    vertical: bool = param(False, label="Vertical", elem_id="_flip_vertical")
-    both: bool = param(False, label="Both", elem_id="_flip_both")
-
-
-class FlippedCopies:
-    """Adds mirrored copies."""
-
-    id, label, order, Params, places = "flipped-copies", "Create flipped copies", 4030, FlipParams, (EXTRAS,)
-
-    def process(self, picture: Picture, params: FlipParams, _ctx: JobContext) -> Iterable[Picture]:
-        """Return the picture and its copies."""
-        return [picture, *(replace(picture, image=image, tags=(*picture.tags, tag)) for tag, image in _flips(picture.image, params))]  # fmt: skip
-
-
-def _flips(image: "Image.Image", params: FlipParams) -> "Iterator[tuple[str, Image.Image]]":
-    from PIL import ImageOps
-
-    if params.horizontal:
-        yield "flipped-horizontally", ImageOps.mirror(image)
-    if params.vertical:
-        yield "flipped-vertically", ImageOps.flip(image)
-    if params.both:
-        yield "flipped-both-ways", ImageOps.flip(ImageOps.mirror(image))
-
-
 def builtin_steps(upscalers: Upscalers) -> tuple[Step, ...]:
     """Return the steps that come with the program."""
-    return (SimpleUpscale(upscalers), Upscale(upscalers), SplitOversized(), SizedCrop(), FlippedCopies())
+    return (
+        SimpleUpscale(upscalers), Upscale(upscalers), SplitOversized(), FocalCrop(), SizedCrop(), FlippedCopies(),
+    )  # fmt: skip
 
 
 def factor_in(name: str) -> int | None:

@@ -21,7 +21,8 @@ from modules.web.ui.tabs.tab import tool
 logger = logging.getLogger(__name__)
 
 PREFIXES: Mapping[str, str] = MappingProxyType({
-    "upscale": KIND, "split-oversized": "postprocess", "auto-sized-crop": "postprocess", "flipped-copies": "postprocess",
+    "upscale": KIND, "split-oversized": "postprocess", "focal-crop": "postprocess", "auto-sized-crop": "postprocess",
+    "flipped-copies": "postprocess",
 })  # fmt: skip
 """Begin the element ids of steps that A1111 has too."""
 
