@@ -168,7 +168,10 @@ def _run(request: Generation, ctx: JobContext, _bench: Any) -> Outcome:
 def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
     """Return what carries out plain runs among A1111's scripts and callbacks; None where there are none, at no cost."""
     bound = host()
-    kinds = ("cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise")
+    kinds = (
+        "cfg_denoiser", "cfg_denoised", "cfg_after_cfg", "before_image_saved", "image_saved", "extra_noise", "image_grid",
+        "list_optimizers", "model_loaded",
+    )  # fmt: skip
     if not bound.scripts.any_brought and not bound.callbacks.has(*kinds) and not any_added():
         return None
     return surround
