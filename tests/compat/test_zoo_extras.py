@@ -120,3 +120,9 @@ def test_a_step_may_run_on_every_picture_that_is_made(zoo: ZooHouse):
     assert np.array_equal(after[::2, ::2], 255 - before)
     assert "Negative share: 1.0, " in made["info"]
     assert "Postprocess upscale by: 2.0, Postprocess upscaler: Nearest, Version: " in made["info"]
+
+
+def test_a_step_may_generate(zoo: ZooHouse):
+    (made,) = refined(zoo, {"Paint another": {"enable": True}}).images
+    alone = zoo.txt2img(steps=3, cfg_scale=7, prompt="a red circle")
+    assert np.array_equal(pixels(made.data), pixels(base64.b64decode(alone["images"][0])))

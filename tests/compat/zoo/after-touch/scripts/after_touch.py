@@ -3,7 +3,7 @@
 import gradio as gr
 from PIL import Image, ImageOps
 
-from modules import scripts_postprocessing, shared
+from modules import processing, scripts_postprocessing, shared
 from modules.ui_components import InputAccordion
 
 changed = []
@@ -51,3 +51,20 @@ class Corner(scripts_postprocessing.ScriptPostprocessing):
 
     def process(self, pp):
         pp.image.putpixel((0, 0), (255, 255, 255))
+
+
+class Painted(scripts_postprocessing.ScriptPostprocessing):
+    name = "Paint another"
+    order = 1700
+
+    def ui(self):
+        return {"enable": gr.Checkbox(label="Paint another", elem_id="after_touch_paint")}
+
+    def process(self, pp, enable):
+        if not enable:
+            return
+        p = processing.StableDiffusionProcessingTxt2Img(
+            sd_model=shared.sd_model, prompt="a red circle", seed=5, steps=3, width=64, height=64, cfg_scale=7,
+            sampler_name="Euler", do_not_save_samples=True, do_not_save_grid=True,
+        )  # fmt: skip
+        pp.image = processing.process_images(p).images[0]
