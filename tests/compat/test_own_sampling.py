@@ -5,13 +5,17 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from modules.domain.request import BatchSpec, Generation, HiresSpec, SamplingSpec, SeedSpec, Size
+from modules.engine.job import Owner
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
+from tests.pipeline.workshop import Studio
 
 pytestmark = pytest.mark.slow
 SAMPLERS = ["Euler", "Euler a", "DPM++ SDE", "DDIM", "DPM++ 2M CFG++"]
@@ -151,3 +155,43 @@ def test_latents_after_sampling_can_be_replaced(zoo: ZooHouse):
 def test_pictures_start_from_pictures_as_ever(zoo: ZooHouse):
     body = {"denoising_strength": 0.6, "initial_noise_multiplier": 0.9, "sampler_name": "Euler a"}
     assert same(img2img(zoo, **body), img2img(zoo, **body, **mode("wrap")))
+
+
+def test_steps_are_heard_by_what_replaced_their_method(zoo: ZooHouse):
+    plain = zoo.txt2img()
+    assert same(zoo.txt2img(**mode("steps")), plain)
+    assert seen() == [(number, (1, 4, 8, 8), True) for number in range(3)]
+    enough = zoo.txt2img(n_iter=2, **mode("enough"))
+    assert [one[0] for one in seen()] == [0, 0]
+    assert len(enough["images"]) == 2
+    assert not same(enough, plain)
+
+
+def test_layers_that_were_patched_in_place_are_asked(zoo: ZooHouse):
+    plain = zoo.txt2img()
+    one, every = zoo.txt2img(**mode("layer")), zoo.txt2img(**mode("every layer"))
+    assert set(seen()) == {"GroupNorm"}
+    assert not same(one, plain)
+    assert not same(every, plain)
+    assert same(zoo.txt2img(), plain)
+
+
+def test_prompts_can_be_encoded_before_their_time(zoo: ZooHouse):
+    plain = zoo.txt2img()
+    assert same(zoo.txt2img(**mode("early conds")), plain)
+    (count, shape), image = seen()
+    assert (count, len(shape), image) == (1, 2, (1, 5, 1, 1))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_pictures_are_those_of_the_program_without_extensions(zoo: ZooHouse, sampler: str):
+    """Everything above compares runs among scripts; these are the same without any."""
+    alone = replace(zoo.studio.shop, surround=lambda: None)
+    request = Generation(
+        prompt="a red circle AND a blue [square:line:2]", negative_prompt="grey", size=Size(width=64, height=64),
+        seed=SeedSpec(seed=5, subseed=3, subseed_strength=0.2), batch=BatchSpec(size=2, count=2),
+        sampling=SamplingSpec(sampler=sampler, steps=4), hires=HiresSpec(scale=1.5, denoising_strength=0.6),
+    )  # fmt: skip
+    among = zoo.services.desk.accept(request, Owner(source="ui")).wait(60)
+    plain = Studio(shop=alone, models=zoo.studio.models).make(request)
+    assert [one.data for one in among.images] == [one.data for one in plain.images]

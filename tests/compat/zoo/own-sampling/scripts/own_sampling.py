@@ -3,7 +3,7 @@
 import gradio as gr
 import torch
 
-from modules import processing, rng, scripts, sd_samplers, shared
+from modules import processing, rng, scripts, sd_samplers, sd_samplers_common, shared
 from modules.sd_samplers_kdiffusion import CFGDenoiser
 
 SEEN, UNDO = [], []
@@ -163,6 +163,27 @@ class OwnSampling(scripts.Script):
                 return made
 
             self.replace(sd_samplers, "create_sampler", create_rows)
+        if mode in ("steps", "enough"):
+
+            def callback_state(sampler, d):
+                SEEN.append((d["i"], tuple(d["denoised"].shape), sampler is p.sampler))
+                if mode == "enough" and d["i"] == 0:
+                    raise sd_samplers_common.InterruptedException
+
+            self.replace(sd_samplers_common.Sampler, "callback_state", callback_state)
+        if mode in ("layer", "every layer"):
+            plain_norm = torch.nn.GroupNorm.forward
+
+            def norm(layer, x):
+                SEEN.append(type(layer).__name__)
+                return plain_norm(layer, x) * 0.5
+
+            if mode == "every layer":
+                self.replace(torch.nn.GroupNorm, "forward", norm)
+            for layer in shared.sd_model.model.diffusion_model.modules() if mode == "layer" else ():
+                if isinstance(layer, torch.nn.GroupNorm):
+                    layer.forward = norm.__get__(layer)
+                    UNDO.append((layer, "forward", None))
         if mode == "apply":
             model = shared.sd_model
             apply = model.apply_model
@@ -173,6 +194,13 @@ class OwnSampling(scripts.Script):
 
             model.apply_model = quiet
             UNDO.append((model, "apply_model", None))
+
+    def process_batch(self, p, mode, **kwargs):
+        if mode == "early conds":
+            p.setup_conds()
+            SEEN.append((len(p.c.batch), tuple(p.uc[0][0].cond.shape)))
+            made = p.img2img_image_conditioning(torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 8, 8))
+            SEEN.append(tuple(made.shape))
 
     def before_process_batch(self, p, mode, **kwargs):
         if mode == "half":
