@@ -13,6 +13,7 @@ from modules.compat.callbacks import guarded
 from modules.compat.control_values import by_place, read_all, read_call, to_plain, to_value
 from modules.compat.host import facade, host, working_on
 from modules.compat.jobs import LegacyJob
+from modules.compat.out_folders import show_folders
 from modules.compat.scripts import ScriptRunner, flat_values, values_by_title
 from modules.compat.xyz import apply_axes
 from modules.domain.errors import InvalidRequest
@@ -180,6 +181,7 @@ def surrounding() -> "Callable[[Generation, JobContext], Outcome] | None":
 def surround(request: Generation, ctx: JobContext) -> Outcome:
     """Carry out a request with the scripts that its tab has; the entrance for jobs of the queue."""
     p = fold.job_object(request)
+    show_folders(p, ctx.settings)
     runner, values = script_values(request)
     p.script_args_value = values
     job = LegacyJob(p, ctx)

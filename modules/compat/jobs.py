@@ -18,6 +18,7 @@ from modules.compat.callback_params import (
 )
 from modules.compat.host import facade, host, own_job, working_on
 from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
+from modules.compat.out_folders import chosen_folders
 from modules.compat.results import Processed, encoded, opened, processed_of
 from modules.compat.sd_model import lent_model, sd_model_now
 from modules.compat.state import State
@@ -141,7 +142,8 @@ class LegacyJob:
 
     def _settings(self) -> Snapshot:
         """Apply what was assigned and what the job overrides; what only extensions know is kept beside."""
-        settings, wanted = self.ctx.settings, {**self.assigned, **(self.p.override_settings or {})}
+        settings = self.ctx.settings
+        wanted = {**self.assigned, **chosen_folders(self.p, settings), **(self.p.override_settings or {})}
         for key, value in wanted.items():
             if key not in settings.declarations():
                 self.overrides[key] = value

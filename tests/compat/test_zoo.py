@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modules.compat.entrance import runner_of
 from modules.domain.request import Generation, SamplingSpec, SeedSpec, Size
 from modules.imaging.read_info import read_info
 from tests.compat.zoo_house import ZooHouse, zoo_house
@@ -254,3 +255,21 @@ def test_runs_on_pictures(zoo: ZooHouse):
     changed = (picture(painted) != picture({"images": [start]})).any(-1)
     assert changed[16:48, 16:48].any()
     assert not changed[:16].any()
+
+
+def test_scripts_see_and_choose_where_pictures_go(zoo: ZooHouse):
+    data, seen = zoo.host.layout.data, list[tuple[str, str]]()
+    elsewhere = data / "studio" / "elsewhere"
+
+    def choose(p: Any, *_: Any) -> None:
+        seen.append((p.outpath_samples, p.outpath_grids))
+        p.outpath_samples = str(elsewhere)
+
+    script = runner_of("txt2img").script("tell mood")
+    script.before_process = choose
+    try:
+        told = info(zoo.txt2img(save_images=True, override_settings={"samples_save": True, "save_to_dirs": False}))
+    finally:
+        del script.before_process
+    assert seen == [(str(data / "outputs" / "txt2img-images"), str(data / "outputs" / "txt2img-grids"))]
+    assert len(list(elsewhere.glob("*.png"))) == 1, told
