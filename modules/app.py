@@ -173,6 +173,7 @@ class House:
             samplers=lambda: adapters.sampler_infos(self.offers.book()),
             schedulers=lambda: adapters.scheduler_infos(self.offers.book()),
             choose_sampler=lambda sampler, schedule: adapters.choose_sampler(self.offers.book(), sampler, schedule),
+            face_restorers=lambda: list(self.offers.face_restorers()),
             unets=lambda: [one.label for one in self.offers.unets()],
             upscalers=self.offers.upscalers,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
@@ -391,6 +392,7 @@ class House:
             wildcards=lambda: scan_wildcards(self.layout.data / "wildcards"),
             book=self.offers.book(),
             upscalers=self.offers.upscalers(),
+            face_restorers=self.offers.face_restorers(),
             unets=self.offers.unets(),
         )
 

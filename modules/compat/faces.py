@@ -1,8 +1,14 @@
 """What restores faces, as extensions add and call it."""
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from modules.compat.host import host
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from modules.pipeline.faces import Restore
 
 
 def face_restorers() -> list[Any]:
@@ -20,6 +26,18 @@ class FaceRestoration:
     def restore(self, np_image: Any) -> Any:
         """Return a picture with better faces."""
         return np_image
+
+
+def added_restorers() -> "dict[str, Restore]":
+    """Return those of extensions in the form of this program."""
+    return {str(one.name()): partial(_restored, one) for one in face_restorers() if one.name() not in ("", "None")}
+
+
+def _restored(restorer: Any, picture: "Image") -> "Image":
+    import numpy as np
+    from PIL import Image
+
+    return Image.fromarray(np.asarray(restorer.restore(np.array(picture.convert("RGB")))).astype(np.uint8))
 
 
 def restore_faces(np_image: Any) -> Any:

@@ -8,6 +8,7 @@ from modules.extending.offers import Offers
 
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
+    from modules.pipeline.faces import Restore
     from modules.pipeline.unets import OfferedUnet
     from modules.sampling.book import SamplerBook
 
@@ -27,6 +28,12 @@ class AllOffers(Offers):
         from modules.compat.unets import added_unets
 
         return (*super().unets(), *added_unets())
+
+    def face_restorers(self) -> "Mapping[str, Restore]":
+        """Return what restores faces, by name."""
+        from modules.compat.faces import added_restorers
+
+        return {**super().face_restorers(), **added_restorers()}
 
     def cards(self) -> Sequence[CardSource]:
         """Return the pages of cards of extensions."""

@@ -115,7 +115,7 @@ def _use(option: Any) -> Any:
         return bound.unet
     if bound.unet is not None:
         leaving, bound.unet = bound.unet, None
-        with guarded(f"{known.label}: deactivate"):
+        with guarded(f"{getattr(known, 'label', None)}: deactivate"):
             leaving.deactivate()
     if option is not None:
         made = option.create_unet()

@@ -10,6 +10,7 @@ from modules.extending.registry import Loaded, Registry
 
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
+    from modules.pipeline.faces import Restore
     from modules.pipeline.unets import OfferedUnet
     from modules.sampling.book import SamplerBook
 
@@ -44,6 +45,10 @@ class Offers:
                 made = [_attempt(one, "unet", make) for one in self.loaded.registries for make in one.unets]
                 self._unets = tuple(one for one in made if one is not None)
             return self._unets
+
+    def face_restorers(self) -> "Mapping[str, Restore]":
+        """Return what restores faces, by name."""
+        return {name: call for one in reversed(self.loaded.registries) for name, call in one.face_restorers.items()}
 
     def cards(self) -> Sequence[CardSource]:
         """Return the pages of cards of extensions."""

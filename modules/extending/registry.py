@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from modules.imaging.upscale import NamedUpscaler, Upscaler
+    from modules.pipeline.faces import Restore
     from modules.pipeline.unets import OfferedUnet
     from modules.sampling.catalogue import Sampler
     from modules.sampling.schedules import Schedule
@@ -50,6 +51,7 @@ class Registry:
         self.schedules: list[Callable[[], Schedule]] = []
         self.cards_pages: list[CardSource] = []
         self.upscalers: list[NamedUpscaler] = []
+        self.face_restorers: dict[str, Restore] = {}
         self.unets: list[Callable[[], OfferedUnet]] = []
         self.faults: list[str] = []
         """What went wrong, in sentences."""
@@ -182,6 +184,20 @@ class Registry:
             raise ValueError(f"{name!r} is no name for an upscaler")
         self.upscalers.append(NamedUpscaler(name=name, enlarge=enlarge, scale=scale, model_name=model_name))
 
+    def face_restorer(self, name: str, restore: "Restore") -> None:
+        """Add what restores faces, for requests with `restore_faces` and the setting *Face restoration model*.
+
+        Args:
+            name: as people see it.
+            restore: RGB picture -> one with better faces.
+
+        Raises:
+            ValueError: the name is empty.
+        """
+        if not name.strip():
+            raise ValueError("a face restorer needs a name")
+        self.face_restorers[name] = restore
+
     def cards(
         self, page_id: str, title: str, entries: Callable[[], Iterable[CardEntry]],
         refresh: Callable[[], object] = lambda: None,
@@ -222,6 +238,7 @@ class Registry:
         self.schedules += other.schedules
         self.upscalers += other.upscalers
         self.unets += other.unets
+        self.face_restorers |= other.face_restorers
         self.cards_pages += other.cards_pages
         self.faults += other.faults
 

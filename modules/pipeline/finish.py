@@ -27,6 +27,7 @@ from modules.imaging.mask import cut_out
 from modules.imaging.resize import FILL, resize
 from modules.imaging.save import Output
 from modules.pipeline.canvas import Canvas
+from modules.pipeline.faces import Restore, restored
 from modules.pipeline.pixels import to_pil, to_unit
 from modules.pipeline.precision import vae_fallback
 from modules.pipeline.sample import Sampled
@@ -60,6 +61,8 @@ class Finisher:
     check_nan: bool = True
     canvas: Canvas | None = None
     """What the pictures are painted on; None when they are made from noise."""
+    restore: Restore | None = None
+    """Restores the faces of pictures, where that is wanted."""
 
     def batch(self, model: Model, batch: BatchPlan, sampled: Sampled) -> list[Pending]:
         """Finish the pictures of one batch; those of a batch that was ended early are saved only on request."""
@@ -136,6 +139,8 @@ class Finisher:
         position: int,
         save: bool,
     ) -> list[Pending]:
+        if self.restore is not None:
+            decoded = restored(decoded, self.restore)
         painted = self.ctx.hooks.run(AfterDecode(plan=plan, image_plan=image_plan, image=decoded)).image
         if self.ctx.hooks.has(BeforeOverlay):
             canvas = self._shown(plan, image_plan, canvas, position)

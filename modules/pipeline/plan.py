@@ -18,6 +18,7 @@ from modules.library.catalog import Catalog, CheckpointEntry
 from modules.library.hashes import Cancelled, HashCache
 from modules.library.vaes import VaeChoice, vae_for
 from modules.pipeline import facts
+from modules.pipeline.faces import Restore, restorer_for
 from modules.pipeline.files import chosen_modules, stated_prediction, wants_fp8
 from modules.pipeline.hires import is_latent
 from modules.pipeline.networks import NetworkShelf, batch_networks, with_default_tags
@@ -68,6 +69,8 @@ class Shelf:
     """Samplers and schedules."""
     upscalers: Mapping[str, Upscaler] = field(default_factory=lambda: PLAIN)
     """What enlarges pictures, by name."""
+    face_restorers: Mapping[str, Restore] = field(default_factory=dict[str, Restore])
+    """What restores faces, by name."""
     unets: Sequence[OfferedUnet] = ()
     """Networks that may stand in the place of a checkpoint's own."""
 
@@ -145,12 +148,14 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
     main = pass_of(chosen, request.run_size, request.sampling.steps, merge_ratio=ratio)
     hires = hires_plan(request, settings, find, model, main, shelf.book, shelf.upscalers)
     image, coding = image_options(request, settings), coding_options(settings)
+    faces, face_notes = restorer_for(request, settings, shelf.face_restorers)
     extra = {
         **facts.of_sampler(chosen.sampler, sampler, settings),
         **facts.of_schedule(chosen, schedule),
         **facts.of_prompts(images, text, chosen.sampler.calls(main.steps)),
         **facts.of_image(request, image),
         **facts.of_model(model),
+        **({"Face restoration": faces} if faces else {}),
         **facts.of_coding(coding, encodes=bool(request.init or (hires and not is_latent(hires.upscaler)))),
     }
     return Plan(
@@ -174,6 +179,7 @@ def make_plan(request: Generation, settings: Snapshot, shelf: Shelf, draw: DrawS
             *notes,
             *model_notes,
             *network_notes,
+            *face_notes,
             *missing_unet(shelf.unets, settings.sd.sd_unet),
             *(Note(text=line) for line in chosen.notes),
         ),

@@ -17,6 +17,7 @@ from modules.imaging.infotext import infotext
 from modules.imaging.open import ImageLimits
 from modules.library.hashes import Cancelled
 from modules.pipeline.canvas import Canvas, canvas_of, pixel_hash
+from modules.pipeline.faces import restorer_for
 from modules.pipeline.finish import Finisher
 from modules.pipeline.generate import generate
 from modules.pipeline.networks import with_hashes
@@ -124,5 +125,9 @@ def _finisher(
     plan, fault = described.result()
     if fault is not None:
         ctx.note(str(fault))
-    describe = partial(_describe, shop, ctx)
-    return Finisher(plan=plan, ctx=ctx, output=shop.output, describe=describe, check_nan=shop.check_nan, canvas=canvas)
+    known, describe = shop.shelf().face_restorers, partial(_describe, shop, ctx)
+    name, _ = restorer_for(plan.request, ctx.settings, known)
+    return Finisher(
+        plan=plan, ctx=ctx, output=shop.output, describe=describe, check_nan=shop.check_nan, canvas=canvas,
+        restore=known.get(name),
+    )  # fmt: skip

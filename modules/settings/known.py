@@ -30,7 +30,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "ldsr_steps": 100,
         "ldsr_cached": False,
         "face_restoration": False,
-        "face_restoration_model": "CodeFormer",
         "code_former_weight": 0.5,
         "face_restoration_unload": False,
         "auto_launch_browser": "Local",

@@ -907,6 +907,10 @@ class Postprocessing:
         "Ignore", label="Action for existing captions", choices=("Ignore", "Keep", "Prepend", "Append"),
         help="A caption that is there already is replaced, kept, or put before or behind the new one.",
     )  # fmt: skip
+    face_restoration_model: str = param(
+        "CodeFormer", label="Face restoration model", infotext="Face restoration", choices="face_restorers",
+        help="What restores faces where a request asks for it. The program brings none; extensions may.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,6 +214,8 @@ class Services:
     """What there is of extensions, and what can be done with them."""
     cards: CardPages = field(default_factory=CardPages)
     """Embeddings, hypernetworks, checkpoints and LoRAs with their previews and notes."""
+    face_restorers: Callable[[], Sequence[str]] = tuple
+    """Names of what restores faces."""
     unets: Callable[[], Sequence[str]] = tuple
     """Names of networks that may stand in the place of a checkpoint's own."""
     upscalers: "Callable[[], Mapping[str, NamedUpscaler]]" = _own_upscalers

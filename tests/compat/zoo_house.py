@@ -109,7 +109,10 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
     files = ExtrasFiles(OutputFolders(data=data))
     shop = replace(
         studio.shop, surround=compat.surround, around_folder=compat.around_folder, scripts=scripts.runner,
-        shelf=lambda: replace(shelves(), book=offers.book(), upscalers=offers.upscalers(), unets=offers.unets()),
+        shelf=lambda: replace(
+            shelves(), book=offers.book(), upscalers=offers.upscalers(), unets=offers.unets(),
+            face_restorers=offers.face_restorers(),
+        ),
     )  # fmt: skip
     studio.shop = shop
 
@@ -131,6 +134,7 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         steps=steps, cards=card_pages(data / "cards", added=offers.cards),
         extensions=extending.manager, samplers=lambda: adapters.sampler_infos(offers.book()),
         schedulers=lambda: adapters.scheduler_infos(offers.book()), upscalers=offers.upscalers,
+        face_restorers=lambda: list(offers.face_restorers()),
         unets=lambda: [one.label for one in offers.unets()],
         choose_sampler=lambda sampler, schedule: adapters.choose_sampler(offers.book(), sampler, schedule),
         knows_checkpoint=lambda text: shelf.catalog.find(text) is not None,

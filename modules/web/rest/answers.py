@@ -70,7 +70,7 @@ def info_of(
         "steps": plan.main.steps,
         "batch_size": request.batch.size,
         "restore_faces": bool(request.post.restore_faces),
-        "face_restoration_model": None,
+        "face_restoration_model": plan.infotext_extra.get("Face restoration"),
         "sd_model_name": model.name,
         "sd_model_hash": model.short_hash,
         "sd_vae_name": model.vae.name if model.vae is not None else None,

@@ -42,9 +42,9 @@ def loras(services: Needs) -> list[dict[str, Any]]:
     return shelves.loras(services.shelves.loras)
 
 
-def face_restorers() -> list[dict[str, Any]]:
-    """List the face restorers: this program has none."""
-    return []
+def face_restorers(services: Needs) -> list[dict[str, Any]]:
+    """List what restores faces; the program itself brings nothing."""
+    return [{"name": name, "cmd_dir": None} for name in services.face_restorers()]
 
 
 def realesrgan_models() -> list[dict[str, Any]]:

@@ -31,11 +31,6 @@ IMG2IMG_SCRIPTS = frozenset({SOFT_INPAINTING})
 """A1111's always-on scripts that are features of img2img here."""
 
 _Asked = Mapping[str, Any]
-UNSUPPORTED: tuple[tuple[str, str, Callable[[_Asked], bool]], ...] = (
-    ("restore_faces", "Face restoration", lambda asked: bool(asked["restore_faces"])),
-)  # fmt: skip
-"""Field, feature, and whether a request asks for it; the neutral values of the field pass."""
-
 _INFOTEXT_FIELDS: Mapping[str, str] = MappingProxyType({
     "Prompt": "prompt",
     "Styles array": "styles",
@@ -85,7 +80,8 @@ def understand(body: MakeBody, services: Services, user: str | None) -> Understo
     check_names(body.model_dump()["override_settings"] or {}, services, field="override_settings")
     body = with_infotext(body, settings, services.styles())
     asked = body.model_dump()
-    refuse_unsupported(asked)
+    if asked["restore_faces"] and not services.face_restorers():
+        raise UnsupportedFeature("Face restoration", field="restore_faces")
     refuse_scripts(asked, services.scripts)
     overrides: dict[str, Any] = asked["override_settings"] or {}
     services.settings.overridden(overrides, by="api")
@@ -183,13 +179,6 @@ def asks_for_hires(parsed: Mapping[str, Any]) -> bool:
     """Tell whether a parameters text comes from a picture with a hires pass."""
     resized = any(str(parsed.get(key, 0)) not in ("0", "") for key in ("Hires resize-1", "Hires resize-2"))
     return "Denoising strength" in parsed and ("Hires upscale" in parsed or "Hires upscaler" in parsed or resized)
-
-
-def refuse_unsupported(asked: Mapping[str, Any]) -> None:
-    """Refuse what would silently be left out otherwise; fields with a neutral value pass."""
-    for field, feature, is_asked in UNSUPPORTED:
-        if is_asked(asked):
-            raise UnsupportedFeature(feature, field=field)
 
 
 def tab_of(asked: _Asked) -> str:

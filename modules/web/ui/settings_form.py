@@ -82,6 +82,7 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
     return {
         "checkpoints": lambda: [one.title for one in services.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.model_name for one in services.vaes())],
+        "face_restorers": lambda: list(services.face_restorers()),
         "unets": lambda: ["Automatic", "None", *services.unets()],
         "loras": lambda: ["None", *services.lora_names()],
         "hypernetworks": lambda: ["None", *services.hypernetwork_names()],
