@@ -76,7 +76,9 @@ class ExtraNetworksPage:
     def search_terms_from_path(self, filename: str, possible_directories: Any = None) -> str:
         """Return words that a file is found by: where it lies below the folder of its page."""
         path = Path(filename)
-        for folder in possible_directories if possible_directories is not None else self.allowed_directories_for_previews():
+        for folder in (
+            possible_directories if possible_directories is not None else self.allowed_directories_for_previews()
+        ):
             if path.is_relative_to(folder):
                 return f"/{path.relative_to(folder).as_posix()}"
         return ""

@@ -127,7 +127,9 @@ class BrownianTreeNoiseSampler:
 
     def __call__(self, sigma: Any, sigma_next: Any) -> Tensor:
         """Return unit noise for the interval between two levels."""
-        return self._noise(self.transform(torch.as_tensor(sigma)).cpu(), self.transform(torch.as_tensor(sigma_next)).cpu())
+        return self._noise(
+            self.transform(torch.as_tensor(sigma)).cpu(), self.transform(torch.as_tensor(sigma_next)).cpu()
+        )
 
 
 def sampling_functions() -> Mapping[str, Callable[..., Tensor]]:

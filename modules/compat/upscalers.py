@@ -174,7 +174,9 @@ def _enlarged(data: UpscalerData, image: Image.Image, factor: float) -> Image.Im
     else:
         made = scaler.upscale(image, factor, data.data_path)
     if not isinstance(made, Image.Image):
-        raise InvalidRequest(f"the upscaler {data.name} returned {type(made).__name__} instead of a picture", field="upscaler")
+        raise InvalidRequest(
+            f"the upscaler {data.name} returned {type(made).__name__} instead of a picture", field="upscaler"
+        )
     return made.convert("RGB")
 
 

@@ -78,9 +78,7 @@ def arguments(made: Any, x: Tensor, walk: Walk) -> dict[str, Any]:
         "noise_sampler": walk.controls.noise, "eta": options.eta,
     } if len(levels) else {"sigmas": sigmas, "n": 0}  # fmt: skip
     given |= {name: getattr(options, name) for name in made.extra_params if name in CHURN}
-    given |= {
-        name: getattr(walk.p, name) for name in made.extra_params if name not in CHURN and hasattr(walk.p, name)
-    }
+    given |= {name: getattr(walk.p, name) for name in made.extra_params if name not in CHURN and hasattr(walk.p, name)}
     if made.config is not None and made.config.options.get("solver_type"):
         given["solver_type"] = made.config.options["solver_type"]
     takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
@@ -92,7 +90,9 @@ def _run(make: Callable[[], Any], denoise: Denoise, x: Tensor, sigmas: Tensor, c
     job, made = own_job(), make()
     walk = Walk(denoise, sigmas, controls, job.p if job is not None else None)
     if not hasattr(made, "walk_now"):
-        raise InvalidRequest(f"the sampler {type(made).__name__} is of a kind that cannot be run here", field="sampler_name")
+        raise InvalidRequest(
+            f"the sampler {type(made).__name__} is of a kind that cannot be run here", field="sampler_name"
+        )
     with noise_of_walk(controls.noise), _seeded(x, walk.p):
         found = made.walk_now(walk, x)
     yield walk.ended(found)

@@ -71,7 +71,7 @@ def test_one_that_fails_is_told(zoo: ZooHouse):
 def test_those_of_the_program_stay(zoo: ZooHouse):
     plain, worn = zoo.txt2img(**NARROW), zoo.txt2img(**NARROW, prompt="a red circle<lora:one:1>")
     assert (picture(plain) != picture(worn)).any()
-    assert "Lora hashes: \"one: " in info(worn)["infotexts"][0]
+    assert 'Lora hashes: "one: ' in info(worn)["infotexts"][0]
 
 
 def test_one_in_the_place_of_the_programs_decides_what_is_worn(zoo: ZooHouse, tmp_path_factory: pytest.TempPathFactory):

@@ -44,7 +44,13 @@ def test_lists_name_them(zoo: ZooHouse):
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("Plain Euler", "Euler"), ("Named Euler", "Euler"), ("Half size", "Euler"), ("Counting", "Euler"), ("Our Heun", "Heun")],
+    [
+        ("Plain Euler", "Euler"),
+        ("Named Euler", "Euler"),
+        ("Half size", "Euler"),
+        ("Counting", "Euler"),
+        ("Our Heun", "Heun"),
+    ],
 )
 def test_a_walk_is_the_one_that_was_written(zoo: ZooHouse, name: str, own: str):
     ours, theirs = zoo.txt2img(sampler_name=own), zoo.txt2img(sampler_name=name)
@@ -71,7 +77,8 @@ def test_questions_of_another_size_under_a_mask(zoo: ZooHouse):
         "prompt": "blue", "steps": 6, "width": 64, "height": 64, "seed": 5, "denoising_strength": 0.8,
     }  # fmt: skip
     made = [
-        zoo.client.post("/sdapi/v1/img2img", json={**body, "sampler_name": name}).json() for name in ("Euler", "Half size")
+        zoo.client.post("/sdapi/v1/img2img", json={**body, "sampler_name": name}).json()
+        for name in ("Euler", "Half size")
     ]
     assert np.abs(picture(made[0]) - picture(made[1])).max() <= 1
     (_, height, width), small, latent = seen()["mask"]

@@ -57,8 +57,12 @@ def test_extras(zoo: ZooHouse):
     made = opened({"images": [answer.json()["image"]]})
     assert made.size == (256, 256)
     # Mirrored twice.
-    assert (np.asarray(made.convert("RGB").resize((64, 64), Image.Resampling.NEAREST)).astype(int) == picture(start)).all()
-    whole = zoo.client.post("/sdapi/v1/extra-single-image", json={**body, "upscaler_1": "Inverted", "upscaling_resize": 2})
+    assert (
+        np.asarray(made.convert("RGB").resize((64, 64), Image.Resampling.NEAREST)).astype(int) == picture(start)
+    ).all()
+    whole = zoo.client.post(
+        "/sdapi/v1/extra-single-image", json={**body, "upscaler_1": "Inverted", "upscaling_resize": 2}
+    )
     small = opened({"images": [whole.json()["image"]]}).convert("RGB").resize((64, 64), Image.Resampling.NEAREST)
     assert (255 - np.asarray(small).astype(int) == picture(start)).all()
 

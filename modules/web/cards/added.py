@@ -21,7 +21,9 @@ class AddedPage(CardPage):
     """
 
     def __init__(self, source: CardSource) -> None:
-        self.kind = Kind(id=source.id, title=source.title, files=tuple, look=of_plain, refresh=source.refresh, fields=())
+        self.kind = Kind(
+            id=source.id, title=source.title, files=tuple, look=of_plain, refresh=source.refresh, fields=()
+        )
         self._source = source
         self._listed: Listed | None = None
         self._lock = threading.RLock()

@@ -1,6 +1,9 @@
 """`k_diffusion.sampling`. What extensions assign here can be named as a sampler's function."""
 
 import torch
+from tqdm.auto import trange
+
+from k_diffusion import utils
 from modules.compat.k_diffusion import (
     BrownianTreeNoiseSampler,
     append_zero,
@@ -13,9 +16,6 @@ from modules.compat.k_diffusion import (
     sampling_functions,
     to_d,
 )
-from tqdm.auto import trange
-
-from k_diffusion import utils
 
 __all__ = [
     "BrownianTreeNoiseSampler", "append_zero", "default_noise_sampler", "get_ancestral_step", "get_sigmas_exponential",

@@ -27,7 +27,9 @@ class Spices(ui_extra_networks.ExtraNetworksPage):
             "preview": self.find_preview(path),
             "description": self.find_description(path),
             "search_terms": [self.search_terms_from_path(f"{path}.spice"), "kitchen"],
-            "prompt": quote_js(f"<spice:{name}:") + " + opts.extra_networks_default_multiplier + " + quote_js('> "hot"'),
+            "prompt": quote_js(f"<spice:{name}:")
+            + " + opts.extra_networks_default_multiplier + "
+            + quote_js('> "hot"'),
             "negative_prompt": quote_js("(bland:1.2)"),
             "local_preview": f"{path}.png",
             "sort_keys": {"default": index, **self.get_sort_keys(f"{path}.spice")},

@@ -11,7 +11,9 @@ class Half(extra_networks.ExtraNetwork):
 
     def activate(self, p, params_list):
         kept = [one for one in params_list if one.positional[0] != "forbidden"]
-        halved = [extra_networks.ExtraNetworkParams([one.positional[0], str(float(one.positional[1]) / 2)]) for one in kept]
+        halved = [
+            extra_networks.ExtraNetworkParams([one.positional[0], str(float(one.positional[1]) / 2)]) for one in kept
+        ]
         INNER.activate(p, halved)
 
     def deactivate(self, p):

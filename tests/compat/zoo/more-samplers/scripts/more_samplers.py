@@ -2,6 +2,7 @@
 
 import k_diffusion.sampling
 import torch
+
 from modules import sd_samplers, sd_samplers_common, sd_schedulers, shared
 from modules.sd_samplers_kdiffusion import KDiffusionSampler, sampler_extra_params
 
@@ -30,7 +31,9 @@ def sample_half_size(model, x, sigmas, extra_args=None, callback=None, disable=N
     return sample_plain_euler(model, x, sigmas, extra_args, callback, disable)
 
 
-def sample_with_numbers(model, x, sigmas, extra_args=None, callback=None, disable=None, eta=1.0, s_noise=1.0, noise_sampler=None):
+def sample_with_numbers(
+    model, x, sigmas, extra_args=None, callback=None, disable=None, eta=1.0, s_noise=1.0, noise_sampler=None
+):
     noise_sampler = noise_sampler or k_diffusion.sampling.default_noise_sampler(x)
     SEEN["options"] = (eta, s_noise)
     SEEN["levels"] = float(model.inner_model.sigmas[-1])
@@ -78,11 +81,17 @@ def line(name, function, aliases=(), options=None, kind=KDiffusionSampler):
 
 
 sd_samplers.all_samplers.append(line("Plain Euler", sample_plain_euler, ["k_plain_euler"]))
-sd_samplers.all_samplers.extend([
-    line("Numbers Karras-ish", sample_with_numbers, options={"scheduler": "karras", "uses_ensd": True}),
-    line("Half size", sample_half_size), line("Own noise", sample_own_noise), line("Unguided", sample_unguided),
-    line("Interrupted", sample_interrupted), line("Breaks", sample_breaks), line("Counting", sample_plain_euler, kind=Counting),
-])
+sd_samplers.all_samplers.extend(
+    [
+        line("Numbers Karras-ish", sample_with_numbers, options={"scheduler": "karras", "uses_ensd": True}),
+        line("Half size", sample_half_size),
+        line("Own noise", sample_own_noise),
+        line("Unguided", sample_unguided),
+        line("Interrupted", sample_interrupted),
+        line("Breaks", sample_breaks),
+        line("Counting", sample_plain_euler, kind=Counting),
+    ]
+)
 sd_samplers.all_samplers_map = {one.name: one for one in sd_samplers.all_samplers}
 sd_samplers.all_samplers_map["Named Euler"] = line("Named Euler", "sample_named_euler")
 sd_samplers.all_samplers_map["Our Heun"] = line("Our Heun", "sample_heun")
@@ -104,4 +113,7 @@ def broken(n, sigma_min, sigma_max, device):
 sd_schedulers.schedulers.append(sd_schedulers.Scheduler("straight", "Straight down", straight))
 sd_schedulers.schedulers.append(sd_schedulers.Scheduler("inside", "From inside", from_inside, need_inner_model=True))
 sd_schedulers.schedulers.append(sd_schedulers.Scheduler("broken", "Broken", broken))
-sd_schedulers.schedulers_map = {**{one.name: one for one in sd_schedulers.schedulers}, **{one.label: one for one in sd_schedulers.schedulers}}
+sd_schedulers.schedulers_map = {
+    **{one.name: one for one in sd_schedulers.schedulers},
+    **{one.label: one for one in sd_schedulers.schedulers},
+}

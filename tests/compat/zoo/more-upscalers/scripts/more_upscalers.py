@@ -1,8 +1,9 @@
 """Adds upscalers: a class that is found, and lines that are appended."""
 
+from PIL import Image, ImageOps
+
 from modules import shared
 from modules.upscaler import Upscaler, UpscalerData
-from PIL import Image, ImageOps
 
 CALLS = []
 

@@ -1,6 +1,7 @@
 """Offers networks in the place of a checkpoint's own."""
 
 import torch
+
 from modules import script_callbacks, sd_unet
 
 SEEN = []
