@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from modules.compat.host import host
+from modules.compat.host import facade, host
 from modules.extending.discover import Extension, ExtensionFile, ordered_files
 from modules.extending.loader import Unit
 from modules.extending.registry import Registry
 
 FOLDER = "scripts"
+LIMIT_S = 900.0
+"""How long a script file may take to load: several download their models then."""
 
 
 class LegacyLoader:
@@ -23,7 +25,7 @@ class LegacyLoader:
         host().extensions = tuple(extensions)
         files, missing = ordered_files(extensions, FOLDER, ".py")
         for one in files:
-            yield Unit(extension=one.extension, name=f"{FOLDER}/{one.name}", load=partial(_load, one))
+            yield Unit(extension=one.extension, name=f"{FOLDER}/{one.name}", load=partial(_load, one), limit_s=LIMIT_S)
         for name, reason in missing.items():
             owner = next((one for one in extensions if name.startswith(f"{one.canonical}/")), None)
             if owner is not None:
@@ -42,6 +44,7 @@ def _load(file: ExtensionFile, _registry: Registry) -> None:
         if spec is None or spec.loader is None:
             raise ImportError(f"{file.name} cannot be loaded")
         module = importlib.util.module_from_spec(spec)
+        facade("ui_components")  # extensions say of components of theirs that they are of this module
         # Under this name components find the file of their class; two files of one name are told apart by the last.
         sys.modules[file.name] = module
         callbacks = {kind: list(known) for kind, known in bound.callbacks.by_kind.items()}

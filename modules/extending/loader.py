@@ -32,6 +32,8 @@ class Unit:
     name: str
     """For messages."""
     load: Callable[[Registry], None]
+    limit_s: float | None = None
+    """How long it may take; None for as long as any."""
 
 
 class Loader(Protocol):
@@ -110,8 +112,9 @@ def load_all(
     return Loaded(extensions=tuple(extensions), registries=tuple(registries.values()))
 
 
-def _load(unit: Unit, registry: Registry, limit_s: float) -> None:
+def _load(unit: Unit, registry: Registry, usual_limit_s: float) -> None:
     """Run one unit; what it added counts only when it came to its end."""
+    limit_s = usual_limit_s if unit.limit_s is None else unit.limit_s
     began, own = time.monotonic(), Registry(registry.extension)
     own.handlers.extend(registry.handlers)
     fault: list[BaseException] = []

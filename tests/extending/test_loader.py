@@ -1,11 +1,12 @@
 """Extensions are loaded one by one; one that fails, hangs or ends the program takes nobody with it."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from modules.extending.discover import discover
-from modules.extending.loader import NativeLoader, load_all
+from modules.extending.loader import NativeLoader, Unit, load_all
 from modules.extending.registry import Loaded
 from modules.hooks.points import PlanMade
 from tests.extending.extending_house import make_extension
@@ -71,3 +72,15 @@ def test_the_order_of_handlers_can_be_given_in_the_description(tmp_path: Path) -
     make_extension(tmp_path, "b", {"webui_extension.py": HANDLER})
     handlers = load(tmp_path).handlers
     assert [one.after for one in handlers] == [("b/look",), ()]
+
+
+def test_a_piece_may_be_given_more_time(tmp_path: Path) -> None:
+    folder = make_extension(tmp_path, "slow", {"webui_extension.py": ""})
+    (extension,) = discover(tmp_path / "none", tmp_path)
+
+    class Slow:
+        def units(self, extensions: object) -> list[Unit]:
+            return [Unit(extension=extension, name="x", load=lambda _: time.sleep(0.2), limit_s=limit_s)]
+
+    for limit_s, faults in ((20.0, 0), (None, 1)):
+        assert len(load_all([extension], [Slow()], limit_s=0.01).faults.get(folder.name, ())) == faults

@@ -46,8 +46,8 @@ class Source:
 
     @property
     def tab_id(self) -> str:
-        """Element id of its inner tab."""
-        return f"img2img_{self.id}_tab"
+        """Element id of its inner tab, as in A1111."""
+        return "img2img_img2img_sketch_tab" if self.id == "sketch" else f"img2img_{self.id}_tab"
 
 
 def _picture(elem_id: str, label: str) -> gr.Image:
