@@ -15,7 +15,7 @@ from modules.compat.host import host, is_bound
 from modules.compat.old_components import add_old_names
 from modules.compat.old_events import wrap_chains, wrap_events, wrap_page
 from modules.compat.old_keywords import keywords_of, translated, updated
-from modules.compat.old_values import begin_with_old_default, mark_lenient, wrap_values
+from modules.compat.old_values import begin_with_old_default, mark_lenient, with_range, wrap_values
 from modules.compat.serving import is_serving, is_telling, mark_patched, serving, telling, was_patched
 
 _INSTALLED = "_serves_old_idioms"
@@ -112,6 +112,8 @@ def _wrap_constructor(cls: Any) -> None:
         if outermost:
             self._being_built = True
             _call("before_component", self, given)
+        if cls.__name__ == "Slider":
+            arguments, wanted = with_range(arguments, wanted)
         try:
             original(self, *arguments, **wanted)
         finally:

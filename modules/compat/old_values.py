@@ -1,7 +1,7 @@
 """Values that older versions of gradio let pass and this one refuses: outside of lists and ranges, of another type."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modules.compat.serving import mark_patched, was_patched
@@ -17,6 +17,18 @@ def mark_lenient(component: Any) -> None:
 def is_lenient(component: Any) -> bool:
     """Tell whether a component is one of an extension's."""
     return getattr(component, MARK, False)
+
+
+def with_range(arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a slider with room between its ends; older versions let them be equal."""
+    ends = dict(zip(("minimum", "maximum"), arguments, strict=False)) | dict(given)
+    low, high = ends.get("minimum", 0), ends.get("maximum", 100)
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or high > low:
+        return tuple(arguments), dict(given)
+    room = low + (given.get("step") or 1)
+    return (*arguments[:1], *((room,) if len(arguments) > 1 else ()), *arguments[2:]), {
+        **given, **({} if len(arguments) > 1 else {"maximum": room}),
+    }  # fmt: skip
 
 
 def begin_with_old_default(component: Any, given: Mapping[str, Any]) -> None:

@@ -211,3 +211,8 @@ def test_texts_begin_empty_and_states_are_made(page: gr.Blocks):
     assert [one.value for one in (gr.Textbox(), gr.TextArea(label="x"), gr.HTML(), gr.Markdown())] == [""] * 4
     assert (gr.Textbox("a").value, gr.Textbox(value=None).value, gr.Number().value) == ("a", None, None)
     assert gr.State(dict).value == {}
+
+
+def test_sliders_may_have_no_room(page: gr.Blocks):
+    assert [(one.minimum, one.value) for one in (gr.Slider(minimum=1, maximum=1, step=1), gr.Slider(0, 0, 0))] == [(1, 1), (0, 0)]  # fmt: skip
+    assert gr.Slider(0, 10, 5, step=1, label="x").maximum == 10
