@@ -134,6 +134,8 @@ class StepJob:
     ctx: JobContext
     p: Any = None
     plan: Any = None
+    moment: Any = None
+    run_folder: Any = None
     assigned: dict[str, Any] = field(default_factory=dict[str, Any])
     overrides: dict[str, Any] = field(default_factory=dict[str, Any])
     state: Any = None
@@ -141,6 +143,12 @@ class StepJob:
     def __post_init__(self) -> None:
         self.state = State(self.ctx.cancel)
         self.state.job = "extras"
+
+    def hook(self, method: str, *arguments: Any, **more: Any) -> None:
+        """Call nothing: scripts of txt2img and img2img take no part in Extras."""
+
+    def activate_hires(self) -> None:
+        """Do nothing: there is no hires pass."""
 
     def report(self, text: str) -> None:
         """Tell the person what an extension did wrong."""

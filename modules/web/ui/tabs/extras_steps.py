@@ -87,13 +87,13 @@ def _upscale(context: UiContext, controls: Controls, step: Upscale) -> dict[str,
             with gr.Tab("Scale by", id=BY_FACTOR, elem_id=f"{KIND}_scale_by_tab") as by_factor, gr.Row():
                 factor = add("upscale_by", scale=4)
                 add("max_side_length", scale=2, min_width=160, info="Pixels; 0 for any")
-            with gr.Tab("Scale to", id=TO_SIZE, elem_id=f"{KIND}_scale_to_tab") as to_size, gr.Row():
-                with gr.Column(scale=4, min_width=160):
-                    sides = [add("upscale_to_width"), add("upscale_to_height")]
-                with gr.Column(scale=0, min_width=44, elem_classes=["dimensions-tools"]):
-                    swap = tool("⇅", f"{KIND}_upscaling_res_switch_btn")
-                with gr.Column(scale=1, min_width=100):
-                    add("upscale_crop")
+            with gr.Tab("Scale to", id=TO_SIZE, elem_id=f"{KIND}_scale_to_tab") as to_size:
+                with gr.Row(elem_classes=["size-row"]):
+                    with gr.Column(scale=4, min_width=160):
+                        sides = [add("upscale_to_width"), add("upscale_to_height")]
+                    with gr.Column(scale=0, min_width=44, elem_classes=["dimensions-tools"]):
+                        swap = tool("⇅", f"{KIND}_upscaling_res_switch_btn")
+                add("upscale_crop")
         with gr.Row():
             first = add("upscaler_1_name")
             add("upscaler_2_name")
