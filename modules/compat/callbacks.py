@@ -107,7 +107,7 @@ def guarded(where: str, report: Report | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # parsers of command lines end the program when they are given others
         text = f"{where} failed: {type(error).__name__}: {error}"[:2000]
         known = host().told
         logger.log(logging.DEBUG if text in known else logging.ERROR, "%s failed", where, exc_info=error)

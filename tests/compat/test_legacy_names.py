@@ -198,4 +198,5 @@ def test_the_package_has_its_modules_before_they_are_imported(house: ZooHouse):
     vars(package).pop("shared")
     assert package.shared is shared
     assert isinstance(package.ui_settings, ModuleType)
+    assert all(isinstance(one, ModuleType) for one in (package.textual_inversion.textual_inversion, package.api.models))
     assert not hasattr(package, "no_such_module")
