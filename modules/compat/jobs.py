@@ -87,6 +87,8 @@ class LegacyJob:
         self.batch: BatchPlan | None = None
         self.networks: Mapping[str, Any] = {}
         self.moment = sampling.Moment()
+        self.decoded = 0
+        """Pictures of the batch that are decoded."""
         self.run_folder: Callable[[dict[str, Any]], Processed] | None = None
         """Carries out a run over a folder, for jobs that are one."""
         self.outcome: Outcome | None = None
@@ -383,21 +385,22 @@ class LegacyJob:
 
     def _batch_decoded(self, payload: BatchDecoded) -> BatchDecoded:
         p, number = self.p, payload.batch.number
+        self.decoded = 0
         # Tensors made under inference mode cannot be changed by everything that extensions do to them.
-        pixels = payload.pixels.clone()
+        pixels = _stacked([one.clone() for one in payload.pixels])
         self.hook("postprocess_batch", p, images=pixels, batch_number=number)
         start, size = number * p.batch_size, len(payload.batch.images)
         p.prompts = list((p.all_prompts or [])[start : start + size])
         p.negative_prompts = list((p.all_negative_prompts or [])[start : start + size])
         holder = PostprocessBatchListArgs(images=list(pixels))
         self.hook("postprocess_batch_list", p, holder, batch_number=number)
-        import torch
-
-        return replace(payload, pixels=torch.stack([one.to(pixels) for one in holder.images]))
+        return replace(payload, pixels=_stacked([one.to(payload.pixels[0]) for one in holder.images]))
 
     def _after_decode(self, payload: AfterDecode) -> AfterDecode:
         p = self.p
-        p.batch_index = payload.image_plan.index - p.iteration * p.batch_size
+        known = payload.image_plan.index - p.iteration * p.batch_size
+        # Extensions may have added pictures; those count on.
+        p.batch_index, self.decoded = max(known, self.decoded), self.decoded + 1
         holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
         self.hook("postprocess_image", p, holder)
         image = _recoloured(p, holder.image)
@@ -532,6 +535,13 @@ def _told(value: Any, p: Any) -> Any:
         except TypeError:
             value = value()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _stacked(pictures: list[Any]) -> Any:
+    """Return pictures [3, H, W] as one tensor where they are of one size."""
+    import torch
+
+    return torch.stack(pictures) if len({one.shape for one in pictures}) == 1 else pictures
 
 
 def _recoloured(p: Any, image: Any) -> Any:

@@ -322,8 +322,8 @@ class BatchDecoded(Hook):
 
     plan: Plan
     batch: BatchPlan
-    pixels: "Tensor"
-    """[B, 3, H, W] in 0..1"""
+    pixels: "Tensor | Sequence[Tensor]"
+    """[B, 3, H, W] in 0..1; a handler may also return any number of pictures, each [3, H, W], of any size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -84,8 +84,9 @@ class Finisher:
 
     def _decoded(self, model: Model, plan: Plan, batch: BatchPlan, sampled: Sampled) -> Iterator[Image.Image]:
         """Yield the pictures of a batch; all are decoded first where extensions want to see them together."""
-        latents = zip(batch.images, sampled.x, strict=True)
-        pixels = (self._pixels(model, plan, image, x) for image, x in latents)
+        last = len(batch.images) - 1
+        # An extension may have sampled more latents; they belong to the last picture.
+        pixels = (self._pixels(model, plan, batch.images[min(i, last)], x) for i, x in enumerate(sampled.x))
         if self.ctx.hooks.has(BatchDecoded):
             payload = BatchDecoded(plan=plan, batch=batch, pixels=torch.stack([*pixels]))
             pixels = (one for one in self.ctx.hooks.run(payload).pixels)
