@@ -63,6 +63,11 @@ def tiling_of(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> Til
 def joined(tiling: Tiling, tiles: Mapping[Place, Image.Image]) -> Image.Image:
     """Join tiles to a picture; RGB. Missing ones are black."""
     result = Image.new("RGB", (tiling.width, tiling.height))
+    if tiling.overlap == 0:
+        for place, (left, top, _, _) in tiling.boxes():
+            if place in tiles:
+                result.paste(tiles[place], (left, top))
+        return result
     fade = _fade(tiling.overlap)
     down = fade.resize((tiling.width, tiling.overlap))
     for row, top in enumerate(tiling.tops):

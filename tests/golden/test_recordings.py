@@ -32,6 +32,7 @@ SINGLE = (
     "15_scripts/poor_mans_outpainting",
     "15_scripts/prompt_matrix",
     "15_scripts/prompts_from_file",
+    "15_scripts/sd_upscale",
     "15_scripts/xyz_prompt_sr_cfg",
     "17_errors/bad_sampler",
     "17_errors/bad_sampler_index",
