@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.compat import networks_loaded
 from modules.compat.callback_params import AfterCFGCallbackParams, CFGDenoisedParams, CFGDenoiserParams
 from modules.compat.callbacks import guarded
 from modules.compat.conditioning import image_of, shown_side, taken_side
@@ -41,6 +42,7 @@ def before_network(job: RunningJob, payload: BeforeNetwork) -> BeforeNetwork:
     params = CFGDenoiserParams(x, image, given.sigma.clone(), given.call, given.total_calls, texts, missing, denoiser)
     before = _snapshots(params)
     host().callbacks.call("cfg_denoiser", params, report=job.report)
+    networks_loaded.follow(job.report)
     if not _differs(before, params):
         return payload
     sides = [taken_side(cond, params.text_cond)]

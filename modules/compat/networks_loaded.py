@@ -5,7 +5,7 @@ tensors of a layer were multiplied by a number, a factor of that layer.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -193,13 +193,21 @@ class Network:
         return found
 
     def folded(self) -> LoraUse:
-        """Return how it is to be used now."""
-        layers = self.use.layers
+        """Return how it is to be used now, factors of its layers included; remembered as how it is used."""
         if "modules" in vars(self):
-            layers = tuple(_factors(self.name, self.modules.values()))
-        return replace(
-            self.use, text=float(self.te_multiplier), unet=float(self.unet_multiplier), rank=self.dyn_dim, layers=layers
-        )
+            self.use = replace(self.use, layers=tuple(_factors(self.name, self.modules.values())))
+        return self.with_strengths()
+
+    def with_strengths(self) -> LoraUse:
+        """Return how it is to be used by its strengths now; remembered as how it is used."""
+        text, unet = float(self.te_multiplier), float(self.unet_multiplier)
+        self.use = replace(self.use, text=text, unet=unet, rank=self.dyn_dim)
+        return self.use
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its strengths are others than when it was looked at last."""
+        return (self.te_multiplier, self.unet_multiplier, self.dyn_dim) != (self.use.text, self.use.unet, self.use.rank)
 
 
 def _holder(weight: Tensor) -> SimpleNamespace:
@@ -295,6 +303,20 @@ def folded(batch: BatchPlan, shown: tuple[LoraUse, ...]) -> BatchPlan:
     second = tuple(changed.get(one, one) for one in before.second.loras)
     first = replace(before.first, loras=uses)
     return replace(batch, networks=replace(before, first=first, second=replace(before.second, loras=second)))
+
+
+def follow(report: Callable[[str], None]) -> None:
+    """Have the model wear the LoRAs with the strengths that extensions gave them between steps.
+
+    Args:
+        report: told what cannot be used.
+    """
+    loaded, batch = _list(), getattr(current_job(), "batch", None)
+    if batch is None or not loaded or not all(isinstance(one, Network) for one in loaded):
+        return
+    if any(one.is_changed for one in loaded):
+        uses = tuple(one.with_strengths() for one in loaded)
+        lent_model().worn.wear(replace(batch.networks.first, loras=uses), host().workshop().networks, report)
 
 
 def _list() -> list[Any] | None:

@@ -21,11 +21,12 @@ HALVED = "input_blocks"
 
 
 SCRIPT = """
-from modules import scripts
+from modules import script_callbacks, scripts
 
 
 class Changer(scripts.Script):
     change = None
+    at_step = None
 
     def title(self):
         return "Changer"
@@ -36,6 +37,14 @@ class Changer(scripts.Script):
     def process_batch(self, p, *args, **kwargs):
         if self.change is not None:
             self.change()
+
+
+def called(params):
+    if Changer.at_step is not None:
+        Changer.at_step(params.sampling_step)
+
+
+script_callbacks.on_cfg_denoiser(called)
 """
 
 
@@ -161,3 +170,22 @@ def test_layers_run_through_the_functions_that_extensions_call(house: ZooHouse):
         assert torch.equal(loaded.network_forward(layer, x, loaded.originals.Linear_forward), layer(x))
         assert torch.equal(loaded.network_Linear_forward(layer, x), layer(x))
     assert loaded.network_apply_weights(layer) is None
+
+
+def test_strengths_may_change_while_a_run_is_sampled(house: ZooHouse, full: Any):
+    script = type(runner_of(TXT2IMG).alwayson_scripts[0])
+
+    def off_from(first: int) -> Any:
+        def at_step(step: int) -> None:
+            if step == first:
+                networks().loaded_networks[0].unet_multiplier = 0
+
+        script.at_step = staticmethod(at_step)
+        try:
+            return made(house, "a red circle <lora:one:1>")
+        finally:
+            script.at_step = None
+
+    assert off_from(0) == made(house, "a red circle <lora:one:1:0>")
+    assert off_from(2) not in (full, made(house, "a red circle <lora:one:1:0>"))
+    assert made(house, "a red circle <lora:one:1>") == full
