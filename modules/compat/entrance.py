@@ -245,9 +245,15 @@ def _pasted(component: Any, key: Any, entries: Mapping[str, Any]) -> Any:
 def _argument(component: Any) -> Argument:
     choices = getattr(component, "choices", None)
     values = tuple(str(one[1] if isinstance(one, tuple) else one) for one in choices) if choices else None
-    shown = getattr(component, "value", None)
     return Argument(
-        label=str(getattr(component, "label", None) or ""), default=None if callable(shown) or getattr(component, "stateful", False) else to_plain(shown),
+        label=str(getattr(component, "label", None) or ""), default=_default(component),
         minimum=getattr(component, "minimum", None), maximum=getattr(component, "maximum", None),
         step=getattr(component, "step", None), choices=values,
     )  # fmt: skip
+
+
+def _default(component: Any) -> Any:
+    """Return what a component begins with, if a client could send it: states may hold anything."""
+    shown = getattr(component, "value", None)
+    is_sent = not getattr(component, "stateful", False) or isinstance(shown, bool | int | float | str)
+    return to_plain(shown) if is_sent and not callable(shown) else None

@@ -42,3 +42,15 @@ def test_a_script_may_be_defined_beside_its_file(tmp_path: Path):
         assert house.loaded.faults == {}
         own = [one for one in house.host.scripts.scripts_data if Path(one.basedir).name == "kite"]
         assert [one.script_class.__name__ for one in own] == ["Kite", "Wind"]
+
+
+def test_states_tell_a_client_what_they_begin_with_if_it_could_send_it(tmp_path: Path):
+    lines = (
+        "import gradio as gr\nfrom modules import scripts\nclass Kite(scripts.Script):\n    def title(self):\n        return 'Kite'\n"
+        "    def show(self, is_img2img):\n        return scripts.AlwaysVisible\n"
+        "    def ui(self, is_img2img):\n        return [gr.State('Matrix'), gr.State(object()), gr.State([]), gr.Slider(0, 9, 3)]\n"
+    )
+    with house_of(tmp_path, scripts__one=lines) as house:
+        about = house.client.get("/sdapi/v1/script-info").json()
+        (kite,) = (one for one in about if one["name"] == "kite" and not one["is_img2img"])
+        assert [one["value"] for one in kite["args"]] == ["Matrix", None, None, 3]
