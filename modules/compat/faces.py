@@ -16,6 +16,17 @@ def face_restorers() -> list[Any]:
     return host().face_restorers
 
 
+def restorer(name: str) -> Any:
+    """Return what restores faces under a name; None where nobody brought it."""
+    return next((one for one in face_restorers() if str(one.name()).lower() == name.lower()), None)
+
+
+def restored_by(name: str, np_image: Any) -> Any:
+    """Restore faces with a named one; the picture itself where nobody brought it."""
+    found = restorer(name)
+    return np_image if found is None else found.restore(np_image)
+
+
 class FaceRestoration:
     """Base of what restores faces."""
 

@@ -50,8 +50,16 @@ def sub_quad_attention(
 class TorchView(SimpleNamespace):
     """Torch, as one module of A1111 saw it: extensions replace functions here instead of everywhere.
 
-    Networks of this program look at torch itself, so a replacement is heard of by whoever calls it here.
+    Networks of this program look at torch itself. What replaces `cat` also joins the levels of a UNet; any other
+    replacement is heard of by whoever calls it here.
     """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "cat":
+            from modules.compat.networks_told import join_by
+
+            join_by(value)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch, name)

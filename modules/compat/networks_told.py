@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from modules.domain.errors import UnsupportedFeature
 from modules.families.sd1 import network, vae
@@ -153,10 +154,26 @@ def dress() -> None:
             _put(cls, name, Told(get))
 
 
+def join_by(cat: Callable[..., Tensor]) -> None:
+    """Let UNets put shortcuts beside what comes up to them by a function that replaces `torch.cat`."""
+    dress()
+    if "_plain_join" not in vars(network.UNet):
+        _put(network.UNet, "_plain_join", vars(network.UNet)["join"])
+
+    def join(x: Tensor, skip: Tensor) -> Tensor:
+        fitting = x if x.shape[-2:] == skip.shape[-2:] else functional.interpolate(x, size=skip.shape[-2:], mode="nearest")  # fmt: skip
+        return cat([fitting, skip], dim=1)
+
+    _put(network.UNet, "join", staticmethod(join))
+
+
 def undress() -> None:
     """Take everything away again, whatever extensions assigned to the classes meanwhile."""
     if not hasattr(network.UNet, "dtype"):
         return
+    if "_plain_join" in vars(network.UNet):
+        _put(network.UNet, "join", vars(network.UNet)["_plain_join"])
+        delattr(network.UNet, "_plain_join")
     for cls in FORWARDS:
         _put(cls, "forward", vars(cls)["_plain_forward"])
         delattr(cls, "_plain_forward")

@@ -113,7 +113,7 @@ def reconstruct_cond_batch(c: Any, current_step: int) -> Any:
     found = [_at(schedule, current_step) for schedule in c]
     if isinstance(found[0], dict):
         return DictWithShape({name: torch.stack([one[name] for one in found]) for name in found[0]})
-    return _stacked(found)
+    return stack_conds(found)
 
 
 def reconstruct_multicond_batch(c: MulticondLearnedConditioning, current_step: int) -> tuple[Any, Any]:
@@ -127,15 +127,15 @@ def reconstruct_multicond_batch(c: MulticondLearnedConditioning, current_step: i
         tensors += [_at(part.schedules, current_step) for part in parts]
     if isinstance(tensors[0], dict):
         return whose, DictWithShape({name: torch.stack([one[name] for one in tensors]) for name in tensors[0]})
-    return whose, _stacked(tensors)
+    return whose, stack_conds(tensors)
 
 
-def _stacked(rows: list[Any]) -> Any:
+def stack_conds(tensors: list[Any]) -> Any:
     """Stack rows; the last vector of shorter ones is repeated."""
     import torch
 
-    longest = max(row.shape[0] for row in rows)
-    return torch.stack([torch.cat([row, row[-1:].repeat(longest - row.shape[0], 1)]) for row in rows])
+    longest = max(row.shape[0] for row in tensors)
+    return torch.stack([torch.cat([row, row[-1:].repeat(longest - row.shape[0], 1)]) for row in tensors])
 
 
 def parse_prompt_attention(text: str) -> list[list[Any]]:

@@ -89,6 +89,26 @@ def test_a_replaced_forward_of_a_layer_is_called(names: Any):
     assert torch.equal(run(unet), before)
 
 
+def test_what_replaces_cat_joins_the_levels_of_a_network(tmp_path: Path):
+    unet, widths = fill(UNet(SIZES)), list[tuple[int, int]]()
+    before = run(unet)
+    with idle_view(Layout.of(tmp_path, tmp_path, tmp_path / "models")):
+        th = importlib.import_module("modules.sd_hijack_unet").th
+        plain = th.cat
+
+        def cat(tensors: list[Tensor], dim: int) -> Tensor:
+            widths.append((tensors[0].shape[1], tensors[1].shape[1]))
+            return plain([0.5 * tensors[0], tensors[1]], dim=dim)
+
+        th.cat = cat
+        assert not torch.allclose(run(unet), before)
+        assert widths == [(64, 64), (64, 32), (64, 32), (32, 32)]
+        th.cat = plain
+        assert torch.equal(run(unet), before)
+        th.cat = cat
+    assert torch.equal(run(unet), before)
+
+
 def test_the_inside_of_a_block_may_be_replaced(names: Any):
     block_class = names("ldm.modules.attention").BasicTransformerBlock
     unet = fill(UNet(SIZES))

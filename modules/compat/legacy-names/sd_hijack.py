@@ -1,13 +1,13 @@
 """A1111's `modules.sd_hijack`."""
 
 from modules.compat.facade import compute
-from modules.compat.hijack import Hijack as _Hijack
+from modules.compat.hijack import Hijack as StableDiffusionModelHijack
 from modules.compat.host import host as _host
 from modules.compat.optimizers import list_optimizers
 
-__all__ = ["apply_optimizations", "list_optimizers", "undo_optimizations"]
+__all__ = ["StableDiffusionModelHijack", "apply_optimizations", "list_optimizers", "undo_optimizations"]
 
-model_hijack = _Hijack()
+model_hijack = StableDiffusionModelHijack()
 
 
 def apply_optimizations(option: object = None) -> str:

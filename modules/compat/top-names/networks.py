@@ -17,11 +17,12 @@ from modules.compat.networks_loaded import Network, NetworkModule, load_network
 from modules.compat.networks_loaded import plain_forward as network_forward
 from modules.compat.networks_loaded import unchanged as network_apply_weights
 from modules.compat.networks_loaded import unchanged as network_reset_cached_weight
+from modules.compat.networks_loaded import unchanged as network_restore_weights_from_backup
 
 __all__ = [
     "Network", "NetworkModule", "NetworkOnDisk", "list_available_networks", "load_network", "load_networks",
-    "network_apply_weights", "network_forward", "network_reset_cached_weight", "originals",
-    "update_available_networks_by_names",
+    "network_apply_weights", "network_forward", "network_reset_cached_weight",
+    "network_restore_weights_from_backup", "originals", "update_available_networks_by_names",
 ]  # fmt: skip
 
 loaded_networks = _loaded.current()

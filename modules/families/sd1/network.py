@@ -148,6 +148,13 @@ class _Builder:
                 yield Stage(layers)
 
 
+def _join(x: Tensor, skip: Tensor) -> Tensor:
+    """Stack channels; odd sizes were rounded up on the way down and are matched to the shortcut here."""
+    if x.shape[-2:] != skip.shape[-2:]:
+        x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
+    return torch.cat([x, skip], dim=1)
+
+
 class UNet(nn.Module):
     """Predict noise (or velocity) from a noisy latent, its timestep and encoded text.
 
@@ -156,6 +163,9 @@ class UNet(nn.Module):
         ops: layer classes.
         attend: attention.
     """
+
+    join = staticmethod(_join)
+    """Puts the shortcut of a level beside what comes up to it, [B, C1, h, w] and [B, C2, h, w] -> [B, C1 + C2, h, w]."""
 
     def __init__(self, config: UNetConfig, ops: Ops = PLAIN_OPS, attend: Attend = sdpa.attend) -> None:
         super().__init__()
@@ -202,12 +212,5 @@ class UNet(nn.Module):
             skips.append(x)
         x = self.middle_block(x, emb, context)
         for stage in self.output_blocks:
-            x = stage(_join(x, skips.pop()), emb, context)
+            x = stage(self.join(x, skips.pop()), emb, context)
         return x
-
-
-def _join(x: Tensor, skip: Tensor) -> Tensor:
-    """Stack channels; odd sizes were rounded up on the way down and are matched to the shortcut here."""
-    if x.shape[-2:] != skip.shape[-2:]:
-        x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
-    return torch.cat([x, skip], dim=1)
