@@ -262,14 +262,14 @@ _WRAPPED = "_a1111_view"
 _METHODS = (
     "forward", "process_tokens", "encode_with_transformers", "tokenize_line", "process_texts", "tokenize",
 )  # fmt: skip
-_OWN = {
+_OWN: dict[tuple[type, str], Any] = {
     (cls, name): getattr(cls, name, None)
     for cls in (FrozenCLIPEmbedderWithCustomWords, FrozenOpenCLIPEmbedderWithCustomWords, GeneralConditioner)
     for name in _METHODS
 }
 
 
-def is_changed(view: nn.Module) -> bool:
+def is_changed(view: Any) -> bool:
     """Tell whether extensions hooked into a text encoder, replaced its methods, or brought embeddings."""
     hooked = bool(view._forward_hooks or view._forward_pre_hooks)
     replaced = any(name in vars(view) or getattr(type(view), name, None) is not _OWN.get((type(view), name)) for name in _METHODS)  # fmt: skip
