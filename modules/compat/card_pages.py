@@ -146,10 +146,10 @@ def quote_js(s: str) -> str:
 
 def added_pages() -> list[CardSource]:
     """Return the pages of extensions in the form of this program."""
-    from modules.compat.samplers import as_made
+    from modules.compat.samplers import native_forms
 
     pages = [one for one in host().card_pages if not isinstance(one, OwnPage)]
-    return [as_made(one, partial(_source, one)) for one in pages]
+    return native_forms("cards", pages, _source)
 
 
 def _source(page: Any) -> CardSource:

@@ -105,8 +105,10 @@ class Host:
     scheduler_map: dict[str, Any] = field(default_factory=dict)
     sampler_map: dict[str, Any] = field(default_factory=dict)
     """Samplers by name, to which extensions add too."""
-    made: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-    """Identity of an entry that an extension added -> itself, and its native form."""
+    made: dict[str, dict[tuple[int, int], tuple[Any, Any, Any]]] = field(default_factory=dict)
+    """List -> identities of an entry that an extension added and of its function -> both, and its native form."""
+    paste_fields: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Where parameters texts and pictures go, by tab; extensions add their own."""
     held: dict[str, Any] = field(default_factory=dict)
     """Values of controls that no request can carry, by the name that it carries instead."""
     tabs: list[str] = field(default_factory=list)

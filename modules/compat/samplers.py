@@ -2,6 +2,7 @@
 
 import math
 from collections import namedtuple
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -185,15 +186,24 @@ def added_samplers() -> list[Any]:
     from modules.compat.walks import as_sampler
 
     lines = {one.name: one for one in (*sampler_list(), *sampler_map().values()) if not isinstance(one, OwnSamplerData)}
-    return [as_made(line, lambda line=line: as_sampler(line, partial(made_sampler, line))) for line in lines.values()]
+    return native_forms("samplers", lines.values(), lambda line: as_sampler(line, partial(made_sampler, line)))
 
 
-def as_made(entry: Any, make: Any) -> Any:
-    """Return the native form of an entry of a list, the same one each time."""
-    kept = host().made
-    if id(entry) not in kept:
-        kept[id(entry)] = (entry, make())
-    return kept[id(entry)][1]
+def native_forms(kind: str, entries: Iterable[Any], make: Callable[[Any], Any]) -> list[Any]:
+    """Return the native forms of the entries of a list, the same ones each time; entries that left it are forgotten.
+
+    Args:
+        kind: names the list.
+        entries: what extensions put into it.
+        make: makes the native form of one.
+    """
+    known, made = host().made, dict[tuple[int, int], tuple[Any, Any, Any]]()
+    for one in entries:
+        call = getattr(one, "function", None)
+        key = id(one), id(call)
+        made[key] = known.get(kind, {}).get(key) or (one, call, make(one))
+    known[kind] = made
+    return [native for _, _, native in made.values()]
 
 
 def made_sampler(config: Any) -> Any:

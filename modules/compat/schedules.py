@@ -70,13 +70,10 @@ def replace_scheduler_map(entries: Any) -> None:
 
 def added_schedules() -> list["Schedule"]:
     """Return those of extensions, and those whose function they replaced, as schedules of this program."""
-    from modules.compat.samplers import as_made
+    from modules.compat.samplers import native_forms
 
     lines = {one.label: one for one in (*scheduler_map().values(), *scheduler_list()) if _is_added(one)}
-    return [
-        as_made(one if not isinstance(one, OwnScheduler) else one.function, partial(_schedule, one))
-        for one in lines.values()
-    ]
+    return native_forms("schedules", lines.values(), _schedule)
 
 
 def uniform(n: int, sigma_min: float, sigma_max: float, inner_model: Any, device: Any) -> "Tensor":

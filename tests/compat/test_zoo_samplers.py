@@ -4,6 +4,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_noise_that_a_function_draws_by_itself_repeats(zoo: ZooHouse):
 def test_another_guidance_scale_is_served(zoo: ZooHouse):
     lower = zoo.txt2img(sampler_name="Unguided", negative_prompt="grey", cfg_scale=7)
     assert np.abs(picture(lower) - picture(zoo.txt2img(negative_prompt="grey", cfg_scale=1.5))).max() <= 2
+
+
+def test_one_that_leaves_the_list_is_forgotten(zoo: ZooHouse):
+    module = import_module("modules.sd_samplers")
+    line = module.all_samplers_map["Named Euler"]
+    module.all_samplers_map["For one run"] = module.SamplerData("For one run", line.constructor, [], {})
+    assert (picture(zoo.txt2img(sampler_name="For one run")) == picture(zoo.txt2img(sampler_name="Named Euler"))).all()
+    del module.all_samplers_map["For one run"]
+    names = [one["name"] for one in zoo.client.get("/sdapi/v1/samplers").json()]
+    assert "For one run" not in names
+    assert "For one run" not in [one.label for _, _, one in zoo.host.made["samplers"].values()]
 
 
 def test_a_class_hears_of_steps(zoo: ZooHouse):
