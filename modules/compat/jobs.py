@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -106,6 +107,8 @@ class LegacyJob:
         """
         with working_on(self):
             self.state.sampling_steps = self.p.steps
+            if self.parent is None:
+                facade("sd_hijack").model_hijack.clear_comments()
             self.hook("before_process", self.p)
             self.ctx = replace(self.ctx, settings=self._settings())
             optimizers.follow(self.ctx.settings.optimizations.cross_attention_optimization)
@@ -428,7 +431,7 @@ class LegacyJob:
         holder = PostprocessImageArgs(image=payload.image, index=p.batch_index)
         self.hook("postprocess_image_after_composite", p, holder)
         text = self.describe(payload.plan, payload.image_plan, payload.infotext)
-        params = ImageSaveParams(holder.image, p, _file_name(payload), {"parameters": text})
+        params = ImageSaveParams(holder.image, p, _file_name(p, payload), {"parameters": text})
         if self._saves(payload.plan):
             host().callbacks.call("before_image_saved", params, report=self.report)
         text = str(params.pnginfo.get("parameters", text))
@@ -552,8 +555,10 @@ def _recoloured(p: Any, image: Any) -> Any:
     return facade("processing").apply_color_correction(wanted[p.batch_index], image)
 
 
-def _file_name(payload: BeforeSave) -> str:
-    return f"{payload.image_plan.index:05d}-{payload.image_plan.seed}.png"
+def _file_name(p: Any, payload: BeforeSave) -> str:
+    """Return about where a picture will lie; its number is only known when it does."""
+    name = f"{payload.image_plan.index:05d}-{payload.image_plan.seed}.png"
+    return str(Path(p.outpath_samples or "") / name)
 
 
 def process_images(p: StableDiffusionProcessing) -> Processed:

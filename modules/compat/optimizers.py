@@ -48,6 +48,10 @@ def optimizer_titles() -> list[str]:
     return [str(one.title()) for one in list_optimizers()] if host().callbacks.has("list_optimizers") else []
 
 
+def _title(one: Any) -> str | None:
+    return None if one is None else str(one.title())
+
+
 def follow(option: Any) -> str | None:
     """Put the way into use that an option names; one of an extension that was in use before is taken back.
 
@@ -62,7 +66,7 @@ def follow(option: Any) -> str | None:
         return None
     wanted = next((one for one in list_optimizers() if option in (one, one.title(), one.name)), None)
     current = bound.optimizer
-    if type(current) is not type(wanted) or (current is not None and current.title() != wanted.title()):
+    if _title(current) != _title(wanted):
         if current is not None:
             with guarded(f"{type(current).__name__}: undo"):
                 current.undo()

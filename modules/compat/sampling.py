@@ -165,6 +165,7 @@ def wrap_sampling(job: RunningJob, payload: WrapSampling) -> WrapSampling:
             moment.planned, moment.given, moment.first_samples = payload.sample, None, None
             _bind(p.rng, payload.start.noise)
             p.setup_conds()
+            p.extra_generation_params.update(facade("sd_hijack").model_hijack.extra_generation_params)
             found = p.sample(
                 conditioning=p.c, unconditional_conditioning=p.uc, seeds=p.seeds, subseeds=p.subseeds,
                 subseed_strength=p.subseed_strength, prompts=p.prompts,

@@ -359,10 +359,11 @@ class BeforeSave(Hook):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AfterSave(Hook):
-    """The file of a picture was written. Read only: what a handler returns is ignored."""
+    """The file of a picture or of an overview was written. Read only: what a handler returns is ignored."""
 
     plan: Plan
     image_plan: ImagePlan
+    """Of the first picture for an overview."""
     path: Path
     image: Produced
 

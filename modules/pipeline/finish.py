@@ -182,6 +182,7 @@ class Finisher:
         image = self._put_together(pictures, rows, saving.grid_background_color)
         infotext = self.describe(self.plan, self.plan.images[0])
         made = self.output.submit_grid(image, infotext, self.plan, self.ctx.settings, save=saved).result()
+        self._tell_saved(made, self.plan.images[0])
         return made if shown else None
 
     def _put_together(self, pictures: Sequence[Image.Image], rows: int, background: str) -> Image.Image:
@@ -205,13 +206,19 @@ class Finisher:
         future.add_done_callback(pass_on)
         return announced
 
+    def _tell_saved(self, image: Produced, about: ImagePlan) -> None:
+        """Let extensions look at a file that was written."""
+        hooks = self.ctx.hooks
+        if image.saved_as is not None and hooks.has(AfterSave):
+            hooks.run(AfterSave(plan=self.plan, image_plan=about, path=image.saved_as, image=image))
+
     def announce(self, future: Future[Produced]) -> None:
         """Tell that a picture is ready."""
         if future.cancelled() or future.exception() is not None:
             return
         image, hooks = future.result(), self.ctx.hooks
-        if image.saved_as is not None and image.plan is not None and hooks.has(AfterSave):
-            hooks.run(AfterSave(plan=self.plan, image_plan=image.plan, path=image.saved_as, image=image))
+        if image.plan is not None:
+            self._tell_saved(image, image.plan)
         if hooks.has(PictureReady):
             hooks.run(PictureReady(plan=self.plan, image=image))
         self.ctx.emit(ImageReady(job_id=self.ctx.job_id, image=image))

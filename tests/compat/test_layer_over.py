@@ -114,7 +114,7 @@ def test_colours_that_scripts_ask_for(zoo: ZooHouse):
 
 
 def test_files_are_announced_and_told_of(zoo: ZooHouse):
-    body = {"save_images": True}
+    body: dict[str, Any] = {"save_images": True}
     told = json.loads(zoo.txt2img(**body, **mode("files"))["info"])["infotexts"][0]
     assert told.endswith("Told: late")
     before, after = seen()
@@ -123,6 +123,12 @@ def test_files_are_announced_and_told_of(zoo: ZooHouse):
     path = next(Path(zoo.studio.models).parent.rglob(after[3]))
     with Image.open(path) as image:
         assert (read_info(image).infotext or "").endswith("Told: late")
+
+
+def test_overviews_are_told_of_too(zoo: ZooHouse):
+    zoo.txt2img(save_images=True, n_iter=2, **mode("files"))
+    assert [one[0] for one in seen()].count("after") == 3
+    assert [one[3] for one in seen() if one[0] == "after"][-1].startswith("grid-")
 
 
 def test_files_of_extensions_are_announced_too(zoo: ZooHouse):
