@@ -56,7 +56,6 @@ from modules.web.cards.kinds import card_pages
 from modules.web.cards.pages import CardPages
 from modules.web.rest.fetch import Fetcher
 from modules.web.services import EmbeddingLists, LoadedModel, Services
-from modules.web.shelves import Shelves
 from modules.web.start_profile import StartProfile
 
 if TYPE_CHECKING:
@@ -134,6 +133,9 @@ class House:
         self._workshop: Future[Workshop] = Future()
         self._opener = threading.Thread(target=self._open_workshop, name="workshop", daemon=True)
         self._opening = threading.Lock()
+        self._complete = threading.Event()
+        # What extensions that load now may already ask for; theirs is not known yet.
+        self.offers = Offers()
         ledger = Ledger(self.layout.data / "jobs.sqlite3", alone=other is None)
         self.compat = Compat(
             layout=self.layout, settings=self.settings, catalog=self.catalog, flags=config.flags,
@@ -184,12 +186,11 @@ class House:
             unload_models=self._unload,
             reload_model=self._reload,
             styles=self.style_book.styles,
-            shelves=_shelves(self.layout),
             embeddings=self._embeddings,
-            lora_names=lambda: [entry.name for entry in self.loras.entries],
+            loras=self.loras.refresh,
             lora_by_hash=self._lora_by_hash,
             refresh_loras=self.loras.refresh,
-            hypernetwork_names=lambda: list(hypernetwork_files([self.layout.hypernetworks])),
+            hypernetworks=lambda: hypernetwork_files([self.layout.hypernetworks]),
             cards=self._cards(),
             start_profile=self.profile.dump,
             fetch_picture=Fetcher(self._may_download),
@@ -199,6 +200,7 @@ class House:
 
     def start(self) -> None:
         """Begin to take jobs; the first one waits until the libraries it needs are imported."""
+        self._complete.set()
         self.services.desk.take_up()
         self.engine.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
@@ -457,6 +459,7 @@ class House:
             logger.exception("the pipeline could not be set up")
             self._workshop.set_exception(error)
             return
+        self._complete.wait()
         if not self.config.skip_load_model_at_start:
             self._warm_up(self._workshop.result())
             mark("load the checkpoint")
@@ -477,7 +480,7 @@ class House:
             shelf=self._shelf,
             pool=self._open_pool(policy),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
-            attention=_attention(config, policy, self.offers.attentions),
+            attention=_attention(config, policy, lambda: self.offers.attentions()),
             output=Output(self._folders()),
             version=INFOTEXT_VERSION,
             last_prompt=self._last_prompt(),
@@ -599,13 +602,6 @@ def _layout(config: LaunchConfig) -> Layout:
         "embeddings": config.embeddings_dir, "hypernetworks": config.hypernetwork_dir,
     }  # fmt: skip
     return Layout.of(ROOT, config.data_dir, config.models_dir, places)
-
-
-def _shelves(layout: Layout) -> Shelves:
-    return Shelves(
-        hypernetworks=(layout.hypernetworks,),
-        loras=(layout.lora, layout.lycoris),
-    )
 
 
 def _sources(config: LaunchConfig, layout: Layout) -> Sources:

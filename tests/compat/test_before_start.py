@@ -69,7 +69,7 @@ def test_the_device_and_the_package_of_all_extensions_are_known_while_they_load(
 
     lines = (
         "from extensions.kite.inner import X\nfrom modules.devices import device\nfrom modules import shared\n"
-        "assert (shared.device, X) == (device, 3)\n"
+        "assert (shared.device, X, shared.hypernetworks) == (device, 3, {})\n"
     )
     make_extension(tmp_path / "extensions", "kite", {"scripts/kite.py": lines, "inner.py": "X = 3\n"})
     words = ("--nowebui", "--skip-install", "--use-cpu", "all", "--skip-load-model-at-start")
