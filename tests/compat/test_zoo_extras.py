@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from modules.domain.extras import ExtrasOutcome, ExtrasRequest, NamedPicture
 from modules.domain.request import ImageRef
 from modules.engine.job import Owner
+from modules.imaging.read_info import read_picture_info
 from modules.settings.store import SettingsStore
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
 from tests.engine.fakes import png
@@ -126,3 +128,22 @@ def test_a_step_may_generate(zoo: ZooHouse):
     (made,) = refined(zoo, {"Paint another": {"enable": True}}).images
     alone = zoo.txt2img(steps=3, cfg_scale=7, prompt="a red circle")
     assert np.array_equal(pixels(made.data), pixels(base64.b64decode(alone["images"][0])))
+
+
+def test_extensions_run_extras_themselves(zoo: ZooHouse, tmp_path: Path):
+    postprocessing = import_module("modules.postprocessing")
+    folder = zoo.host.layout.data / "given"
+    folder.mkdir()
+    (folder / "cat.png").write_bytes(png(16, 8, "a cat\nSteps: 1"))
+    (folder / "broken.png").write_bytes(b"no picture")
+    upscale = (0, 0, 0, 2, 512, 512, True, "Nearest", "None", 0, False)
+    images, told, _ = postprocessing.run_extras(2, 0, None, None, str(folder), "enlarged", True, *upscale)
+    assert [image.size for image in images] == [(32, 16)]
+    assert told == "<p>Postprocess upscale by: 2.0, Postprocess upscaler: Nearest</p>"
+    found = read_picture_info((zoo.host.layout.data / "enlarged" / "cat.png").read_bytes())
+    assert found.infotext == "a cat\nSteps: 1"
+    assert found.items["extras"] == "Postprocess upscale by: 2.0, Postprocess upscaler: Nearest"
+    (alone,), _, _ = postprocessing.run_extras(0, 0, images[0], None, "", "", True, *upscale, save_output=False)
+    assert alone.size == (64, 32)
+    with pytest.raises(ValueError, match="no such folder"):
+        postprocessing.run_extras(2, 0, None, None, str(tmp_path / "none"), "", True, *upscale)
