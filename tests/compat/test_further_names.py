@@ -59,3 +59,17 @@ def test_hypernetworks_leave_contexts_to_the_layers(names: Any, tmp_path: Path):
     assert hypernetwork.apply_hypernetworks([], 3) == (3, 3)
     (tmp_path / "lines.pt").touch()
     assert hypernetwork.list_hypernetworks(str(tmp_path)) == {"lines": str(tmp_path / "lines.pt")}
+
+
+def test_conditions_are_joined_cut_and_lengthened(names: Any):
+    conds, one, two = names("sd_samplers_cfg_denoiser"), torch.zeros(1, 77, 4), torch.ones(2, 77, 4)
+    told = [{"crossattn": value, "vector": value[:, 0]} for value in (one, two)]
+    assert torch.equal(conds.catenate_conds([one, two]), torch.cat([one, two]))
+    joined = conds.catenate_conds(told)
+    assert {name: tuple(value.shape) for name, value in joined.items()} == {"crossattn": (3, 77, 4), "vector": (3, 4)}
+    assert torch.equal(conds.subscript_cond(joined, 1, 3)["vector"], two[:, 0])
+    assert conds.subscript_cond(two, 0, 1).shape == (1, 77, 4)
+    longer = conds.pad_cond(joined, 1, torch.full((1, 77, 4), 5.0))
+    assert longer["crossattn"].shape == (3, 154, 4)
+    assert torch.equal(longer["crossattn"][:, 77:], torch.full((3, 77, 4), 5.0))
+    assert names("processing").txt2img_image_conditioning(None, torch.ones(3, 4, 8, 8), 64, 64).shape == (3, 5, 1, 1)

@@ -1,5 +1,6 @@
 """A1111's `modules.processing`."""
 
+from modules.compat.conds import txt2img_image_conditioning
 from modules.compat.facade import compute, other_modules
 from modules.compat.infotexts import create_infotext, program_version
 from modules.compat.job_object import (
@@ -28,6 +29,7 @@ __all__ = [
     "apply_color_correction", "apply_overlay", "create_binary_mask", "create_infotext", "create_random_tensors",
     "decode_first_stage", "decode_latent_batch", "fix_seed", "get_fixed_seed", "images_tensor_to_samples", "old_hires_fix_first_pass_dimensions", "opt_C", "opt_f",
     "process_images", "process_images_inner", "program_version", "setup_color_correction", "slerp",
+    "txt2img_image_conditioning",
 ]  # fmt: skip
 
 
