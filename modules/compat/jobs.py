@@ -18,10 +18,10 @@ from modules.compat.callback_params import (
     PostSampleArgs,
 )
 from modules.compat.host import facade, host, own_job, working_on
-from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
+from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img, opt_C, opt_f
 from modules.compat.out_folders import chosen_folders
 from modules.compat.results import Processed, encoded, opened, processed_of
-from modules.compat.sd_model import lent_model, sd_model_now
+from modules.compat.sd_model import sd_model_now
 from modules.compat.state import State
 from modules.compat.turns import called, turn
 from modules.domain.errors import WebuiError
@@ -278,8 +278,7 @@ class LegacyJob:
         )
         p.seeds, p.subseeds = [one.seed for one in batch.images], [one.subseed for one in batch.images]
         self._show_hires_prompts(batch)
-        channels, down = self._latent()
-        p.rng = sampling.noise_of(p, (channels, p.height // down, p.width // down))
+        p.rng = sampling.noise_of(p, (opt_C, p.height // opt_f, p.width // opt_f))
         about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
         self.hook("before_process_batch", p, **about)
         batch = self._folded_batch(payload.plan, batch)
@@ -296,11 +295,6 @@ class LegacyJob:
         batch = self._folded_batch(payload.plan, batch, with_tags=p.prompts == tagged)
         batch = networks_loaded.folded(self._with_handed(batch, payload.plan.request), loras)
         return replace(payload, batch=batch)
-
-    def _latent(self) -> tuple[int, int]:
-        """Return the channels of the latents of the model in use, and how many pixels wide a place of them is."""
-        latent = lent_model().components.latent
-        return latent.channels, latent.downscale
 
     def _tell_model(self) -> None:
         """Tell extensions when another model is in use."""

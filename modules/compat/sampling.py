@@ -110,9 +110,10 @@ def noise_of(p: Any, shape: Any) -> Any:
     )  # fmt: skip
 
 
-def replaced(thing: Any, name: str, original: Any) -> bool:
-    """Tell whether a method is another one, on the object or on its class."""
-    return name in vars(thing) or getattr(type(thing), name) is not original
+def _of_shape(p: Any, shape: Any) -> Any:
+    """Return the noise of a batch for latents of another shape than most; what extensions put around it stays."""
+    kind = facade("rng").ImageRNG
+    return noise_of(p, shape) if type(p.rng) is kind else p.rng
 
 
 def before_batches(job: RunningJob, payload: BeforeBatches) -> BeforeBatches:
@@ -163,6 +164,8 @@ def wrap_sampling(job: RunningJob, payload: WrapSampling) -> WrapSampling:
         p, moment = job.p, job.moment
         with _at(moment, payload.start, payload.walk):
             moment.planned, moment.given, moment.first_samples = payload.sample, None, None
+            if tuple(getattr(p.rng, "shape", ())) != payload.start.noise.shape and not isinstance(p.rng, JobRNG):
+                p.rng = _of_shape(p, payload.start.noise.shape)
             _bind(p.rng, payload.start.noise)
             p.setup_conds()
             p.extra_generation_params.update(facade("sd_hijack").model_hijack.extra_generation_params)
