@@ -6,13 +6,12 @@ from math import cos, pi, sin
 from modules.domain.errors import InvalidRequest
 from modules.domain.param import param
 from modules.domain.plan import Plan
-from modules.domain.request import BatchSpec, Generation, InitSpec
+from modules.domain.request import BatchSpec, Generation, ImageRef
 from modules.domain.result import Outcome, Produced
 from modules.extending.script import IMG2IMG, Panel, ScriptRun
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import PlanMade
 from modules.imaging.grid import make_grid
-from modules.pipeline.parts import init_of, joined, picture, reference
 
 CURVES = ("Aggressive", "Linear", "Lazy")
 ORIGINAL = 1
@@ -48,32 +47,30 @@ class Loopback:
         Raises:
             InvalidRequest: there is no init image, or there are prompts for several pictures.
         """
-        request = _single(run.request)
-        start = init_of(request)
-        params: LoopbackParams = run.params
+        request, params = _single(run.request), run.params
+        original = run.bench.starting_from(request, _images(request))
         seed = run.bench.plan(request).images[0].seed
         total = params.loops * run.request.batch.count
         hooks = run.ctx.hooks.adding([_telling(params)])
         made: list[Outcome] = []
         grids: list[Produced] = []
         for _ in range(run.request.batch.count):
-            history, images = list[Outcome](), start.images
+            history, source = list[Outcome](), original
             for loop in range(params.loops):
                 if made and run.ctx.cancel.ends_job:
                     break
-                part = _part(request, start, loop, params, seed=seed)
-                part = replace(part, init=replace(init_of(part), images=images))
+                part = _part(source, loop, params, seed=seed)
                 outcome = run.bench.make(part, first=len(made), total=total, hooks=hooks)
                 if not outcome.images:
                     break
                 history.append(outcome)
                 made.append(outcome)
-                images, seed = (reference(picture(outcome.images[0], run.ctx)),), outcome.plan.images[0].seed + 1
+                source = run.bench.starting_from(original, [run.bench.picture(outcome.images[0])])
+                seed = outcome.plan.images[0].seed + 1
             grids += _grid(run, history)
         if not made:
             return Outcome(plan=run.bench.plan(request), images=(), interrupted=True)
-        results = [*grids, *(image for one in made for image in one.images)]
-        return joined(made, results, interrupted=run.ctx.cancel.ends_job)
+        return run.bench.joined(made, [*grids, *(image for one in made for image in one.images)])
 
 
 def strength(loop: int, loops: int, first: float, last: float, curve: str) -> float:
@@ -99,15 +96,21 @@ def _single(request: Generation) -> Generation:
     return replace(request, batch=BatchSpec(), output=replace(request.output, save_grid=False))
 
 
-def _part(request: Generation, start: InitSpec, loop: int, params: LoopbackParams, *, seed: int) -> Generation:
+def _images(request: Generation) -> tuple[ImageRef, ...]:
+    return request.init.images if request.init is not None else ()
+
+
+def _part(source: Generation, loop: int, params: LoopbackParams, *, seed: int) -> Generation:
     """Return the request of one loop."""
+    assert source.init is not None
+    start = source.init
     denoising = strength(
         loop, params.loops, start.denoising_strength, params.final_denoising_strength, params.denoising_curve
     )
     # What lies under a mask was painted by the loop before, so only the first one may start from something else.
-    mask = replace(request.mask, fill=ORIGINAL) if request.mask is not None and loop else request.mask
+    mask = replace(source.mask, fill=ORIGINAL) if source.mask is not None and loop else source.mask
     return replace(
-        request, init=replace(start, denoising_strength=denoising), mask=mask, seed=replace(request.seed, seed=seed)
+        source, init=replace(start, denoising_strength=denoising), mask=mask, seed=replace(source.seed, seed=seed)
     )
 
 
@@ -126,7 +129,7 @@ def _grid(run: ScriptRun, history: list[Outcome]) -> list[Produced]:
     if len(history) < 2 or not run.request.output.save_grid:
         return []
     row = make_grid(
-        [picture(one.images[0], run.ctx) for one in history], 1, run.ctx.settings.saving.grid_background_color
+        [run.bench.picture(one.images[0]) for one in history], 1, run.ctx.settings.saving.grid_background_color
     )
     grid = run.bench.grid(row, history[0].plan, save=True)
     return [grid] if run.ctx.settings.ui.return_grid else []

@@ -14,7 +14,6 @@ from modules.extending.script import BOTH, ScriptRun
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import PlanMade
 from modules.imaging.labels import Label, Lettering, labelled_grid
-from modules.pipeline.parts import picture
 
 FILE_NAME = "prompt_matrix"
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -103,7 +102,7 @@ _ONE_SEED = Handler(name="prompt_matrix:one seed", hook=PlanMade, call=_same_see
 
 def _table(run: ScriptRun, outcome: Outcome, parts: Sequence[str], count: int, margin: int) -> Image.Image:
     """Lay the pictures out; parts that are not there are struck out."""
-    made = [picture(one, run.ctx) for one in outcome.images if not one.extra][:count]
+    made = [run.bench.picture(one) for one in outcome.images if not one.extra][:count]
     across = ceil(len(parts) / 2)
     return labelled_grid(
         [*made, *[None] * (count - len(made))], _labels(parts[:across]), _labels(parts[across:]), margin=margin,

@@ -8,8 +8,6 @@ from modules.domain.plan import Plan
 from modules.domain.request import Generation
 from modules.domain.result import Outcome
 from modules.extending.script import BOTH, Panel, ScriptRun
-from modules.pipeline.parts import joined
-from modules.pipeline.plan import draw_seed
 
 from .lines import apply, read_line
 
@@ -52,7 +50,7 @@ class PromptsFromFile:
         Raises:
             InvalidRequest: a line that cannot be done; names its number.
         """
-        requests = _requests(run.request, run.params)
+        requests = _requests(run, run.params)
         plans = [_planned(run, number, request) for number, request in enumerate(requests, 1)]
         count, most = sum(len(plan.images) for plan in plans), run.ctx.settings.api.api_max_images_per_request
         if count > most:
@@ -63,23 +61,24 @@ class PromptsFromFile:
                 break
             made.append(run.make(request, first=first, total=total))
             first += plan.num_runs
-        return joined(made, interrupted=run.ctx.cancel.ends_job)
+        return run.bench.joined(made)
 
 
-def _requests(shared: Generation, params: ListParams) -> list[Generation]:
+def _requests(run: ScriptRun, params: ListParams) -> list[Generation]:
     """Return the request of each line.
 
     Raises:
         InvalidRequest: there are no lines, or one cannot be read.
     """
     lines = [line.strip() for line in params.prompt_txt.splitlines() if line.strip()]
+    shared = run.request
     if not lines:
         raise InvalidRequest("the list of prompts is empty", field=FIELD)
     if not isinstance(shared.prompt, str) or not isinstance(shared.negative_prompt, str):
         raise InvalidRequest("the script takes one prompt that all lines share, not a list", field="prompt")
     shared = replace(shared, output=replace(shared.output, save_grid=False))
     if shared.seed.seed < 0 and (params.checkbox_iterate or params.checkbox_iterate_batch):
-        shared = replace(shared, seed=replace(shared.seed, seed=draw_seed()))
+        shared = replace(shared, seed=replace(shared.seed, seed=run.bench.draw_seed()))
     found: list[Generation] = []
     for number, line in enumerate(lines, 1):
         try:

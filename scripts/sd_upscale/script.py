@@ -8,13 +8,12 @@ from PIL import Image
 
 from modules.domain.errors import InvalidRequest, LimitExceeded
 from modules.domain.param import param
+from modules.domain.plan import ImagePlan
 from modules.domain.request import BatchSpec, Generation, OutputSpec
 from modules.domain.result import Outcome
 from modules.extending.script import IMG2IMG, Offer, Panel, ScriptRun
-from modules.imaging.resize import flatten
 from modules.imaging.tiles import Place, Tiling, joined, tiling_of
 from modules.imaging.upscale import NO_UPSCALER, reach
-from modules.pipeline.parts import Composed, init_of, opened, picture, reference
 
 FIELD = "script_args"
 Tiles = tuple[Outcome, Mapping[Place, Image.Image]]
@@ -70,7 +69,7 @@ class SdUpscale:
         boxes, size, count = list(tiling.boxes()), request.batch.size, request.batch.count
         _check_count(run, len(boxes) * count)
         groups = [boxes[start : start + size] for start in range(0, len(boxes), size)]
-        seed = run.bench.plan(_part(request, image, groups[0])).images[0].seed
+        seed = run.bench.plan(_part(run, request, image, groups[0])).images[0].seed
         repeats: list[list[Tiles]] = []
         for number in range(count):
             if repeats and run.ctx.cancel.ends_job:
@@ -86,11 +85,11 @@ def _composed(
     told: Mapping[str, Any],
 ) -> Outcome:  # fmt: skip
     """Join the tiles of each repetition; those that an early end left out stay as they were enlarged."""
-    made: list[Composed] = []
+    made: list[tuple[Image.Image, ImagePlan]] = []
     for repeat in repeats:
         tiles = {place: tile for _, part in repeat for place, tile in part.items()}
         whole = joined(tiling, {place: tiles.get(place) or image.crop(box) for place, box in tiling.boxes()})
-        made.append(Composed(image=whole, about=repeat[0][0].plan.images[0]))
+        made.append((whole, repeat[0][0].plan.images[0]))
     plan = repeats[0][0][0].plan
     # As in A1111: all_seeds has the seeds of the last tiles, and the text that of the first.
     plan = replace(
@@ -101,7 +100,6 @@ def _composed(
 
 
 def _checked(request: Generation) -> Generation:
-    init_of(request)
     if request.mask is not None:
         raise InvalidRequest("SD upscale repaints the whole picture; take the mask away", field="mask")
     if not isinstance(request.prompt, str) or not isinstance(request.negative_prompt, str):
@@ -131,7 +129,7 @@ def _enlarged(run: ScriptRun, request: Generation, name: str, factor: float) -> 
         LimitExceeded: it would be too large.
     """
     settings = run.ctx.settings
-    source = flatten(opened(init_of(request).images[0], run.ctx), settings.img2img.img2img_background_color)
+    source = run.bench.source(request)
     if name == NO_UPSCALER:
         return source
     size = int(source.width * factor) // 8 * 8, int(source.height * factor) // 8 * 8
@@ -158,13 +156,10 @@ def _seeded(request: Generation, seed: int) -> Generation:
     return replace(request, seed=replace(request.seed, seed=seed))
 
 
-def _part(request: Generation, image: Image.Image, group: Sequence[tuple[Place, Any]]) -> Generation:
+def _part(run: ScriptRun, request: Generation, image: Image.Image, group: Sequence[tuple[Place, Any]]) -> Generation:
     """Return the request for some tiles; they are saved nowhere."""
-    tiles = tuple(reference(image.crop(box)) for _, box in group)
-    return replace(
-        request, init=replace(init_of(request), images=tiles), batch=BatchSpec(size=len(tiles)),
-        output=OutputSpec(user=request.output.user),
-    )  # fmt: skip
+    request = run.bench.starting_from(request, [image.crop(box) for _, box in group])
+    return replace(request, batch=BatchSpec(size=len(group)), output=OutputSpec(user=request.output.user))
 
 
 def _tiles(
@@ -176,8 +171,8 @@ def _tiles(
     for number, group in enumerate(groups):
         if number and run.ctx.cancel.ends_job:
             break
-        outcome = run.make(_part(request, image, group), first=first + number, total=total, shown=False)
-        pictures = [picture(one, run.ctx) for one in outcome.images if not one.extra]
+        outcome = run.make(_part(run, request, image, group), first=first + number, total=total, shown=False)
+        pictures = [run.bench.picture(one) for one in outcome.images if not one.extra]
         made.append((outcome, {place: tile for (place, _), tile in zip(group, pictures, strict=False)}))
         request = _seeded(request, outcome.plan.images[0].seed + 1)
     return made

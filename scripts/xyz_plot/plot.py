@@ -13,7 +13,6 @@ from modules.extending.axis_values import joined_csv, split_csv
 from modules.extending.script import BOTH, Offer, Panel, ScriptRun
 from modules.extending.scripts import tab_of
 from modules.hooks.axes import Axis
-from modules.pipeline.plan import draw_seed
 
 from .axes import FIELD, NOTHING, SEED, VARIATION_SEED, find, offered
 from .panel import build
@@ -112,7 +111,7 @@ class XyzPlot:
         chosen = [_chosen(params, name, known) for name in NAMES]
         request = replace(run.request, output=replace(run.request.output, save_grid=False))
         if not params.no_fixed_seeds:
-            request, chosen = _fixed_seeds(request), [_fixed_values(one) for one in chosen]
+            request, chosen = _fixed_seeds(run, request), [_fixed_values(run, one) for one in chosen]
         plan = _checked(run, request, chosen)
         counts: Place = (len(chosen[0].values), len(chosen[1].values), len(chosen[2].values))
         _check_size(run, plan, counts)
@@ -164,17 +163,17 @@ def _chosen(params: XyzParams, name: str, known: Sequence[Axis]) -> Chosen:
     return Chosen(axis=axis, typed=typed, values=values)
 
 
-def _fixed_seeds(request: Generation) -> Generation:
+def _fixed_seeds(run: ScriptRun, request: Generation) -> Generation:
     """Draw the seeds once for all runs."""
-    seed, drawn = request.seed, draw_seed()
-    subseed = draw_seed() if seed.subseed < 0 else seed.subseed
+    seed, drawn = request.seed, run.bench.draw_seed()
+    subseed = run.bench.draw_seed() if seed.subseed < 0 else seed.subseed
     return replace(request, seed=replace(seed, seed=drawn if seed.seed < 0 else seed.seed, subseed=subseed))
 
 
-def _fixed_values(one: Chosen) -> Chosen:
+def _fixed_values(run: ScriptRun, one: Chosen) -> Chosen:
     if one.axis.label not in (SEED, VARIATION_SEED):
         return one
-    return replace(one, values=[draw_seed() if value < 0 else value for value in one.values], fixed=True)
+    return replace(one, values=[run.bench.draw_seed() if value < 0 else value for value in one.values], fixed=True)
 
 
 def _checked(run: ScriptRun, request: Generation, chosen: Sequence[Chosen]) -> Plan:

@@ -8,10 +8,8 @@ from PIL import Image
 from modules.domain.plan import Plan
 from modules.domain.result import Outcome
 from modules.extending.script import ScriptRun
-from modules.hooks.context import JobContext
 from modules.imaging.grid import grid_rows, make_grid
 from modules.imaging.labels import Label, Lettering, labelled_grid
-from modules.pipeline.parts import joined, picture
 
 FILE_NAME = "xyz_grid"
 NO_LABEL = (Label(text=""),)
@@ -23,10 +21,10 @@ class Cell:
 
     outcome: Outcome
 
-    def image(self, ctx: JobContext) -> Image.Image:
+    def image(self, run: ScriptRun) -> Image.Image:
         """Return its picture; several are put together."""
-        pictures = [picture(one, ctx) for one in self.outcome.images if not one.extra]
-        saving, size = ctx.settings.saving, self.outcome.plan.request.batch.size
+        pictures = [run.bench.picture(one) for one in self.outcome.images if not one.extra]
+        saving, size = run.ctx.settings.saving, self.outcome.plan.request.batch.size
         if len(pictures) == 1:
             return pictures[0]
         return make_grid(pictures, grid_rows(len(pictures), size, saving), saving.grid_background_color)
@@ -64,8 +62,8 @@ def outcome_of(run: ScriptRun, table: Table, *, lone: bool, sub_grids: bool, pla
     if not cells:
         return Outcome(plan=plan, images=(), interrupted=run.ctx.cancel.ends_job)
     save = run.request.output.save_grid
-    parts = {z: _sub_grid(run.ctx, table, z) for z in range(table.counts[2])}
-    whole = parts[0] if len(parts) == 1 else _beside_each_other(run.ctx, table, parts)
+    parts = {z: _sub_grid(run, table, z) for z in range(table.counts[2])}
+    whole = parts[0] if len(parts) == 1 else _beside_each_other(run, table, parts)
     assert whole is not None
     first = cells[0].outcome.plan
     grids = [run.bench.grid(whole, _telling(first, table.told), save=save, name=FILE_NAME)]
@@ -78,29 +76,28 @@ def outcome_of(run: ScriptRun, table: Table, *, lone: bool, sub_grids: bool, pla
     pictures = [one for cell in cells for one in cell.outcome.images]
     texts = () if lone else tuple(one.infotext for one in pictures if not one.extra)
     outcomes = [cell.outcome for cell in cells]
-    made = joined(outcomes, [*grids, *(pictures if lone else ())], interrupted=run.ctx.cancel.ends_job)
-    return replace(made, texts=texts)
+    return replace(run.bench.joined(outcomes, [*grids, *(pictures if lone else ())]), texts=texts)
 
 
 def _telling(plan: Plan, told: Mapping[str, str]) -> Plan:
     return replace(plan, infotext_extra={**plan.infotext_extra, **told})
 
 
-def _sub_grid(ctx: JobContext, table: Table, z: int) -> Image.Image | None:
+def _sub_grid(run: ScriptRun, table: Table, z: int) -> Image.Image | None:
     """Draw the grid of one Z value; None where nothing was made."""
     columns, rows, _ = table.counts
     places = [(x, y, z) for y in range(rows) for x in range(columns)]
-    images = [table.cells[place].image(ctx) if place in table.cells else None for place in places]
+    images = [table.cells[place].image(run) if place in table.cells else None for place in places]
     if not any(images):
         return None
     above, beside = _labels(table, 0), _labels(table, 1)
-    return labelled_grid(images, above, beside, margin=table.margin, lettering=Lettering.of(ctx.settings.saving))
+    return labelled_grid(images, above, beside, margin=table.margin, lettering=Lettering.of(run.ctx.settings.saving))
 
 
-def _beside_each_other(ctx: JobContext, table: Table, parts: Mapping[int, Image.Image | None]) -> Image.Image:
+def _beside_each_other(run: ScriptRun, table: Table, parts: Mapping[int, Image.Image | None]) -> Image.Image:
     """Put the grids of all Z values beside each other."""
     return labelled_grid(
-        list(parts.values()), _labels(table, 2), [NO_LABEL], lettering=Lettering.of(ctx.settings.saving)
+        list(parts.values()), _labels(table, 2), [NO_LABEL], lettering=Lettering.of(run.ctx.settings.saving)
     )
 
 

@@ -1,5 +1,7 @@
 """Scripts that make pictures of several prompts: a list of lines, and every combination of parts."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +16,7 @@ from modules.domain.result import Outcome
 from modules.hooks.cancel import CancelReason, CancelToken
 from modules.hooks.dispatch import Handler
 from modules.hooks.points import AfterDecode
-from tests.scripts.script_house import ScriptHouse, opened, part_of, script_house
+from tests.scripts.script_house import FOLDER, ScriptHouse, opened, part_of, script_house
 
 LINES, MATRIX = "Prompts from file or textbox", "Prompt matrix"
 BASE = Generation(
@@ -209,3 +211,13 @@ def test_an_early_end_leaves_places_empty(house: ScriptHouse) -> None:
     assert len(outcome.images) == 3
     image = opened(outcome.images[0])
     assert image.getpixel((image.width - 1, image.height - 1)) == (0, 0, 0)
+
+
+def test_nothing_heavy_is_imported_while_scripts_are_loaded() -> None:
+    code = "import sys; from modules.extending.loader import load_all; from modules.extending.discover import program_scripts; "
+    code += f"from pathlib import Path; loaded = load_all((), [], own=program_scripts(Path({str(FOLDER)!r}))); "
+    code += (
+        "print(len(loaded.selectable), [name for name in ('torch', 'gradio', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.split() == ["5", "[]"]
