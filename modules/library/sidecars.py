@@ -54,9 +54,14 @@ def user_metadata(model: Path) -> Mapping[str, Any]:
     return MappingProxyType(value) if isinstance(value, dict) else _NOTHING
 
 
+COVER_IMAGES = "ssmd_cover_images"
+"""Entry of metadata that holds pictures, a JSON list of base64 texts."""
+PICTURES = ("modelspec.thumbnail", COVER_IMAGES)
+
+
 def shown_metadata(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """A file's own metadata as people read it: nested JSON parsed, the thumbnail left out."""
-    return {key: _parsed(value) for key, value in metadata.items() if key != "modelspec.thumbnail"}
+    """A file's own metadata as people read it: nested JSON parsed, pictures left out."""
+    return {key: _parsed(value) for key, value in metadata.items() if key not in PICTURES}
 
 
 def _parsed(value: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from modules.adapters.lora.catalog import LoraEntry
 from modules.engine.desk import Desk
 from modules.engine.engine import Engine
 from modules.engine.ledger import Ledger
@@ -17,7 +18,6 @@ from modules.imaging.infotext_styles import StyleTexts
 from modules.settings.snapshot import Snapshot
 from modules.settings.store import SettingsStore
 from modules.web.cards.pages import CardPages
-from modules.web.shelves import Shelves
 
 if TYPE_CHECKING:
     from modules.imaging.upscale import NamedUpscaler
@@ -187,8 +187,6 @@ class Services:
     localizations: Callable[[], Mapping[str, Path]]
     """Files of translations of the page, by name."""
     styles: Callable[[], Sequence[StyleTexts]]
-    shelves: Shelves
-    """Folders of networks and extensions."""
     start_profile: Callable[[], Mapping[str, Any]]
     """`total` and `records`, as `/internal/profile-startup` shows them."""
     fetch_picture: Callable[[str, Snapshot], bytes]
@@ -197,11 +195,13 @@ class Services:
     """`ram` and `cuda`, as `/sdapi/v1/memory` shows them."""
     embeddings: Callable[[bool], EmbeddingLists] = lambda fresh: EmbeddingLists()
     """Lists the embeddings; reads every file again if told so."""
-    lora_names: Callable[[], Sequence[str]] = tuple
+    loras: Callable[[], Sequence[LoraEntry]] = tuple
+    """Lists the files that are there now; only those that are new or changed are looked into."""
     lora_by_hash: Callable[[str], str | None] = lambda digest: None
     """Names the LoRA file that has a hash; None when no file is known to have it."""
-    refresh_loras: Callable[[], None] = lambda: None
-    hypernetwork_names: Callable[[], Sequence[str]] = tuple
+    refresh_loras: Callable[[], object] = lambda: None
+    hypernetworks: Callable[[], Mapping[str, Path]] = dict
+    """Lists the files that are there now, by name."""
     scripts: Scripts = field(default_factory=Scripts)
     """What extensions offer to switch on for a run."""
     steps: Steps = field(default_factory=Steps)

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from modules import cli
+from modules.adapters.hypernetwork.files import hypernetwork_files
+from modules.adapters.lora.catalog import LoraCatalog
 from modules.domain.extras import ExtrasRequest
 from modules.engine.desk import Desk
 from modules.engine.job import Payload, Result
@@ -38,7 +40,6 @@ from modules.web.services import (
     StrayFile,
     VaeInfo,
 )
-from modules.web.shelves import Shelves
 from modules.web.start_profile import StartProfile
 from tests.engine.fakes import FakeRunner
 
@@ -73,13 +74,6 @@ def facts(name: str) -> CheckpointFacts:
 def no_connection(address: str, port: int, _timeout_s: float) -> Any:
     """Stand in for the network."""
     raise AssertionError(f"a connection to {address}:{port}")
-
-
-def shelves_in(folder: Path) -> Shelves:
-    """Name folders, which need not exist, below a test's own."""
-    return Shelves(
-        hypernetworks=(folder / "hypernetworks",), loras=(folder / "Lora",),
-    )  # fmt: skip
 
 
 @dataclass
@@ -143,7 +137,8 @@ def services_for(
         loaded=lambda: [LoadedModel(filename="toy", num_bytes=4096, where="device")],
         localizations=lambda: {path.stem: path for path in folder.glob("localizations/*.json")},
         styles=lambda: [Style("ink", "in ink", "colour")],
-        shelves=shelves_in(folder),
+        loras=LoraCatalog([folder / "Lora"]).refresh,
+        hypernetworks=lambda: hypernetwork_files([folder / "hypernetworks"]),
         cards=card_pages(
             folder / "cache" / "cards",
             embeddings=[folder / "embeddings"],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from modules.web import adapters, shelves
+from modules.web import adapters
 from modules.web.start_profile import StartProfile
 from modules.web.stopping import Stopping
 from tests.web.rest_house import rest_house
@@ -30,13 +30,14 @@ def test_embeddings_are_sorted_by_whether_they_fit(tmp_path: Path) -> None:
 
 
 def test_loras_tell_their_metadata(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
+    (tmp_path / "Lora" / "sub").mkdir(parents=True)
     told = {"ss_output_name": "ink", "ss_tag_frequency": '{"a": {"b": 3}}', "ss_broken": "{no"}
-    save_file({"a.lora_up.weight": np.zeros((4, 1), np.float32)}, tmp_path / "sub" / "x.safetensors", told)
-    (tmp_path / "broken.safetensors").write_bytes(b"no")
-    broken, good = shelves.loras([tmp_path, tmp_path / "not there"])
+    save_file({"a.lora_up.weight": np.zeros((4, 1), np.float32)}, tmp_path / "Lora" / "sub" / "x.safetensors", told)
+    (tmp_path / "Lora" / "broken.safetensors").write_bytes(b"no")
+    with rest_house(tmp_path) as house:
+        broken, good = house.get("/loras").json()
     assert (broken["name"], broken["alias"], broken["metadata"]) == ("broken", "broken", {})
-    assert (good["name"], good["alias"], good["path"]) == ("x", "ink", str(tmp_path / "sub" / "x.safetensors"))
+    assert (good["name"], good["alias"], good["path"]) == ("x", "ink", str(tmp_path / "Lora" / "sub" / "x.safetensors"))
     assert good["metadata"] == {"ss_output_name": "ink", "ss_tag_frequency": {"a": {"b": 3}}, "ss_broken": "{no"}
 
 

@@ -70,9 +70,9 @@ class LoraCatalog:
         """All files in natural order."""
         return (self._names or self._scan()).entries
 
-    def refresh(self) -> None:
-        """Scan the folders again. Only files that are new or changed are looked into."""
-        self._scan()
+    def refresh(self) -> tuple[LoraEntry, ...]:
+        """Scan the folders again and return all files. Only those that are new or changed are looked into."""
+        return self._scan().entries
 
     def _scan(self) -> LoraNames:
         with self._lock:

@@ -12,8 +12,7 @@ from modules.domain.errors import ModelError
 from modules.library.cards import CIVITAI, NOTES, CardFile
 from modules.library.cards_notes import Damaged, SiteFacts, read_notes, read_site
 from modules.library.header import Header, read_header
-from modules.library.sidecars import description
-from modules.web.shelves import COVER_IMAGES
+from modules.library.sidecars import COVER_IMAGES, description
 
 TAGS = "ss_tag_frequency"
 MOST_TAGS = 40

@@ -16,7 +16,6 @@ from modules.library.folders import read_model_header
 from modules.library.sidecars import beside, description, shown_metadata
 from modules.web.cards.facts import VERSIONS, training_tags
 from modules.web.cards.pages import Card, CardPage
-from modules.web.shelves import COVER_IMAGES
 
 ENCODED = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 """Kinds of previews that can be written."""
@@ -42,7 +41,7 @@ def metadata_of(card: Card) -> dict[str, str]:
 
 def metadata_text(card: Card) -> str:
     """Return the metadata as JSON for people; empty where there is none."""
-    told = {key: value for key, value in shown_metadata(metadata_of(card)).items() if key != COVER_IMAGES}
+    told = shown_metadata(metadata_of(card))
     return json.dumps(told, indent=4, ensure_ascii=False) if told else ""
 
 

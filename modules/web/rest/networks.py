@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from modules.web import shelves
+from modules.library.sidecars import shown_metadata
 from modules.web.rest.requests import StrictRoute, services_of
 from modules.web.services import Services
 
@@ -34,12 +34,15 @@ def embeddings(services: Needs) -> dict[str, dict[str, Any]]:
 
 def hypernetworks(services: Needs) -> list[dict[str, Any]]:
     """List the files of hypernetworks."""
-    return shelves.hypernetworks(services.shelves.hypernetworks)
+    return [{"name": name, "path": str(path)} for name, path in services.hypernetworks().items()]
 
 
 def loras(services: Needs) -> list[dict[str, Any]]:
-    """List the files of LoRAs."""
-    return shelves.loras(services.shelves.loras)
+    """List the files of LoRAs with the metadata that their training wrote; a broken file has none."""
+    return [
+        {"name": one.name, "alias": one.alias, "path": str(one.path), "metadata": shown_metadata(one.metadata)}
+        for one in services.loras()
+    ]
 
 
 def face_restorers(services: Needs) -> list[dict[str, Any]]:
