@@ -156,7 +156,7 @@ class AllScripts(Scripts):
         names = {id(one): f"{script.title().lower()}/{number}" for script in runner.alwayson_scripts for number, one in enumerate(script.controls or ())}  # fmt: skip
         for component, key in runner.infotext_fields:
             name = names.get(id(component))
-            value = _pasted(component, key, entries)
+            value = pasted_value(component, key, entries)
             if name is not None and value is not None:
                 own[name] = value
         return {**super().pasted(tab, entries), **({KEY: own} if own else {})}
@@ -224,7 +224,7 @@ def _find(tab: str, title: str, *, always: bool) -> Any:
     return None
 
 
-def _pasted(component: Any, key: Any, entries: Mapping[str, Any]) -> Any:
+def pasted_value(component: Any, key: Any, entries: Mapping[str, Any]) -> Any:
     """Return the value that a parameters text has for a component, in the type that it shows; None for none."""
     if callable(key):
         with guarded("infotext_fields"):

@@ -178,7 +178,7 @@ def _settings(registry: Registry) -> None:
 def _handlers(registry: Registry) -> None:
     """Connect A1111's global callbacks with hook points."""
     from modules.compat import globals as page_globals
-    from modules.compat import old_files, page, xyz
+    from modules.compat import old_files, page, send_buttons, xyz
     from modules.compat.host import host
     from modules.hooks import points
 
@@ -191,6 +191,8 @@ def _handlers(registry: Registry) -> None:
         registry.handle(points.PlanMade, unets.plan_made, name="sd_unet")
     registry.handle(points.AppStarted, page.app_started, name="app_started")
     registry.handle(points.AppStopping, page.script_unloaded, name="script_unloaded")
+    registry.handle(points.PageBuilding, page.page_building, name="before_ui")
+    registry.handle(points.PageBuilt, send_buttons.page_built, name="send_buttons")
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
     registry.handle(points.AxesOffered, xyz.axes_offered, name="axes_offered")
     registry.handle(points.PageReloading, page.page_reloading, name="before_reload")

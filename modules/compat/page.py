@@ -61,6 +61,8 @@ def page_building(_payload: PageBuilding) -> None:
     """Let extensions get ready for the page; what they registered for an earlier one goes."""
     if host().page_begun:
         host().card_pages.clear()
+    host().bindings.clear()
+    host().paste_fields.clear()
     with _apart(), serving_old_idioms():
         host().callbacks.call("before_ui")
     host().page_begun = True
@@ -69,7 +71,6 @@ def page_building(_payload: PageBuilding) -> None:
 def tabs_building(payload: TabsBuilding) -> TabsBuilding:
     """Ask extensions for their tabs. Each is built apart from the page and put into it."""
     bound, made = host(), list(payload.tabs)
-    host().bindings.clear()
     with _apart(), serving_old_idioms():
         for one in bound.callbacks.ordered("ui_tabs"):
             with guarded(f"{one.extension}: ui_tabs"):

@@ -4,7 +4,6 @@ import html
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,32 +52,6 @@ def create_refresh_button(refresh_component: Any, refresh_method: Callable[[], N
     return button
 
 
-@dataclass
-class OutputPanel:
-    """A gallery and what belongs to it; may be taken apart as older versions gave four things."""
-
-    gallery: Any = None
-    generation_info: Any = None
-    infotext: Any = None
-    html_log: Any = None
-    button_upscale: Any = None
-
-    def __iter__(self) -> Any:
-        return iter((self.gallery, self.generation_info, self.infotext, self.html_log))
-
-
-def create_output_panel(tabname: str, outdir: str, toprow: Any = None) -> OutputPanel:
-    """Build a gallery with the words below it."""
-    import gradio as gr
-
-    with gr.Column(elem_id=f"{tabname}_results"):
-        gallery = gr.Gallery(label="Output", show_label=False, elem_id=f"{tabname}_gallery", columns=4, preview=True)
-        info = gr.HTML(elem_id=f"html_info_{tabname}")
-        log = gr.HTML(elem_id=f"html_log_{tabname}")
-        told = gr.Textbox(visible="hidden", elem_id=f"generation_info_{tabname}")
-    return OutputPanel(gallery=gallery, generation_info=told, infotext=info, html_log=log)
-
-
 def update_generation_info(generation_info: str, html_info: str, img_index: int) -> tuple[str, Any]:
     """Return the words below a gallery for the picture that is chosen."""
     import gradio as gr
@@ -117,7 +90,20 @@ def save_files(js_data: str, images: Any, do_make_zip: bool, index: int) -> tupl
         if image is not None:
             path, _ = save_image(image, folder, "", extension=host().options.samples_format, info=texts[place] if place < len(texts) else None)  # fmt: skip
             made.append(str(path))
+    if do_make_zip and made:
+        made.insert(0, _packed(made))
     return gr.update(value=made, visible=True), plaintext_to_html(f"Saved: {', '.join(Path(one).name for one in made)}")
+
+
+def _packed(files: list[str]) -> str:
+    """Put files into an archive beside the first of them."""
+    import zipfile
+
+    path = Path(files[0]).with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for one in files:
+            archive.write(one, Path(one).name)
+    return str(path)
 
 
 def run_pnginfo(image: Any) -> tuple[str, str, str]:

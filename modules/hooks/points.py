@@ -59,6 +59,18 @@ class TabsBuilding(Hook):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PageBuilt(Hook):
+    """All of the page is built, and events can still be added. Read only: what a handler returns is ignored."""
+
+    controls: Mapping[str, Mapping[str, object]]
+    """Tab -> name of a parameter -> its component."""
+    send: Callable[[Any, str, Sequence[Any], Callable[..., tuple[str, bytes | None, tuple[str, ...] | None]]], None]
+    """Connects a button with where it sends something: `txt2img`, `img2img`, `inpaint` or `extras`. Takes the button, that
+    place, components, and what makes of their values a parameters text, a picture as a file, and the names of the
+    parameters that may change, None for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AxesOffered(Hook):
     """The X/Y/Z plot is about to offer what it can vary, or to use it; axes may be added, left out or reordered.
 
@@ -386,12 +398,16 @@ class PictureReady(Hook):
     image: Produced
 
 
-READ_ONLY: tuple[type[Hook], ...] = (AppStarted, PageBuilding, PageReloading, AppStopping, AfterStep, AfterSave, PictureReady)
+READ_ONLY: tuple[type[Hook], ...] = (
+    AppStarted, PageBuilding, PageBuilt, PageReloading, AppStopping, AfterStep, AfterSave, PictureReady,
+)  # fmt: skip
 """Points where handlers may only look."""
 
 HOOKS: tuple[type[Hook], ...] = (
     SettingsBuilding,
+    PageBuilding,
     TabsBuilding,
+    PageBuilt,
     AxesOffered,
     AppStarted,
     PageReloading,

@@ -233,7 +233,9 @@ def test_a_walk_may_start_elsewhere(studio: Studio) -> None:
         return replace(payload, start=starts[-1])
 
     wanted = studio.make(other, hooks=hooked(WrapPass, keep))
-    assert pixels(studio.make(asked, hooks=hooked(WrapPass, lambda one: replace(one, start=starts[0])))) == pixels(wanted)
+    assert pixels(studio.make(asked, hooks=hooked(WrapPass, lambda one: replace(one, start=starts[0])))) == pixels(
+        wanted
+    )
     assert pixels(studio.make(asked)) != pixels(wanted)
 
     def twice(payload: WrapSampling) -> WrapSampling:
@@ -265,7 +267,9 @@ def test_the_network_can_be_asked_in_another_way(studio: Studio) -> None:
 
     found, plain = studio.make(request(save=False), hooks=hooked(WrapNetwork, wrap)), studio.make(request(save=False))
     assert rows == [3, 3, 3]
-    assert np.abs(np.frombuffer(pixels(found), np.uint8).astype(int) - np.frombuffer(pixels(plain), np.uint8)).max() <= 1
+    assert (
+        np.abs(np.frombuffer(pixels(found), np.uint8).astype(int) - np.frombuffer(pixels(plain), np.uint8)).max() <= 1
+    )
     empty = [studio.make(replace(request(save=False), seed=SeedSpec(seed=one)), hooks=hooked(WrapNetwork, zero)) for one in (1, 2)]  # fmt: skip
     assert pixels(empty[0]) == pixels(empty[1])
 
@@ -345,7 +349,17 @@ def test_the_kept_text_tells_what_became_known_late(studio: Studio) -> None:
 
 @pytest.mark.parametrize("hook", READ_ONLY, ids=lambda one: one.__name__)
 def test_what_is_read_only_stays(hook: type[Hook]) -> None:
-    fields = {"app": None, "plan": None, "batch": None, "step": 1, "image_plan": None, "path": Path(), "image": None}
+    fields: dict[str, Any] = {
+        "controls": {},
+        "send": print,
+        "app": None,
+        "plan": None,
+        "batch": None,
+        "step": 1,
+        "image_plan": None,
+        "path": Path(),
+        "image": None,
+    }
     names = hook.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
     payload = hook(**{name: value for name, value in fields.items() if name in names})
     other = replace(payload)

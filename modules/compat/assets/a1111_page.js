@@ -7,6 +7,7 @@ const OLD_CLASSES = [
     ['[role="tablist"]', "tab-nav"],
     ["[data-testid=accordion-content] > .column", "gap"],
     [".extra-networks [id$=_cards]", "extra-network-cards"],
+    ["div.form", "gr-form"],
     [".progress-track", "progressDiv"],
     [".progress-track > .progress-bar", "progress"],
     [".live-preview", "livePreview"],

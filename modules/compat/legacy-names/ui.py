@@ -4,9 +4,8 @@ from modules.compat.calls import wrap_gradio_call, wrap_gradio_gpu_call
 from modules.compat.components import FormColumn, FormGroup, FormHTML, FormRow, ToolButton
 from modules.compat.facade import compute
 from modules.compat.host import host as _host
+from modules.compat.output_panel import OutputPanel, create_output_panel
 from modules.compat.panels import (
-    OutputPanel,
-    create_output_panel,
     create_refresh_button,
     gr_show,
     plaintext_to_html,

@@ -19,7 +19,7 @@ from starlette.routing import Mount
 
 from modules.cli import Login
 from modules.domain.errors import StorageFault
-from modules.hooks.points import PageBuilding
+from modules.hooks.points import PageBuilding, PageBuilt
 from modules.web.rest.errors import render
 from modules.web.ui import extensions, html
 from modules.web.ui.choices import checkpoint_lists
@@ -31,7 +31,7 @@ from modules.web.ui.page import Page
 from modules.web.ui.quick import quick_settings
 from modules.web.ui.routes import PREFIX
 from modules.web.ui.tabs import extras, img2img, modelmerger, models, pnginfo, queue, settings, txt2img
-from modules.web.ui.tabs.send_to import connect_galleries
+from modules.web.ui.tabs.send_to import connect_galleries, sender
 from modules.web.ui.tabs.tab import QUIET, Made, Tab
 from modules.web.ui.ui_config import UiConfig
 
@@ -125,6 +125,8 @@ def _build(context: UiContext) -> gr.Blocks:
         _refresh_lists(context, page, made)
         modelmerger.connect_lists(context, page.load, made[modelmerger.TAB.id])
         connect_following(context, page, quick, {tab: made[tab] for tab in (txt2img.TAB.id, img2img.TAB.id)})
+        controls = {tab: made[tab].controls for tab in BY_OWNER}
+        context.services.hooks.run(PageBuilt(controls=controls, send=sender(context, made)))
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
 

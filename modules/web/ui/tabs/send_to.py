@@ -1,6 +1,6 @@
 """From one tab to another: a picture, and the parameters it was made with."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,8 @@ def _unpacked(context: UiContext, parcel: Parcel, target: Target, sizes: Sizes) 
         found = Pasted(values={name: found.values[name] for name in parcel.only if name in found.values})
     if target.source is None:
         return found, []
+    if parcel.picture is None and parcel.text.strip():
+        return found, [gr.skip(), gr.skip()]
     limits = limits_of(context)
     data = drawings.given(parcel.picture, limits)
     size = drawings.size_of(data, limits)
@@ -188,3 +190,34 @@ def connect_galleries(context: UiContext, made: Mapping[str, Made]) -> None:
                 connect_to_extras(context, button, inputs, packed, made, made[tab])
             else:
                 connect_sending(context, button, inputs, packed, TARGETS[name], made, made[tab])
+
+
+def sender(
+    context: UiContext, made: Mapping[str, Made]
+) -> Callable[[Any, str, Sequence[Any], Callable[..., Any]], None]:
+    """Return what connects buttons of extensions; see the hook point `PageBuilt`."""
+
+    def send(button: Any, target: str, inputs: Sequence[Any], make: Callable[..., Any]) -> None:
+        """Connect a button.
+
+        Raises:
+            InvalidRequest: nothing can be sent there.
+        """
+        if target not in (*TARGETS, EXTRAS):
+            raise InvalidRequest(f"nothing can be sent to {target}", field="target")
+        with button.parent or gr.Column():
+            log = gr.HTML("", elem_classes=["html-log"])
+            sent = gr.Textbox(visible="hidden")
+        here = Made(parts={"sent": sent, "send_log": log})
+
+        def pack(_request: gr.Request, *values: Any) -> Parcel:
+            """Take what the extension makes of its components."""
+            text, picture, only = make(*values)
+            return Parcel(text=text, picture=picture, only=only)
+
+        if target == EXTRAS:
+            connect_to_extras(context, button, list(inputs), pack, made, here)
+        else:
+            connect_sending(context, button, list(inputs), pack, TARGETS[target], made, here)
+
+    return send
