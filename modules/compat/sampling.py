@@ -247,8 +247,10 @@ def _second_pass(job: RunningJob, start: Start) -> Tensor:
     if own is None or first is None:
         return hires_as_planned(p)
     found = own(first, None, p.seeds, p.subseeds, p.subseed_strength, p.prompts)
-    if not isinstance(found, Tensor):
-        raise TypeError(f"p.sample_hr_pass must return latents, not {type(found).__name__}")
+    if isinstance(found, list) and all(isinstance(one, Tensor) and one.shape[0] == first.shape[1] for one in found):
+        found = torch.stack(found)  # what the function inside returned, gathered picture by picture
+    if not isinstance(found, Tensor) or len(found) != len(first):
+        raise TypeError(f"p.sample_hr_pass must return {len(first)} latents, not {len(found) if isinstance(found, list | Tensor) else 'a'} {type(found).__name__}")  # fmt: skip
     return found
 
 

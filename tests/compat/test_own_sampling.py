@@ -146,6 +146,7 @@ def test_the_hires_pass_hears_of_what_scripts_change_before_it(zoo: ZooHouse):
     assert not same(plain, wanted)
     assert same(zoo.txt2img(**body, **mode("hires")), plain)
     assert seen() == [(1, 4, 8, 8), (1, 4, 16, 16)]
+    assert same(zoo.txt2img(**body, **mode("gather")), plain)
 
 
 def test_latents_after_sampling_can_be_replaced(zoo: ZooHouse):

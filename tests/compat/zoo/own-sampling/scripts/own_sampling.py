@@ -114,6 +114,15 @@ class OwnSampling(scripts.Script):
                 return made
 
             p.sample_hr_pass = sample_hr_pass
+        if mode == "gather":
+            inner = p.sample_hr_pass
+
+            def gathered(*args):
+                samples = processing.DecodedSamples()
+                samples.extend(inner(*args))
+                return samples
+
+            p.sample_hr_pass = gathered
         if mode == "tensors":
             self.replace(
                 processing, "create_random_tensors", lambda shape, seeds, **more: torch.ones(len(seeds), *shape)
