@@ -349,17 +349,10 @@ def test_the_kept_text_tells_what_became_known_late(studio: Studio) -> None:
 
 @pytest.mark.parametrize("hook", READ_ONLY, ids=lambda one: one.__name__)
 def test_what_is_read_only_stays(hook: type[Hook]) -> None:
-    fields: dict[str, Any] = {
-        "controls": {},
-        "send": print,
-        "app": None,
-        "plan": None,
-        "batch": None,
-        "step": 1,
-        "image_plan": None,
-        "path": Path(),
-        "image": None,
-    }
+    fields = {
+        "controls": {}, "send": print, "app": None, "plan": None, "batch": None, "step": 1, "image_plan": None,
+        "path": Path(), "image": None,
+    }  # fmt: skip
     names = hook.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
     payload = hook(**{name: value for name, value in fields.items() if name in names})
     other = replace(payload)
