@@ -202,7 +202,7 @@ class StableDiffusionProcessing:
 
     def txt2img_image_conditioning(self, x: Any, width: int | None = None, height: int | None = None) -> Any:
         """Return what the network is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
-        from modules.compat.sampling import image_conditioning
+        from modules.compat.job_conds import image_conditioning
 
         return image_conditioning(self, x)
 
@@ -210,7 +210,7 @@ class StableDiffusionProcessing:
         self, source_image: Any, latent_image: Any, image_mask: Any = None, round_image_mask: bool = True
     ) -> Any:
         """Return what the network is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
-        from modules.compat.sampling import seen_of_picture
+        from modules.compat.job_conds import seen_of_picture
 
         return seen_of_picture(self, source_image, latent_image, image_mask)
 
@@ -219,7 +219,7 @@ class StableDiffusionProcessing:
 
     def setup_conds(self) -> None:
         """Encode the prompts of the batch into `c` and `uc`."""
-        from modules.compat.sampling import set_up_conds
+        from modules.compat.job_conds import set_up_conds
 
         set_up_conds(self)
 
@@ -282,7 +282,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
 
     def calculate_hr_conds(self) -> None:
         """Encode the prompts of the hires pass into `hr_c` and `hr_uc`."""
-        from modules.compat.sampling import set_up_hires_conds
+        from modules.compat.job_conds import set_up_hires_conds
 
         set_up_hires_conds(self)
 

@@ -18,7 +18,9 @@ from modules.compat.callback_params import (
     PostSampleArgs,
 )
 from modules.compat.host import facade, host, own_job, working_on
+from modules.compat.job_noise import noise_of
 from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img, opt_C, opt_f
+from modules.compat.moment import Moment
 from modules.compat.out_folders import chosen_folders
 from modules.compat.results import Processed, encoded, opened, processed_of
 from modules.compat.sd_model import sd_model_now
@@ -87,7 +89,7 @@ class LegacyJob:
         self.plan: Plan | None = None
         self.batch: BatchPlan | None = None
         self.networks: Mapping[str, Any] = {}
-        self.moment = sampling.Moment()
+        self.moment = Moment()
         self.decoded = 0
         """Pictures of the batch that are decoded."""
         self.run_folder: Callable[[dict[str, Any]], Processed] | None = None
@@ -278,7 +280,7 @@ class LegacyJob:
         )
         p.seeds, p.subseeds = [one.seed for one in batch.images], [one.subseed for one in batch.images]
         self._show_hires_prompts(batch)
-        p.rng = sampling.noise_of(p, (opt_C, p.height // opt_f, p.width // opt_f))
+        p.rng = noise_of(p, (opt_C, p.height // opt_f, p.width // opt_f))
         about = {"batch_number": batch.number, "prompts": p.prompts, "seeds": p.seeds, "subseeds": p.subseeds}
         self.hook("before_process_batch", p, **about)
         batch = self._folded_batch(payload.plan, batch)
@@ -316,9 +318,10 @@ class LegacyJob:
 
     def activate_hires(self) -> None:
         """Let the kinds of tags that extensions added turn to those of the hires pass."""
-        if self.networks and not self.p.disable_extra_networks:
-            self.p.hr_extra_network_data = networks.hires_data(self.p.hr_prompts)
-            networks.activate(self.p, self.p.hr_extra_network_data, self.report)
+        p: Any = self.p
+        if self.networks and not p.disable_extra_networks:
+            p.hr_extra_network_data = networks.hires_data(p.hr_prompts)
+            networks.activate(p, p.hr_extra_network_data, self.report)
 
     def _with_handed(self, batch: BatchPlan, request: Generation) -> BatchPlan:
         """Leave out the networks that an extension serves now, but for what it hands on."""

@@ -1,8 +1,7 @@
 """Sampling as A1111's extensions know it: `p.sample`, `p.sampler`, `p.rng` and what they replace, around native walks."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,13 +14,12 @@ from modules.compat.conditioning import (
     from_network_dict,
     image_of,
     network_dict,
-    shown_negatives,
-    shown_positives,
     taken_negatives,
     taken_positives,
 )
 from modules.compat.host import RunningJob, facade, host, own_job
-from modules.compat.noise import ImageRNG, create_random_tensors
+from modules.compat.job_noise import noise_of, open_noise
+from modules.compat.moment import Moment, moment_of
 from modules.hooks.points import (
     AfterBlend,
     BeforeBatches,
@@ -31,89 +29,12 @@ from modules.hooks.points import (
     WrapPass,
     WrapSampling,
 )
-from modules.sampling.noise import GivenNoise, ImageNoise
+from modules.sampling.noise import GivenNoise
 from modules.sampling.types import Conditioning
 from modules.sampling.walks import Start, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@dataclass(slots=True, eq=False)
-class Moment:
-    """Where the sampling of a job stands. Mutable: hooks and replaced methods meet here."""
-
-    start: Start | None = None
-    """What the walk starts from that is about to begin, as the program planned it."""
-    walk: Walk | None = None
-    """Carries out a walk from any start."""
-    planned: "Callable[[], Tensor] | None" = None
-    """Samples the batch as the program planned it."""
-    opening: BeforeBatches | None = None
-    """What a run on pictures starts from, while `p.init` is called."""
-    sampler: Any = None
-    """The object whose walk is under way."""
-    combined: Tensor | None = None
-    """What a replaced `combine_denoised` made of the latest estimates, [B, C, h, w]."""
-    given: "tuple[Any, Any] | None" = None
-    """The encoded prompts that `p.sample` was called with."""
-    first_samples: Tensor | None = None
-    """What the first of two passes made."""
-    told: dict[str, Tensor] = field(default_factory=dict)
-    """What the network is told of the pictures of the batch besides."""
-
-
-class JobRNG(ImageRNG):
-    """`p.rng`: the noise of the batch, drawn from the streams that the program opened for its pictures."""
-
-    def __init__(self, p: Any, shape: Any) -> None:
-        self.p, self.shape = p, tuple(int(one) for one in shape)
-        self.seeds, self.subseeds, self.subseed_strength = p.seeds, p.subseeds, p.subseed_strength
-        self.is_first, self._own = True, None
-
-    @property
-    def _noise(self) -> Any:
-        """The streams; its own where noise is drawn before the walk has any."""
-        if self._own is None:
-            own = ImageRNG(
-                self.shape, self.seeds, self.subseeds, self.subseed_strength, self.p.seed_resize_from_h,
-                self.p.seed_resize_from_w,
-            )  # fmt: skip
-            self._own = own._noise
-        return self._own
-
-    def bind(self, noise: ImageNoise) -> None:
-        """Draw from the streams of a walk, unless something was drawn already."""
-        if self._own is None:
-            self._own, self.shape = noise, noise.shape
-
-    def first(self) -> Any:
-        """Return the noise that pictures begin with; a replaced `create_random_tensors` draws it."""
-        replaced = facade("processing").create_random_tensors
-        if replaced is create_random_tensors:
-            return self._noise.initial()
-        p = self.p
-        return replaced(
-            self.shape, self.seeds, subseeds=self.subseeds, subseed_strength=self.subseed_strength,
-            seed_resize_from_h=p.seed_resize_from_h, seed_resize_from_w=p.seed_resize_from_w, p=p,
-        ).to(self._noise.device)  # fmt: skip
-
-
-def noise_of(p: Any, shape: Any) -> Any:
-    """Make `p.rng` for a batch or a pass; a replaced `ImageRNG` is asked for it."""
-    kind = facade("rng").ImageRNG
-    if kind is ImageRNG:
-        return JobRNG(p, shape)
-    return kind(
-        shape, p.seeds, subseeds=p.subseeds, subseed_strength=p.subseed_strength,
-        seed_resize_from_h=p.seed_resize_from_h, seed_resize_from_w=p.seed_resize_from_w,
-    )  # fmt: skip
-
-
-def _of_shape(p: Any, shape: Any) -> Any:
-    """Return the noise of a batch for latents of another shape than most; what extensions put around it stays."""
-    kind = facade("rng").ImageRNG
-    return noise_of(p, shape) if type(p.rng) is kind else p.rng
 
 
 def before_batches(job: RunningJob, payload: BeforeBatches) -> BeforeBatches:
@@ -127,18 +48,14 @@ def before_batches(job: RunningJob, payload: BeforeBatches) -> BeforeBatches:
     if payload.latent is None or getattr(p, "init_latent", None) is None:
         return payload
     changes: dict[str, Any] = {}
-    if not _same(p.init_latent, payload.latent):
+    if not same(p.init_latent, payload.latent):
         changes["latent"] = p.init_latent.to(payload.latent)
-    if payload.repaint is not None and p.nmask is not None and not _same(p.nmask, payload.repaint):
+    if payload.repaint is not None and p.nmask is not None and not same(p.nmask, payload.repaint):
         changes["repaint"] = p.nmask.to(payload.repaint)
     extras = extras_with(payload.extras, p.image_conditioning)
-    if extras is not payload.extras and not _same(extras[IMAGE], payload.extras.get(IMAGE)):
+    if extras is not payload.extras and not same(extras[IMAGE], payload.extras.get(IMAGE)):
         changes["extras"] = extras
     return replace(payload, **changes) if changes else payload
-
-
-def _same(value: Any, other: Any) -> bool:
-    return value is other or (other is not None and value.shape == other.shape and bool(torch.equal(value, other)))
 
 
 def open_pictures(p: Any, opening: BeforeBatches) -> None:
@@ -164,9 +81,7 @@ def wrap_sampling(job: RunningJob, payload: WrapSampling) -> WrapSampling:
         p, moment = job.p, job.moment
         with _at(moment, payload.start, payload.walk):
             moment.planned, moment.given, moment.first_samples = payload.sample, None, None
-            if tuple(getattr(p.rng, "shape", ())) != payload.start.noise.shape and not isinstance(p.rng, JobRNG):
-                p.rng = _of_shape(p, payload.start.noise.shape)
-            _bind(p.rng, payload.start.noise)
+            open_noise(p, payload.start.noise)
             p.setup_conds()
             p.extra_generation_params.update(facade("sd_hijack").model_hijack.extra_generation_params)
             found = p.sample(
@@ -178,17 +93,6 @@ def wrap_sampling(job: RunningJob, payload: WrapSampling) -> WrapSampling:
         return found.to(payload.start.latent) if payload.start.latent is not None else found
 
     return replace(payload, sample=sample)
-
-
-def _bind(rng: Any, noise: ImageNoise) -> None:
-    """Give the streams of a walk to the noise of a job, which may lie inside of what replaced it."""
-    seen: set[int] = set()
-    while rng is not None and id(rng) not in seen:
-        seen.add(id(rng))
-        if isinstance(rng, JobRNG):
-            return rng.bind(noise)
-        rng = getattr(rng, "rng", None)
-    return None
 
 
 @contextmanager
@@ -207,7 +111,7 @@ def sample_as_planned(p: Any, conditioning: Any, unconditional_conditioning: Any
     Raises:
         RuntimeError: no run is at this point.
     """
-    moment = _moment(p)
+    moment = moment_of(p)
     if moment.planned is None:
         raise RuntimeError("p.sample is called by a run; start one with process_images")
     moment.given = (conditioning, unconditional_conditioning)
@@ -227,7 +131,7 @@ def wrap_pass(job: RunningJob, payload: WrapPass) -> WrapPass:
 def _first_pass(job: RunningJob, start: Start) -> Tensor:
     p, c, uc = job.p, *(job.moment.given or (job.p.c, job.p.uc))
     p.sampler = facade("sd_samplers").create_sampler(p.sampler_name, p.sd_model)
-    _bind(p.rng, start.noise)
+    open_noise(p, start.noise)
     noise = p.rng.next()
     if start.latent is None:
         job.hook("process_before_every_sampling", p, x=noise, noise=noise, c=c, uc=uc)
@@ -260,7 +164,7 @@ def hires_as_planned(p: Any) -> Tensor:
     Raises:
         RuntimeError: no run is at this point.
     """
-    job, moment = own_job(), _moment(p)
+    job, moment = own_job(), moment_of(p)
     start = moment.start
     if job is None or start is None or start.latent is None:
         raise RuntimeError("p.sample_hr_pass is called by a run; start one with process_images")
@@ -268,7 +172,7 @@ def hires_as_planned(p: Any) -> Tensor:
     name = getattr(p, "hr_sampler_name", None)
     p.sampler = facade("sd_samplers").create_sampler(name if name not in (None, "", "Use same sampler") else p.sampler_name, p.sd_model)  # fmt: skip
     p.rng = noise_of(p, latent.shape[1:])
-    _bind(p.rng, start.noise)
+    open_noise(p, start.noise)
     noise = p.rng.next()
     job.activate_hires()
     p.calculate_hr_conds()
@@ -284,7 +188,7 @@ def walk_with(sampler: Any, p: Any, latent: Tensor | None, noise: Tensor, c: Any
     Raises:
         RuntimeError: no run is at this point.
     """
-    moment = _moment(p)
+    moment = moment_of(p)
     start, walk = moment.start, moment.walk
     if start is None or walk is None:
         raise RuntimeError("samplers walk within a run; start one with process_images")
@@ -305,13 +209,6 @@ def walk_with(sampler: Any, p: Any, latent: Tensor | None, noise: Tensor, c: Any
         return walk(changed)
     finally:
         moment.sampler = before
-
-
-def _moment(p: Any) -> Moment:
-    job = own_job()
-    if job is None or job.p is not p:
-        return Moment()
-    return job.moment
 
 
 def _scale(p: Any, start: Start) -> float:
@@ -387,78 +284,8 @@ def extra_noise(job: RunningJob, payload: ExtraNoise) -> ExtraNoise:
     """Let callbacks change the noise that comes on top."""
     params = ExtraNoiseParams(payload.noise.clone(), payload.latent, payload.x)
     host().callbacks.call("extra_noise", params, report=job.report)
-    return payload if _same(params.noise, payload.noise) else replace(payload, noise=params.noise)
+    return payload if same(params.noise, payload.noise) else replace(payload, noise=params.noise)
 
 
-def set_up_conds(p: Any) -> None:
-    """Do what `p.setup_conds` does: the prompts of the batch, encoded, become `p.c` and `p.uc`."""
-    start = _moment(p).start
-    if start is not None:
-        p.c, p.uc = shown_positives(start.positives), shown_negatives(start.negatives)
-        return
-    from modules.compat.prompts import SdConditioning, get_learned_conditioning, get_multicond_learned_conditioning
-
-    texts = SdConditioning(p.prompts, width=p.width, height=p.height)
-    negative = SdConditioning(p.negative_prompts, is_negative_prompt=True, width=p.width, height=p.height)
-    p.uc = get_learned_conditioning(p.sd_model, negative, p.steps)
-    p.c = get_multicond_learned_conditioning(p.sd_model, texts, p.steps)
-
-
-def set_up_hires_conds(p: Any) -> None:
-    """Do what `p.calculate_hr_conds` does: the prompts of the hires pass, encoded, become `p.hr_c` and `p.hr_uc`."""
-    start = _moment(p).start
-    if start is not None and p.is_hr_pass:
-        p.hr_c, p.hr_uc = shown_positives(start.positives), shown_negatives(start.negatives)
-        return
-    from modules.compat.prompts import SdConditioning, get_learned_conditioning, get_multicond_learned_conditioning
-
-    steps = p.hr_second_pass_steps or p.steps
-    size = {"width": p.hr_upscale_to_x, "height": p.hr_upscale_to_y}
-    negative = SdConditioning(p.hr_negative_prompts or p.negative_prompts, is_negative_prompt=True, **size)
-    p.hr_uc = get_learned_conditioning(p.sd_model, negative, p.steps, steps)
-    texts = SdConditioning(p.hr_prompts or p.prompts, **size)
-    p.hr_c = get_multicond_learned_conditioning(p.sd_model, texts, p.steps, steps)
-
-
-def image_conditioning(p: Any, x: Tensor) -> Tensor:
-    """Return what the network of the model is told of a picture; for most models that is nothing, [B, 5, 1, 1]."""
-    start = _moment(p).start
-    return image_of(start.extras if start is not None else {}, x)
-
-
-def seen_of_picture(p: Any, picture: Any, latent: Tensor, mask: Any = None) -> Tensor:
-    """Return what the network of the model is told of a picture.
-
-    Args:
-        p: the job.
-        picture: [B, 3, H, W] in -1..1.
-        latent: [B, C, h, w], the same encoded.
-        mask: what is repainted, a picture or [1, 1, H, W] in 0..1; everything when left out.
-    """
-    from modules.compat.sd_model import lent_model
-    from modules.pipeline.begin import EDITING, INPAINTING
-
-    model = lent_model()
-    variant = model.components.match.variant
-    if variant == EDITING:
-        spec = model.components.latent
-        return latent if "edm_range" in model.components.match.config else latent / spec.scale + spec.shift
-    if variant != INPAINTING:
-        return image_conditioning(p, latent)
-    hidden = _hidden(mask, picture)
-    weight = host().options.inpainting_mask_weight
-    shown = p.sd_model.encode_first_stage(picture * (1 - hidden * weight))
-    small = torch.nn.functional.interpolate(hidden, size=latent.shape[-2:]).expand(len(shown), -1, -1, -1)
-    return torch.cat([small.to(shown), shown], dim=1)
-
-
-def _hidden(mask: Any, picture: Tensor) -> Tensor:
-    """Return [1, 1, H, W], 1 where the network must not look."""
-    if mask is None:
-        return torch.ones_like(picture[:1, :1])
-    if isinstance(mask, Tensor):
-        return mask.to(picture).round()
-    import numpy as np
-
-    values = torch.from_numpy(np.asarray(mask.convert("L"), dtype=np.float32) / 255)
-    return values[None, None].to(picture).round()
+def same(value: Any, other: Any) -> bool:
+    return value is other or (other is not None and value.shape == other.shape and bool(torch.equal(value, other)))
