@@ -35,7 +35,7 @@ class RunningJob(Protocol):
     """Values of settings that only extensions know."""
     plan: Any
     moment: Any
-    """A `sampling.Moment`."""
+    """A `Moment`."""
     run_folder: Any
     """Carries out a run over a folder, for jobs that are one; else None."""
 
