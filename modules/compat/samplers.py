@@ -110,7 +110,7 @@ class KDiffusionSampler(Sampler):
         given = {**arguments(self, x, walk), **(self.initialize(p) or {})}
         job = own_job()
         # The sampler of a job hears of all its steps already.
-        heard = _unheard if job is not None and job.moment.sampler is self else self.callback_state
+        heard = _unheard if job is not None and getattr(job.moment, "sampler", None) is self else self.callback_state
         self.sampler_extra_args = inner.told(x)
         return self.launch_sampling(
             len(walk.sigmas) - 1,
@@ -211,7 +211,7 @@ def made_sampler(config: Any) -> Any:
     from modules.compat.sd_model import sd_model_now
 
     job = own_job()
-    walking = job.moment.sampler if job is not None else None
+    walking = getattr(job.moment, "sampler", None) if job is not None else None
     if walking is not None and walking.config is config:
         return walking
     made = config.constructor(sd_model_now())
