@@ -88,3 +88,40 @@ class Api:
             return None, None
         place = script_name_to_index(script_name, script_runner.selectable_scripts)
         return script_runner.selectable_scripts[place], place
+
+    def text2imgapi(self, txt2imgreq: Any) -> Any:
+        """Make pictures from a request model, in the turn of the queue, and answer as the route would.
+
+        Raises:
+            WebuiError: whatever the request or its run is refused with.
+            RuntimeError: called inside of a job, which would wait for itself.
+        """
+        return _answered(txt2imgreq, "txt2img")
+
+    def img2imgapi(self, img2imgreq: Any) -> Any:
+        """Make pictures from pictures, likewise.
+
+        Raises:
+            WebuiError: whatever the request or its run is refused with.
+            RuntimeError: called inside of a job, which would wait for itself.
+        """
+        return _answered(img2imgreq, "img2img")
+
+
+def _answered(body: Any, kind: str) -> Any:
+    from modules.compat.host import host, own_job
+    from modules.compat.web_models import ImageToImageResponse, TextToImageResponse
+    from modules.engine.job import Owner
+    from modules.web.rest.answers import made_answer
+    from modules.web.rest.translate import understand
+
+    if own_job() is not None:
+        raise RuntimeError("a job cannot wait for another one; use process_images inside of hooks")
+    services = host().services()
+    understood = understand(body, services, None)
+    owner = Owner(source="api", client="", user=None)
+    task_id = understood.body.model_dump()["force_task_id"] or None
+    outcome = services.desk.accept(understood.generation, owner, task_id, kind=kind).wait()
+    settings = services.settings.snapshot().with_overrides(understood.generation.overrides)
+    raw = made_answer(understood.body, outcome, settings, version=services.version, warnings=understood.warnings)
+    return (TextToImageResponse if kind == "txt2img" else ImageToImageResponse).model_validate_json(raw)

@@ -76,6 +76,17 @@ def test_txt2img_makes_what_the_api_makes(house: ZooHouse):
     assert isinstance(remarks, str)
 
 
+def test_the_api_object_makes_what_its_routes_make(house: ZooHouse):
+    models, api = legacy("api.models"), legacy("api.api").Api(house.app, legacy("call_queue").queue_lock)
+    body = {"prompt": "a red circle", "steps": 2, "width": 64, "height": 64, "seed": 5, "sampler_name": "Euler"}
+    made = api.text2imgapi(models.StableDiffusionTxt2ImgProcessingAPI(**body))
+    assert made.images == house.txt2img(**body)["images"]
+    assert "a red circle" in made.info
+    given = {**body, "init_images": made.images, "denoising_strength": 0.5}
+    changed = api.img2imgapi(models.StableDiffusionImg2ImgProcessingAPI(**given))
+    assert changed.images == house.client.post("/sdapi/v1/img2img", json=given).json()["images"] != made.images
+
+
 def test_the_hires_pass_is_that_of_the_arguments(house: ZooHouse):
     job = legacy("txt2img").txt2img_create_processing(*{**TXT2IMG, "hr_sampler_name": "Euler a"}.values(), force_enable_hr=True)  # fmt: skip
     assert (job.enable_hr, job.hr_sampler_name, job.hr_scheduler, job.hr_checkpoint_name) == (True, "Euler a", None, None)  # fmt: skip
