@@ -131,6 +131,16 @@ class OptionData(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._options.keys())
 
+    def copy(self) -> dict[str, Any]:
+        """Return all values of this moment."""
+        return dict(self)
+
+    def clear(self) -> None:
+        """End what the running job assigned. The owner's settings stay: whoever empties them is about to put them back."""
+        job = current_job()
+        if job is not None:
+            job.assigned.clear()
+
     def __repr__(self) -> str:
         return repr(dict(self))
 
@@ -190,7 +200,8 @@ class Options:
         """Set a value: for the running job, else for good. What this program cannot take is only remembered."""
         job = current_job()
         if job is not None:
-            job.assigned[key] = value
+            if key in job.assigned or key not in self.keys() or self.value(key) != value:
+                job.assigned[key] = value
             return
         try:
             self._write(key, value)
@@ -198,8 +209,12 @@ class Options:
             logger.warning("the setting %s stays as it is: %s", key, error)
 
     def forget(self, key: str) -> None:
-        """Remove a value of an extension's setting."""
-        self._store.set_extra({key: None})
+        """Remove what the running job assigned; without one, the value of an extension's setting."""
+        job = current_job()
+        if job is not None:
+            job.assigned.pop(key, None)
+        else:
+            self._store.set_extra({key: None})
 
     def set(self, key: str, value: Any, is_api: bool = False, run_callbacks: bool = True) -> bool:
         """Set a value for good and tell whoever wants to know; True when it is another one now."""

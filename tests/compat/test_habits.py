@@ -1,8 +1,10 @@
 """Things that extensions written for A1111 take for granted while they load, beyond names."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -54,3 +56,29 @@ def test_states_tell_a_client_what_they_begin_with_if_it_could_send_it(tmp_path:
         about = house.client.get("/sdapi/v1/script-info").json()
         (kite,) = (one for one in about if one["name"] == "kite" and not one["is_img2img"])
         assert [one["value"] for one in kite["args"]] == ["Matrix", None, None, 3]
+
+
+ALWAYS = (
+    "from modules import scripts, shared\nfrom unittest import mock\nseen = []\nclass Kite(scripts.Script):\n"
+    "    def title(self):\n        return 'Kite'\n    def show(self, is_img2img):\n        return scripts.AlwaysVisible\n"
+)
+
+
+def test_settings_may_be_replaced_for_a_moment(tmp_path: Path):
+    lines = ALWAYS + (
+        "    def postprocess_image(self, p, pp):\n"
+        "        shared.opts.jpeg_quality = 71\n"
+        "        with mock.patch.dict(shared.opts.data, {'multiple_tqdm': False, 'kite': 1, 'jpeg_quality': 72}):\n"
+        "            seen.append((shared.opts.multiple_tqdm, shared.opts.kite, shared.opts.jpeg_quality))\n"
+        "        seen.append((shared.opts.multiple_tqdm, hasattr(shared.opts, 'kite'), shared.opts.jpeg_quality))\n"
+    )
+    with house_of(tmp_path, scripts__one=lines) as house:
+        house.settings.set({"samples_filename_pattern": "[seed]"})
+        before = house.settings.path.read_text()
+        house.txt2img()
+        assert sys.modules["one.py"].seen == [(False, 1, 72), (True, False, 71)]
+        assert house.settings.path.read_text() == before
+        with mock.patch.dict(house.host.options.data, {"jpeg_quality": 60}):
+            assert house.settings.snapshot().saving.jpeg_quality == 60
+        assert house.settings.snapshot().saving.jpeg_quality == 80
+        assert house.settings.snapshot().saving.samples_filename_pattern == "[seed]"
