@@ -255,10 +255,10 @@ class House:
             places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, needs_of(layout)
         )
 
-    def ready(self, app: "FastAPI") -> None:
-        """Tell extensions that the program answers, and that this start came to its end."""
+    def ready(self, app: "FastAPI", page: Any = None) -> None:
+        """Tell extensions that the program answers, with a page or without, and that this start came to its end."""
         self.extending.watch.ready()
-        self.extending.hooks.run(AppStarted(app=app))
+        self.extending.hooks.run(AppStarted(app=app, page=page))
 
     def open_interface(self, app: "FastAPI") -> None:
         """Import gradio, build the page and show it."""

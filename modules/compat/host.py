@@ -113,6 +113,10 @@ class Host:
     """Values of controls that no request can carry, by the name that it carries instead."""
     tabs: list[str] = field(default_factory=list)
     """Ids of the tabs that extensions brought."""
+    page: Any = None
+    """What gradio built, once the program answers."""
+    css: list[str] = field(default_factory=list)
+    """Style sheets that extensions gave to their own parts of the page."""
     caches: dict[str, Any] = field(default_factory=dict)
     """What extensions keep between starts, by part."""
     told: set[str] = field(default_factory=set)

@@ -28,8 +28,12 @@ def app_started(payload: AppStarted) -> None:
     """Let extensions add routes; without a page they get ready for one all the same, as many register things there."""
     if not host().page_begun:
         page_building(PageBuilding())
+    bound, page = host(), payload.page
+    bound.page, before = page, len(page.fns) if page is not None else 0
     with serving_old_idioms():
-        host().callbacks.call("app_started", None, payload.app)
+        bound.callbacks.call("app_started", page, payload.app)
+    if page is not None and len(page.fns) != before:
+        page.config = page.get_config_file()  # with what extensions connected now
 
 
 def script_unloaded(_payload: AppStopping) -> None:

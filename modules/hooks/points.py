@@ -106,6 +106,8 @@ class AppStarted(Hook):
 
     app: Any
     """The FastAPI application, to which routes may be added."""
+    page: Any = None
+    """What gradio built; None without a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from fastapi import FastAPI
 
+from modules.compat.page import app_started
 from modules.engine.job import Owner
 from modules.extending.scripts import parameters
+from modules.hooks.points import AppStarted
 from modules.imaging.folders import OutputFolders
 from modules.prompting.style_book import StyleBook
 from modules.web.ui.build import build
@@ -107,3 +111,21 @@ def test_tabs_of_extensions_come_before_the_last_ones(house: tuple[ZooHouse, gr.
     assert names[-2:] == ["settings", "extensions"]
     assert "tag_row" in names[2:-2]
     assert strip.selected == "txt2img"
+
+
+def test_extensions_may_connect_controls_once_the_program_answers(house: tuple[ZooHouse, gr.Blocks]):
+    zoo, page = house
+    button, known = elements(page)["panel_go"], len(page.config["dependencies"])
+
+    def connect(demo: gr.Blocks, app: FastAPI) -> None:
+        assert [one["id"] for one in demo.config["dependencies"]]
+        with demo:
+            button.click(lambda: None, [], [])
+
+    zoo.host.callbacks.add("app_started", connect)
+    try:
+        app_started(AppStarted(app=zoo.app, page=page))
+    finally:
+        zoo.host.callbacks.remove(lambda one: one.call is connect)
+    assert import_module("modules.shared").demo is page
+    assert len(page.config["dependencies"]) == known + 1

@@ -32,7 +32,6 @@ latent_upscale_default_mode = "Latent"
 batch_cond_uncond = True
 parallel_processing_allowed = True
 xformers_available = False
-demo = None
 tab_names: list[str] = []
 loaded_hypernetworks: list[str] = []
 progress_print_out = None
@@ -43,6 +42,7 @@ ui_reorder_categories_builtin_items: list[str] = []
 compute(
     __name__,
     {
+        "demo": lambda: _host().page,
         "opts": lambda: _host().options,
         "cmd_opts": lambda: _host().flags,
         "options_templates": lambda: _host().options.data_labels,

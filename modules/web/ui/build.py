@@ -53,9 +53,9 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
         context: what the page works with.
         logins: who may use it; everyone when empty.
     """
-    app = FastAPI(openapi_url=None)
+    app, blocks = FastAPI(openapi_url=None), build(context)
     gr.mount_gradio_app(
-        app, build(context), path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
+        app, blocks, path="/", footer_links=[], run_history=False, show_error=True, max_file_size=MAX_UPLOAD,
         ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, theme=theme(),
         head=f"{head(context.theme)}{extensions.head_of_extensions(context)}",
         allowed_paths=[], favicon_path=None, auth=list(logins) or None,
@@ -72,7 +72,7 @@ def application(context: UiContext, logins: Sequence[Login] = ()) -> Page:
         token = next((request.cookies[name] for name in names if name in request.cookies), None)
         return inner.tokens.get(token)
 
-    return Page(app=app, identify=identify)
+    return Page(app=app, identify=identify, blocks=blocks)
 
 
 async def _unknown_event(_request: HTTPConnection, _error: Exception) -> Response:

@@ -52,6 +52,8 @@ class Interface:
         self._stage = "Starting"
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._shown: _Life | None = None
+        self.blocks: Any = None
+        """What gradio built, of the page that is shown; None before there is one."""
         self._closed = False
         self._building = threading.Lock()
         self._make: Callable[[], Page] | None = None
@@ -143,7 +145,7 @@ class Interface:
         life = _Life(page.app)
         await life.begin()
         before, self._shown = self._shown, life
-        self._gradio, self._identify = page.app, page.identify
+        self._gradio, self._identify, self.blocks = page.app, page.identify, page.blocks
         if before is not None:
             await before.end()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
@@ -16,3 +17,5 @@ class Page:
 
     app: FastAPI
     identify: Identify = lambda _request: None
+    blocks: Any = None
+    """What gradio built."""
