@@ -15,6 +15,7 @@ from modules.imaging import mask as masks
 from modules.imaging.colour import with_colours_of
 from modules.imaging.open import ImageLimits, open_image
 from modules.imaging.resize import FILL, LATENT, STRETCH, Box, extended, flatten, paste_back, resize
+from modules.imaging.upscale import Upscaler, reach
 
 BLUR_FILL, ORIGINAL, LATENT_NOISE, LATENT_NOTHING = range(4)
 CONTENT = {BLUR_FILL: "fill", LATENT_NOISE: "latent noise", LATENT_NOTHING: "latent nothing"}
@@ -76,8 +77,13 @@ class Canvas:
         return replace(self, overlays=(masks.outside(original, shown),), shown_mask=shown)
 
 
-def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
+def canvas_of(plan: Plan, limits: ImageLimits, grow: Upscaler | None = None) -> Canvas | None:
     """Make the pictures of a request ready; None when it starts from noise alone.
+
+    Args:
+        plan: of the run.
+        limits: how large pictures may be.
+        grow: enlarges those that are smaller than the run; None resizes them.
 
     Raises:
         InvalidImage: a picture cannot be read.
@@ -93,7 +99,7 @@ def canvas_of(plan: Plan, limits: ImageLimits) -> Canvas | None:
             f"{len(init.images)} init images for a batch of {plan.request.batch.size}", field="init_images"
         )
     opened = [_open(ref, limits, "init_images") for ref in init.images]
-    canvas = _canvas(plan, init, opened, limits)
+    canvas = _canvas(plan, init, opened, limits, grow)
     if init.look and init.look.depth:
         canvas = replace(canvas, depth=_depth(plan, init, _open(init.look.depth, limits, "depth"), opened[0], limits))
     if not plan.image.save_init:
@@ -115,16 +121,23 @@ def pixel_hash(image: Image.Image) -> str:
     return hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
 
 
-def _canvas(plan: Plan, init: InitSpec, opened: list[Image.Image], limits: ImageLimits) -> Canvas:
+def _canvas(
+    plan: Plan, init: InitSpec, opened: list[Image.Image], limits: ImageLimits, grow: Upscaler | None
+) -> Canvas:
     try:
         pictures = [flatten(image, plan.image.background) for image in opened]
     except ValueError as error:
         raise InvalidRequest(f"{plan.image.background!r} is not a colour", field="img2img_background_color") from error
     spec = plan.request.mask
+
+    def large() -> list[Image.Image]:
+        """Return the pictures, those that are too small enlarged first."""
+        return pictures if init.resize_mode == LATENT else [_grown(one, plan.request.size, grow) for one in pictures]
+
     if spec is None:
-        return _plain(pictures, init, plan)
+        return _plain(large(), init, plan)
     if spec.extend:
-        return _extended(pictures, init, spec, spec.extend, plan, limits)
+        return _extended(large(), init, spec, spec.extend, plan, limits)
     if spec.image is None:
         raise InvalidRequest("there is no mask, and no room to add", field="mask")
     mask = _mask(_open(spec.image, limits, "mask"), spec)
@@ -133,9 +146,9 @@ def _canvas(plan: Plan, init: InitSpec, opened: list[Image.Image], limits: Image
         mask = resize(mask, *pictures[0].size) if mask.size != pictures[0].size else mask
         box = masks.region(mask, spec.padding)
         if box is None:
-            return _plain(pictures, init, plan, notes=(BLANK_MASK,))
-        return _part(pictures, mask, box, spec, plan, latent)
-    return _whole(pictures, mask, init, spec, plan, latent)
+            return _plain(large(), init, plan, notes=(BLANK_MASK,))
+        return _part(pictures, mask, box, spec, plan, latent, grow)
+    return _whole(large(), mask, init, spec, plan, latent)
 
 
 def _depth(plan: Plan, init: InitSpec, given: Image.Image, picture: Image.Image, limits: ImageLimits) -> Image.Image:
@@ -144,7 +157,7 @@ def _depth(plan: Plan, init: InitSpec, given: Image.Image, picture: Image.Image,
     mask = plan.request.mask
     kept = replace(mask, fill=ORIGINAL, soft=None) if mask else None
     same = replace(plan, request=replace(plan.request, mask=kept), image=replace(plan.image, overlay=False))
-    return _canvas(same, init, [grey], limits).pictures[0]
+    return _canvas(same, init, [grey], limits, None).pictures[0]
 
 
 def _open(ref: ImageRef, limits: ImageLimits, name: str) -> Image.Image:
@@ -230,6 +243,7 @@ def _part(
     spec: MaskSpec,
     plan: Plan,
     latent: Image.Image | None,
+    grow: Upscaler | None,
 ) -> Canvas:
     """Work on the surroundings of the mask at the size of the run."""
     size, same = plan.main.size, [resize(image, *mask.size) for image in pictures]
@@ -237,7 +251,7 @@ def _part(
     close = resize(mask.crop(box), size.width, size.height, FILL).convert("L")
     if latent:
         latent = resize(resize(latent, *mask.size).crop(box), size.width, size.height, FILL).convert("L")
-    crops = [resize(image.crop(box), size.width, size.height, FILL) for image in same]
+    crops = [resize(_grown(image.crop(box), size, grow), size.width, size.height, FILL) for image in same]
     facts = {**_facts(spec), "Inpaint area": "Only masked", "Masked area padding": spec.padding}
     content = facts.pop("Masked content", None)
     return Canvas(
@@ -255,6 +269,15 @@ def _part(
 
 def _sized(image: Image.Image, init: InitSpec, size: Size) -> Image.Image:
     return image if init.resize_mode == LATENT else resize(image, size.width, size.height, init.resize_mode)
+
+
+def _grown(image: Image.Image, size: Size, grow: Upscaler | None) -> Image.Image:
+    """Enlarge a picture until it covers a size, in its own proportions."""
+    factor = max(size.width / image.width, size.height / image.height)
+    if grow is None or factor <= 1:
+        return image
+    wanted = max(round(image.width * factor), 1), max(round(image.height * factor), 1)
+    return reach(image, wanted, factor, grow).convert("RGB")
 
 
 def _filled(pictures: list[Image.Image], mask: Image.Image, spec: MaskSpec) -> tuple[Image.Image, ...]:

@@ -43,7 +43,8 @@ def set_out(shop: Workshop, request: Generation, ctx: JobContext) -> Unfinished:
     heard: list[Note] = []
     ctx = replace(ctx, hooks=ctx.hooks.noting(partial(_hear, ctx, heard)))
     plan = ctx.hooks.run(PlanMade(plan=make_plan(request, ctx.settings, shop.shelf()))).plan
-    canvas = canvas_of(plan, image_limits(ctx.settings.api))
+    grow = shop.shelf().upscalers.get(ctx.settings.upscaling.upscaler_for_img2img or "")
+    canvas = canvas_of(plan, image_limits(ctx.settings.api), grow)
     if canvas:
         notes = (*plan.notes, *(Note(text=text) for text in canvas.notes))
         plan = replace(plan, infotext_extra={**canvas.facts, **plan.infotext_extra}, notes=notes)

@@ -21,7 +21,6 @@ UNSUPPORTED: Mapping[str, Any] = MappingProxyType(
         "dat_enabled_models": ["DAT x2", "DAT x3", "DAT x4"],
         "DAT_tile": 192,
         "DAT_tile_overlap": 8,
-        "upscaler_for_img2img": None,
         "SCUNET_tile": 256,
         "SCUNET_tile_overlap": 8,
         "SWIN_tile": 192,

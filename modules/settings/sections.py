@@ -877,6 +877,10 @@ class Sampler:
 class Upscaling:
     """What enlarges pictures."""
 
+    upscaler_for_img2img: str | None = param(
+        None, label="Upscaler for img2img", choices="upscalers",
+        help="Enlarges pictures that are smaller than the run, in img2img; None resizes them.",
+    )  # fmt: skip
     set_scale_by_when_changing_upscaler: bool = param(
         False, label="Automatically set the Scale by factor based on the name of the selected Upscaler",
         help="In Extras, 4x-Name sets the factor to 4.",

@@ -67,6 +67,24 @@ def test_extras(zoo: ZooHouse):
     assert (255 - np.asarray(small).astype(int) == picture(start)).all()
 
 
+def test_small_pictures_of_img2img(zoo: ZooHouse):
+    small = zoo.txt2img()["images"][0]
+    mirrored = io.BytesIO()
+    Image.fromarray(picture({"images": [small]})[:, ::-1].astype(np.uint8)).save(mirrored, "png")
+    body = {
+        "prompt": "blue", "steps": 4, "width": 128, "height": 128, "seed": 5, "sampler_name": "Euler",
+        "denoising_strength": 0.5,
+    }  # fmt: skip
+
+    def made(start: str, name: str) -> np.ndarray:
+        asked = {**body, "init_images": [start], "override_settings": {"upscaler_for_img2img": name}}
+        return picture(zoo.client.post("/sdapi/v1/img2img", json=asked).json())
+
+    assert (made(small, "Mirror x2") == made(base64.b64encode(mirrored.getvalue()).decode(), "Nearest")).all()
+    assert (made(small, "Mirror x2") != made(small, "Nearest")).any()
+    assert zoo.client.get("/sdapi/v1/options").json()["upscaler_for_img2img"] is None
+
+
 def test_what_cannot_be_is_told(zoo: ZooHouse):
     assert any("its weights are not there" in text for text in zoo.host.told)
     body = {"steps": 1, "width": 64, "height": 64, "enable_hr": True, "denoising_strength": 0.5}

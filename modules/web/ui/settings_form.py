@@ -12,6 +12,7 @@ from modules.pipeline.extras.step import EXTRAS, MAIN
 from modules.settings.infotext_keys import setting_of_infotext_key
 from modules.settings.sections import SECTIONS
 from modules.settings.snapshot import RESTRICTED, declarations
+from modules.web.adapters import upscaler_names
 from modules.web.rest.translate import check_checkpoint, infotext_fields
 from modules.web.services import Services
 from modules.web.ui.context import UiContext
@@ -82,6 +83,7 @@ def _lists(services: Services) -> Mapping[str, Callable[[], Sequence[str]]]:
     return {
         "checkpoints": lambda: [one.title for one in services.checkpoints()],
         "vaes": lambda: ["Automatic", "None", *(one.model_name for one in services.vaes())],
+        "upscalers": lambda: upscaler_names(services.upscalers()),
         "face_restorers": lambda: list(services.face_restorers()),
         "unets": lambda: ["Automatic", "None", *services.unets()],
         "loras": lambda: ["None", *(one.name for one in services.loras())],
