@@ -18,8 +18,9 @@ from modules.web.ui.values import parameters
 from tests.web.rest_house import ORIGIN, RestHouse, rest_house
 from tests.web.ui_house import ui_context
 
-MAX_INPUTS, MAX_OUTPUTS = 100, 50
-"""The browser's main thread is blocked for about inputs times components."""
+MAX_INPUTS, MAX_OUTPUTS = 100, 70
+"""The browser's main thread is blocked for about inputs times components. Outputs cost only where they change; a pasted
+text may change the controls of every script, which are half of them."""
 
 ELEMENT_IDS = (
     "tabs", "tab_txt2img", "tab_pnginfo", "tab_settings", "quicksettings", "setting_sd_model_checkpoint",
