@@ -38,7 +38,14 @@ def generate(
     ctx.emit(Started(job_id=ctx.job_id, num_batches=plan.num_runs))
     attention, shelf = shop.attention(ctx.settings), shop.shelf()
     session = Session(
-        shop.pool, shop.approximations, attention, plan.coding, ctx, shop.networks, shelf.book, shelf.upscalers,
+        shop.pool,
+        shop.approximations,
+        attention,
+        plan.coding,
+        ctx,
+        shop.networks,
+        shelf.book,
+        shelf.upscalers,
         shelf.unets,
     )
     with torch.inference_mode(), session:
