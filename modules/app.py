@@ -287,7 +287,7 @@ class House:
             hides_folders=config.hide_ui_dir_config,
         )
         if app.state.interface.load(context):
-            self.ready(app)
+            self.ready(app, app.state.interface.blocks)
         mark("build the page")
         scheme = "https" if config.tls_certfile else "http"
         host = "127.0.0.1" if config.host == "0.0.0.0" else config.host
