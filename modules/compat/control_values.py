@@ -13,7 +13,8 @@ from modules.domain.errors import InvalidRequest
 
 PICTURE = "data:image/png;base64,"
 PICTURE_KEY, ARRAY_KEY, HELD_KEY = "picture", "array", "held"
-"""Single keys of objects that stand for a picture, for one as an array, and for something that only this process has."""
+"""Keys of objects that stand for a picture, for one as an array, and for something that only this process has."""
+MODES = ("L", "RGB", "RGBA")
 MOST_HELD = 256
 
 
@@ -66,7 +67,10 @@ def _plain_array(value: Any) -> Any:
 
     array = np.asarray(value)
     pixels = array.dtype == np.uint8 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))
-    return {ARRAY_KEY: _encoded(Image.fromarray(array))} if pixels else array.tolist()
+    if not pixels:
+        return array.tolist()
+    picture = Image.fromarray(array)
+    return {ARRAY_KEY: _encoded(picture), "mode": picture.mode}
 
 
 def _encoded(picture: Image.Image) -> str:
@@ -93,15 +97,15 @@ def to_value(value: Any) -> Any:
 
 def _from_object(value: Mapping[str, Any]) -> Any:
     from modules.compat.results import opened
-    from modules.imaging.open import decode_base64
+    from modules.imaging.open import decode_base64, open_image
 
     key = next(iter(value)) if len(value) == 1 else None
     if key == PICTURE_KEY and isinstance(value[key], str):
         return opened(decode_base64(value[key]))
-    if key == ARRAY_KEY and isinstance(value[key], str):
+    if set(value) == {ARRAY_KEY, "mode"} and value["mode"] in MODES:
         import numpy as np
 
-        return np.asarray(opened(decode_base64(value[key])))
+        return np.asarray(open_image(decode_base64(str(value[ARRAY_KEY]))).convert(value["mode"]))
     if key == HELD_KEY:
         return host().held.get(str(value[key]))
     return {name: to_value(one) for name, one in value.items()}
