@@ -29,6 +29,7 @@ def _of_extension(key: str, info: Any) -> Any:
     """Build what an extension registered; its class and arguments are its own."""
     from modules.compat.old_gradio import serving_old_idioms
 
-    arguments: dict[str, Any] = info.component_args() if callable(info.component_args) else info.component_args or {}
+    given: Any = info.component_args
+    arguments: Any = given() if callable(given) else given or {}
     with serving_old_idioms():
         return info.component(label=info.label, value=host().options.value(key), elem_id=f"setting_{key}", **arguments)

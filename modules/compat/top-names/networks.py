@@ -13,11 +13,12 @@ from modules.compat.networks_files import (
     update_available_networks_by_names,
 )
 from modules.compat.networks_loaded import ORIGINALS as originals  # noqa: N811 - A1111's name
-from modules.compat.networks_loaded import Network, NetworkModule, load_network
+from modules.compat.networks_loaded import Network, load_network
 from modules.compat.networks_loaded import plain_forward as network_forward
 from modules.compat.networks_loaded import unchanged as network_apply_weights
 from modules.compat.networks_loaded import unchanged as network_reset_cached_weight
 from modules.compat.networks_loaded import unchanged as network_restore_weights_from_backup
+from modules.compat.networks_modules import NetworkModule
 
 __all__ = [
     "Network", "NetworkModule", "NetworkOnDisk", "list_available_networks", "load_network", "load_networks",
