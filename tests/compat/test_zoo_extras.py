@@ -108,6 +108,15 @@ def test_the_program_s_own_steps_are_there_for_extensions(zoo: ZooHouse):
     assert [one.nametags for one in pp.extra_images] == [["positive"]]
 
 
+def test_extensions_enlarge_with_the_script_of_the_program(zoo: ZooHouse):
+    module = import_module("scripts.postprocessing_upscale")
+    pp = module.scripts_postprocessing.PostprocessedImage(Image.new("RGB", (16, 8), (10, 20, 30)))
+    wanted = {"upscale_mode": 1, "upscale_by": 2.0, "upscale_to_width": 48, "upscale_to_height": 32, "upscale_crop": False}  # fmt: skip
+    more = {"upscaler_1_name": "Nearest", "upscaler_2_name": None, "upscaler_2_visibility": 0.0}
+    module.ScriptPostprocessingUpscale().process(pp, **wanted, **more)
+    assert pp.image.size == (64, 32)
+
+
 def test_another_picture_in_the_tab_is_told(zoo: ZooHouse):
     extension().changed.clear()
     zoo.services.steps.picture_changed()
