@@ -15,7 +15,7 @@ OBJECTS = {"opts", "activePromptTextarea", "gradio_config", "ignore_ids_for_loca
 OPENED = {
     "img2img_scale_resolution_preview": "img2img_tabs_resize", "modelmerger_interp_description": "tab_modelmerger",
     "settings": "tab_settings", "settings_submit": "tab_settings", "settings_restart_gradio": "tab_settings",
-    "setting_sd_vae": "tab_settings", "tab_settings": "tab_settings", "extras_image_batch": "tab_extras",
+    "setting_sd_vae": "tab_settings", "tab_settings": "tab_settings", "extras_image_batch": "mode_extras",
 }  # fmt: skip
 """Element -> the tab in which it is made when that is first shown."""
 ABSENT = {
@@ -79,7 +79,7 @@ def test_every_element_is_there_or_there_is_a_reason(visit: Visit, shared_dir: P
         if where.startswith("tab_"):
             page.click(f"#{where}-button")
         else:
-            page.click("#tab_img2img-button")
+            page.click(f"#tab_{'extras' if where == 'mode_extras' else 'img2img'}-button")
             page.locator(f"#{where}").get_by_role("tab").nth(1).click()
         page.wait_for_selector(f"#{element}", state="attached")
 

@@ -52,6 +52,16 @@ def pressed(page: gr.Blocks, elem_id: str, *values: Any) -> dict[str, Any]:
     return dict(zip([str(one.elem_id) for one in handler.outputs], found, strict=True))
 
 
+def test_no_part_of_the_page_is_there_twice(house: tuple[ZooHouse, gr.Blocks]):
+    def ids(block: Any) -> Iterator[int]:
+        yield block._id
+        for child in getattr(block, "children", ()):
+            yield from ids(child)
+
+    found = [one for child in house[1].children for one in ids(child)]
+    assert len(found) == len(set(found))
+
+
 def test_a_text_fills_the_controls(house: tuple[ZooHouse, gr.Blocks]):
     found = pressed(house[1], "send_off_text", REQUEST, TEXT)
     assert (found["txt2img_prompt"]["value"], found["txt2img_steps"]["value"]) == ("a tree", 7)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlockContext
+from gradio.context import Context
 
 from modules.domain.errors import InvalidRequest, WebuiError
 from modules.domain.extras import KIND as EXTRAS
@@ -192,6 +194,13 @@ def connect_galleries(context: UiContext, made: Mapping[str, Made]) -> None:
                 connect_sending(context, button, inputs, packed, TARGETS[name], made, made[tab])
 
 
+def _place_of(button: Any) -> Any:
+    """Return the part of the page that a button lies in; pages of extensions are put into ours and are none of these."""
+    blocks = Context.root_block.blocks.values() if Context.root_block is not None else ()
+    around = (one for one in blocks if isinstance(one, BlockContext) and not isinstance(one, gr.Blocks))
+    return next((one for one in around if any(child is button for child in one.children)), None) or gr.Column()
+
+
 def sender(
     context: UiContext, made: Mapping[str, Made]
 ) -> Callable[[Any, str, Sequence[Any], Callable[..., Any]], None]:
@@ -205,7 +214,7 @@ def sender(
         """
         if target not in (*TARGETS, EXTRAS):
             raise InvalidRequest(f"nothing can be sent to {target}", field="target")
-        with button.parent or gr.Column():
+        with _place_of(button):
             log = gr.HTML("", elem_classes=["html-log"])
             sent = gr.Textbox(visible="hidden")
         here = Made(parts={"sent": sent, "send_log": log})
