@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.domain.errors import InvalidRequest, LimitExceeded, WebuiError
+from modules.domain.limits import num_images
 from modules.domain.param import param
 from modules.domain.plan import Plan
 from modules.domain.request import Generation
@@ -112,26 +113,19 @@ class XyzPlot:
         request = replace(run.request, output=replace(run.request.output, save_grid=False))
         if not params.no_fixed_seeds:
             request, chosen = _fixed_seeds(run, request), [_fixed_values(run, one) for one in chosen]
-        plan = _checked(run, request, chosen)
         counts: Place = (len(chosen[0].values), len(chosen[1].values), len(chosen[2].values))
+        _check_count(run, request, counts)
+        plan = _checked(run, request, chosen)
         _check_size(run, plan, counts)
         requests = {place: _cell(request, chosen, known, place, params) for place in _places(counts, chosen)}
         cells = _made(run, requests, plan)
         told = {"Script": TITLE} | {
             key: text for name, one in zip(NAMES, chosen, strict=True) for key, text in one.told(name.upper()).items()
         }
-        legend = [
-            [one.shown(_first(requests, dimension, number), number) for number in range(len(one.values))]
-            for dimension, one in enumerate(chosen)
-        ]
-        table = Table(
-            cells=cells, counts=counts, labels=legend if params.draw_legend else None, margin=params.margin_size,
-            told=told,
-        )  # fmt: skip
-        return outcome_of(
-            run, table, lone=params.include_lone_images, sub_grids=params.include_sub_grids,
-            plan=plan,
-        )  # fmt: skip
+        labels = _legend(chosen, requests) if params.draw_legend else None
+        table = Table(cells=cells, counts=counts, labels=labels, margin=params.margin_size, told=told)
+        lone, sub_grids = params.include_lone_images, params.include_sub_grids
+        return outcome_of(run, table, lone=lone, sub_grids=sub_grids, plan=plan)
 
 
 def _entry(entries: Mapping[str, Any], key: str) -> str:
@@ -208,22 +202,28 @@ def _with_first(request: Generation, chosen: Sequence[Chosen]) -> Generation:
     return request
 
 
-def _check_size(run: ScriptRun, plan: Plan, counts: Place) -> None:
-    """Refuse a table that is too large.
+def _check_count(run: ScriptRun, request: Generation, counts: Place) -> None:
+    """Refuse more pictures than a request may ask for.
 
     Raises:
         LimitExceeded: names the setting that moves the limit.
     """
-    x, y, z = counts
-    cells, limit, most = x * y * z, run.ctx.settings.saving.img_max_size_mp, run.ctx.settings.api
-    pixels = cells * plan.size.width * plan.size.height * len(plan.images)
+    most = run.ctx.settings.api.api_max_images_per_request
+    asked = counts[0] * counts[1] * counts[2] * num_images(request)
+    if asked > most:
+        raise LimitExceeded("the pictures of the grid", asked, most, "api_max_images_per_request")
+
+
+def _check_size(run: ScriptRun, plan: Plan, counts: Place) -> None:
+    """Refuse a grid that is too large.
+
+    Raises:
+        LimitExceeded: names the setting that moves the limit.
+    """
+    limit = run.ctx.settings.saving.img_max_size_mp
+    pixels = counts[0] * counts[1] * counts[2] * plan.size.width * plan.size.height * len(plan.images)
     if pixels > limit * 1e6:
         raise LimitExceeded("the grid", f"{pixels / 1e6:g} megapixels", f"{limit:g}", "img_max_size_mp")
-    if cells * len(plan.images) > most.api_max_images_per_request:
-        raise LimitExceeded(
-            "the pictures of the grid", cells * len(plan.images), most.api_max_images_per_request,
-            "api_max_images_per_request",
-        )  # fmt: skip
 
 
 def _places(counts: Place, chosen: Sequence[Chosen]) -> list[Place]:
@@ -256,8 +256,16 @@ def _cell(
     return replace(request, seed=replace(request.seed, seed=request.seed.seed + more))
 
 
-def _first(requests: Mapping[Place, Generation], dimension: int, number: int) -> Generation:
-    return next(request for place, request in requests.items() if place[dimension] == number)
+def _legend(chosen: Sequence[Chosen], requests: Mapping[Place, Generation]) -> list[list[str]]:
+    """Write all values of each axis."""
+
+    def first(dimension: int, number: int) -> Generation:
+        return next(request for place, request in requests.items() if place[dimension] == number)
+
+    return [
+        [one.shown(first(dimension, number), number) for number in range(len(one.values))]
+        for dimension, one in enumerate(chosen)
+    ]
 
 
 def _made(run: ScriptRun, requests: Mapping[Place, Generation], plan: Plan) -> dict[Place, Cell]:

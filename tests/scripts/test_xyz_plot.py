@@ -264,7 +264,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_made(house: ScriptHouse,
 
 def test_tables_that_are_too_large_are_refused(house: ScriptHouse) -> None:
     with pytest.raises(LimitExceeded, match="img_max_size_mp"):
-        plot(house, BASE, *args(typed("Steps", "1-20"), typed("Seed", "1-20")), img_max_size_mp=1)
+        plot(house, BASE, *args(typed("Eta", "1-16"), typed("Seed", "1-16")), img_max_size_mp=1)
     with pytest.raises(LimitExceeded, match="api_max_images_per_request"):
         plot(house, BASE, *args(typed("Steps", "1-20")), api_max_images_per_request=19)
 

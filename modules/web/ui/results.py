@@ -11,7 +11,7 @@ from markupsafe import Markup
 from modules.domain.errors import InvalidRequest
 from modules.domain.events import Noted
 from modules.domain.extras import ExtrasOutcome, ExtrasRequest
-from modules.domain.result import FileReport, Produced
+from modules.domain.result import FileReport, Outcome, Produced
 from modules.domain.visit import VisitRequest
 from modules.engine.job import JobHandle, JobState
 from modules.settings.snapshot import Snapshot
@@ -48,7 +48,7 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
     made = [
         (number, f"{root}internal/ui/pictures/{handle.id}/{number}/{quote(file_name(one, number))}", one.infotext)
         for number, one in enumerate(handle.images())
-        if not one.is_grid or settings.ui.return_grid
+        if settings.ui.return_grid or one is not _overview(handle)
     ]
     if settings.ui.do_not_show_images:
         made = []
@@ -56,6 +56,12 @@ def show(handle: JobHandle, settings: Snapshot, base: str) -> Shown:
         addresses=tuple(address for _, address, _ in made), infotexts=tuple(text for *_, text in made),
         numbers=tuple(number for number, *_ in made), job=handle.id, log=log_of(handle),
     )  # fmt: skip
+
+
+def _overview(handle: JobHandle) -> Produced | None:
+    """Return the grid that was put before the pictures of a run; the tables of scripts are what was asked for."""
+    outcome = handle.result() if handle.state in (JobState.FINISHED, JobState.INTERRUPTED) else None
+    return outcome.grid if isinstance(outcome, Outcome) else None
 
 
 def file_name(picture: Produced, number: int) -> str:
