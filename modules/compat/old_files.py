@@ -41,12 +41,13 @@ def allowed(path: str, bound: Host) -> Path | None:
     """Return a file that a browser may have; None for all others, whether they are there or not.
 
     Args:
-        path: from the root of the disk, or from the data folder.
+        path: from the root of the disk, or from the data folder or that of the program.
         bound: knows the folders.
     """
     if "\0" in path or "\\" in path:
         return None
-    real = Path(os.path.realpath(bound.layout.data / path))
+    near = (bound.layout.data / path, bound.layout.root / path)
+    real = Path(os.path.realpath(next((one for one in near if one.is_file()), near[0])))
     kind = real.suffix.lower()
     theirs = any(_inside(real, folder) for folder in _open_folders(bound))
     pictures = kind in PICTURES and any(_inside(real, folder) for folder in _output_folders(bound))

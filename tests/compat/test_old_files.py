@@ -54,6 +54,14 @@ def test_files_of_extensions_that_page_scripts_read(zoo: Opened):
     assert client.get(f"/file={folder}/tags/words.csv").headers["content-type"].startswith("text/csv")
 
 
+def test_files_that_extensions_leave_for_their_page_scripts(zoo: Opened):
+    house, _, client = zoo
+    tmp = house.host.layout.tmp
+    tmp.mkdir(exist_ok=True)
+    (tmp / "paths.txt").write_text("where")
+    assert client.get("/file=tmp/paths.txt?1").text == "where"
+
+
 def test_pictures_of_output_folders(zoo: Opened):
     house, _, client = zoo
     layout = house.host.layout
