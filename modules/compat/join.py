@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.compat.libraries import Libraries, held
-from modules.compat.loading import LegacyLoader, is_legacy
+from modules.compat.loading import LegacyLoader, is_legacy, owner_scripts
 from modules.compat.preload import FILE as PRELOAD
 from modules.domain.errors import StorageFault
 from modules.extending.discover import Extension
@@ -47,16 +47,18 @@ class Compat:
         self, *, layout: Layout, settings: SettingsStore, catalog: "Catalog[Any]", flags: Mapping[str, Any],
         workshop: "Callable[[], Workshop]", services: "Callable[[], Services]",
     ) -> None:  # fmt: skip
+        self.layout = layout
         self.host = partial(_make, layout, settings, catalog, flags, workshop, services)
         self.mounted = False
 
     def units(self, extensions: Sequence[Extension]) -> Iterable[Unit]:
         """Return what there is to load; the view is mounted if there is anything."""
-        if not any(is_legacy(one) or (one.folder / PRELOAD).is_file() for one in extensions):
+        mine = owner_scripts(self.layout)
+        if not mine and not any(is_legacy(one) or (one.folder / PRELOAD).is_file() for one in extensions):
             return ()
-        return self._units(extensions)
+        return self._units(extensions, mine)
 
-    def _units(self, extensions: Sequence[Extension]) -> Iterator[Unit]:
+    def _units(self, extensions: Sequence[Extension], mine: Sequence[Extension]) -> Iterator[Unit]:
         from modules.compat.mount import mount
         from modules.compat.xyz import open_module as open_xyz
 
@@ -67,11 +69,12 @@ class Compat:
         # Many extensions call pip while they load; every process they start inherits these limits.
         os.environ.update(held(os.environ, bound.layout))
         open_xyz()
-        yield from LegacyLoader().units(extensions)
-        for one in extensions:
+        yield from LegacyLoader().units(extensions, mine)
+        known = [*mine, *(one for one in extensions if is_legacy(one) or (one.folder / PRELOAD).is_file())]
+        for one in known:
             if is_legacy(one):
                 yield Unit(extension=one, name="settings", load=_settings)
-        last = next(one for one in reversed(extensions) if is_legacy(one) or (one.folder / PRELOAD).is_file())
+        last = known[-1]
         yield Unit(extension=last, name="callbacks", load=_handlers)
 
     def scripts(self, native: Scripts) -> Scripts:
@@ -196,6 +199,5 @@ def _handlers(registry: Registry) -> None:
     registry.handle(points.TabsBuilding, page.tabs_building, name="ui_tabs")
     registry.handle(points.AxesOffered, xyz.axes_offered, name="axes_offered")
     registry.handle(points.PageReloading, page.page_reloading, name="before_reload")
-    registry.handle(points.PageBuilding, page.page_building, name="before_ui")
     registry.handle(points.BeforeTokenCount, page.before_token_count, name="before_token_counter")
     registry.handle(points.InfotextPasted, page.infotext_pasted, name="infotext_pasted")

@@ -10,7 +10,9 @@ from pathlib import Path
 from modules.compat.host import facade, host
 from modules.extending.discover import Extension, ExtensionFile, ordered_files
 from modules.extending.loader import Unit
+from modules.extending.metadata import Metadata
 from modules.extending.registry import Registry
+from modules.files.layout import Layout
 
 FOLDER = "scripts"
 LIMIT_S = 900.0
@@ -20,9 +22,15 @@ LIMIT_S = 900.0
 class LegacyLoader:
     """Loads `scripts/*.py` of extensions."""
 
-    def units(self, extensions: Sequence[Extension]) -> Iterable[Unit]:
-        """Return one unit for each file, in the order that A1111 loads them."""
+    def units(self, extensions: Sequence[Extension], mine: Sequence[Extension] = ()) -> Iterable[Unit]:
+        """Return one unit for each file, in the order that A1111 loads them.
+
+        Args:
+            extensions: as others see them.
+            mine: what else has script files, and comes before them.
+        """
         host().extensions = tuple(extensions)
+        extensions = (*mine, *extensions)
         files, missing = ordered_files(extensions, FOLDER, ".py")
         for one in files:
             yield Unit(extension=one.extension, name=f"{FOLDER}/{one.name}", load=partial(_load, one), limit_s=LIMIT_S)
@@ -81,6 +89,15 @@ def _old_libraries() -> Iterator[None]:
     old_pydantic.install()
     with serving_old_idioms():
         yield
+
+
+def owner_scripts(layout: Layout) -> tuple[Extension, ...]:
+    """Return the script files that the owner put into `scripts` of the program, as if they were an extension.
+
+    Folders in there are scripts of the program itself, which are no business of this loader.
+    """
+    one = Extension(name=FOLDER, folder=layout.scripts.parent, is_builtin=True, metadata=Metadata(name=FOLDER))
+    return (one,) if is_legacy(one) else ()
 
 
 def is_legacy(extension: Extension) -> bool:

@@ -38,6 +38,7 @@ def mount(host: Host) -> None:
 def unmount() -> None:
     """Undo `mount`: legacy names cannot be imported any more, and those that were are forgotten, with their users."""
     folders = [FACADES, SIBLINGS, SCRIPTS, *((one.folder for one in host().extensions) if is_bound() else ())]
+    mine = host().layout.scripts if is_bound() else None
     bind(None)
     if str(FACADES) in modules.__path__:
         modules.__path__.remove(str(FACADES))
@@ -51,7 +52,8 @@ def unmount() -> None:
         del sys.modules[name]
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and any(Path(file).is_relative_to(folder) for folder in folders):
+        of_owner = isinstance(file, str) and Path(file).parent == mine
+        if isinstance(file, str) and (of_owner or any(Path(file).is_relative_to(folder) for folder in folders)):
             del sys.modules[name]
             parent, _, last = name.rpartition(".")
             if parent in sys.modules:

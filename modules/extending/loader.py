@@ -6,9 +6,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -103,12 +102,13 @@ def load_all(
         limit_s: how long one piece may take; what is late goes on in a thread of its own and is no longer listened to.
     """
     running = [one for one in extensions if one.active]
-    registries: Mapping[Path, Registry] = {one.folder: Registry(one) for one in (*own, *running)}
+    registries = {one.folder: Registry(one) for one in (*own, *running)}
     for unit in NativeLoader().units(own):
         _load(unit, registries[unit.extension.folder], limit_s)
     for loader in loaders:
         for unit in loader.units(running):
-            _load(unit, registries[unit.extension.folder], limit_s)
+            registry = registries.setdefault(unit.extension.folder, Registry(unit.extension))
+            _load(unit, registry, limit_s)
     return Loaded(extensions=tuple(extensions), registries=tuple(registries.values()))
 
 
