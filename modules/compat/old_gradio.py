@@ -27,7 +27,9 @@ HOST_CLASSES: Mapping[str, str] = {
     f"{tab}_{name}": "prompt" for tab in ("txt2img", "img2img") for name in ("prompt", "neg_prompt")
 }
 """Element of the host -> a class that A1111's has."""
-ADDED_BUTTONS: Mapping[str, str] = {f"html_log_{tab}": f"{tab}_generation_info_button" for tab in ("txt2img", "img2img")}
+ADDED_BUTTONS: Mapping[str, str] = {
+    f"html_log_{tab}": f"{tab}_generation_info_button" for tab in ("txt2img", "img2img")
+}
 """Element of the host -> a hidden button that A1111 has after it."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+import gradio
 import numpy as np
 import pytest
 from gradio.components.image_editor import EditorData
@@ -20,6 +20,8 @@ from tests.compat.zoo_house import ZooHouse, zoo_house
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
 
+gr: Any = gradio
+"""With names that this version does not have."""
 NO_COMPONENT = {"update", "skip", "Warning", "Info", "Error", "Progress", "Brush", "mount_gradio_app", "Examples"}
 VALUES: dict[str, Any] = {
     "source": "upload", "tool": "sketch", "brush_color": "#ff0000", "brush_radius": 20, "mirror_webcam": False,
@@ -42,7 +44,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooHouse]:
 
 
 @pytest.fixture
-def page(zoo: ZooHouse) -> Iterator[gr.Blocks]:
+def page(zoo: ZooHouse) -> Iterator[gradio.Blocks]:
     """What an extension builds."""
     assert zoo.compat.mounted
     with serving_old_idioms(), warnings.catch_warnings(), gr.Blocks() as blocks:
@@ -64,13 +66,13 @@ def surveyed(shared_dir: Path) -> dict[str, Any]:
     return json.loads((shared_dir / "spec" / "extension_api.json").read_text())
 
 
-def test_all_components_that_extensions_use_can_be_built(page: gr.Blocks, shared_dir: Path):
+def test_all_components_that_extensions_use_can_be_built(page: gradio.Blocks, shared_dir: Path):
     for name in surveyed(shared_dir)["gradio_components"]:
         made = getattr(gr, name)
         assert name in NO_COMPONENT or isinstance(made(), gr.blocks.Block), name
 
 
-def test_all_keywords_that_are_gone_are_taken(page: gr.Blocks, shared_dir: Path):
+def test_all_keywords_that_are_gone_are_taken(page: gradio.Blocks, shared_dir: Path):
     for call in surveyed(shared_dir)["gradio_rejected_keywords"]:
         assert isinstance(build(call, gr), gr.blocks.Block), call
     assert not [one for one in page.blocks.values() if getattr(one, "visible", None) is False]
@@ -84,7 +86,7 @@ def test_outside_of_extensions_gradio_is_itself(zoo: ZooHouse):
         assert gr.Dropdown(["a"]).value == "a"
 
 
-def test_keywords_mean_what_they_meant(page: gr.Blocks):
+def test_keywords_mean_what_they_meant(page: gradio.Blocks):
     assert gr.Image(source="webcam").sources == ["webcam"]
     assert gr.Image(source="canvas").sources == ["upload"]
     assert gr.Gallery(show_download_button=False, show_share_button=False).buttons == []
@@ -108,7 +110,7 @@ def test_keywords_mean_what_they_meant(page: gr.Blocks):
     assert {"gr-box", "gradio-group"} <= set(box.elem_classes)
 
 
-def test_elements_have_the_classes_that_page_scripts_look_for(page: gr.Blocks):
+def test_elements_have_the_classes_that_page_scripts_look_for(page: gradio.Blocks):
     assert "gradio-button" in gr.Button().elem_classes
     assert "gradio-dropdown" in gr.Dropdown(["a"], elem_classes=["mine"]).elem_classes
     assert "gap" in gr.Column().elem_classes
@@ -118,7 +120,7 @@ def test_elements_have_the_classes_that_page_scripts_look_for(page: gr.Blocks):
     assert closed.open is not False
 
 
-def test_events_take_what_they_took(page: gr.Blocks):
+def test_events_take_what_they_took(page: Any):
     button, box, seen = gr.Button(), gr.Textbox(), list[Any]()
     first = button.click(lambda: gr.Textbox.update(visible=False), _js="() => []", inputs=[], outputs=[box])
     first.then(fn=None, _js="() => 1", inputs=[], outputs=[]).success(lambda: None, _js="() => 2")
@@ -131,7 +133,7 @@ def test_events_take_what_they_took(page: gr.Blocks):
     assert handler()["visible"] == "hidden"
 
 
-def test_handlers_that_yield_are_served(page: gr.Blocks):
+def test_handlers_that_yield_are_served(page: Any):
     button, box = gr.Button(), gr.Textbox()
 
     def steps() -> Iterator[Any]:
@@ -142,7 +144,7 @@ def test_handlers_that_yield_are_served(page: gr.Blocks):
     assert [one["visible"] for one in page.fns[0].fn()] == ["hidden", "hidden"]
 
 
-def test_values_outside_of_lists_and_ranges_reach_handlers(page: gr.Blocks):
+def test_values_outside_of_lists_and_ranges_reach_handlers(page: gradio.Blocks):
     drop, radio, several = gr.Dropdown(["a"]), gr.Radio(["a"], type="index"), gr.CheckboxGroup(["a"])
     slider, number = gr.Slider(0, 10, step=1), gr.Number(precision=0)
     assert drop.preprocess("z") == "z"
@@ -153,7 +155,7 @@ def test_values_outside_of_lists_and_ranges_reach_handlers(page: gr.Blocks):
     assert gr.Slider(0, 1, step=0.5).preprocess(0.25) == 0.25
 
 
-def test_a_handler_of_a_sketch_gets_a_picture_and_a_mask(page: gr.Blocks, tmp_path: Path):
+def test_a_handler_of_a_sketch_gets_a_picture_and_a_mask(page: gradio.Blocks, tmp_path: Path):
     sketch = gr.Image(source="upload", tool="sketch", type="numpy", brush_color="#00ff00", elem_id="drawn")
     below = Image.new("RGBA", (40, 30), (200, 10, 10, 255))
     layer = Image.new("RGBA", (40, 30))
@@ -170,7 +172,7 @@ def test_a_handler_of_a_sketch_gets_a_picture_and_a_mask(page: gr.Blocks, tmp_pa
     assert sketch.brush.default_color[0] == "#00ff00"
 
 
-def test_what_a_sketch_is_given_comes_back(page: gr.Blocks):
+def test_what_a_sketch_is_given_comes_back(page: gradio.Blocks):
     sketch = gr.Image(tool="sketch", type="pil")
     mask = Image.new("L", (20, 10))
     mask.paste(255, (2, 3, 6, 7))
@@ -183,7 +185,7 @@ def test_what_a_sketch_is_given_comes_back(page: gr.Blocks):
     assert gr.Image.update(value=None)["value"] is None
 
 
-def test_shapes_colours_and_other_tools(page: gr.Blocks):
+def test_shapes_colours_and_other_tools(page: gradio.Blocks):
     picture = Image.new("RGB", (40, 20), "white")
     shaped = gr.Image(tool="sketch", type="pil", shape=(8, 8), image_mode="L", invert_colors=True)
     found = shaped.preprocess(shaped.postprocess(picture))
@@ -207,12 +209,12 @@ def test_nothing_is_left_when_extensions_are_gone():
         assert "gradio-button" not in (gr.Button().elem_classes or [])
 
 
-def test_texts_begin_empty_and_states_are_made(page: gr.Blocks):
+def test_texts_begin_empty_and_states_are_made(page: gradio.Blocks):
     assert [one.value for one in (gr.Textbox(), gr.TextArea(label="x"), gr.HTML(), gr.Markdown())] == [""] * 4
     assert (gr.Textbox("a").value, gr.Textbox(value=None).value, gr.Number().value) == ("a", None, None)
     assert gr.State(dict).value == {}
 
 
-def test_sliders_may_have_no_room(page: gr.Blocks):
+def test_sliders_may_have_no_room(page: gradio.Blocks):
     assert [(one.minimum, one.value) for one in (gr.Slider(minimum=1, maximum=1, step=1), gr.Slider(0, 0, 0))] == [(1, 1), (0, 0)]  # fmt: skip
     assert gr.Slider(0, 10, 5, step=1, label="x").maximum == 10

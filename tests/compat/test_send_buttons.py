@@ -48,7 +48,8 @@ def pressed(page: gr.Blocks, elem_id: str, *values: Any) -> dict[str, Any]:
     """Run the handler of a button; returns what changes, by element."""
     button = next(one for one in page.blocks.values() if getattr(one, "elem_id", None) == elem_id)
     handler = next(fn for fn in page.fns.values() if (button._id, "click") in fn.targets and fn.fn is not None)
-    found = handler.fn(*values)
+    run: Any = handler.fn
+    found = run(*values)
     return dict(zip([str(one.elem_id) for one in handler.outputs], found, strict=True))
 
 
