@@ -105,6 +105,17 @@ def test_page_scripts_are_called_when_everything_is_mounted(visit: Visit):
     page.wait_for_function("probe.tabs.at(-1) === 'PNG Info'")
 
 
+def test_page_scripts_put_elements_into_the_application(visit: Visit):
+    added = """() => {
+        const mark = Object.assign(document.createElement("i"), { id: "mark" });
+        gradioApp().appendChild(mark);
+        const found = [gradioApp().getElementById("mark"), gradioApp().querySelector("#mark"), document.querySelector("gradio-app > #mark")];
+        mark.remove();
+        return found.every((one) => one === mark) && gradioApp().querySelectorAll("#txt2img_prompt textarea").length;
+    }"""
+    assert visit.page.evaluate(added) == 1
+
+
 def test_what_is_opened_for_page_scripts_is_as_it_was(visit: Visit):
     page = ready(visit).page
     assert page.evaluate("document.querySelector('[data-mounting]')") is None
