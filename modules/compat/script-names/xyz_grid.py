@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from modules.compat.host import facade as _facade
 from modules.compat.scripts import Script as _Script
 from modules.compat.xyz import (
     AxisOption,
@@ -34,11 +35,16 @@ __all__ = [
     "apply_override", "apply_prompt", "apply_size", "apply_styles", "axis_options", "boolean_choice",
     "confirm_checkpoints", "confirm_checkpoints_or_none", "confirm_range", "confirm_samplers",
     "csv_string_to_list_strip", "do_nothing", "format_nothing", "format_remove_path", "format_value",
-    "format_value_add_label", "format_value_join_list", "str_permutations",
+    "format_value_add_label", "format_value_join_list", "process_images", "str_permutations",
 ]  # fmt: skip
 
 axis_options = own_options()
 own_labels = frozenset(option.label for option in axis_options)
+
+
+def process_images(p: Any) -> Any:
+    """Make the pictures of a `p`. The plot makes those of its cells without it, so what wraps it is not asked."""
+    return _facade("processing").process_images(p)
 
 
 class Script(_Script):

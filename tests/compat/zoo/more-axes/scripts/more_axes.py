@@ -32,6 +32,7 @@ def add_axes():
     plot = find_plot()
     if plot is None or any(option.label.startswith("[More]") for option in plot.axis_options):
         return
+    assert callable(plot.process_images)
     plot.axis_options.extend(
         [
             plot.AxisOption("[More] Word", str, add_word, confirm=confirm_words, choices=lambda: ["small", "tall"]),
