@@ -5,7 +5,13 @@
 (() => {
 /** @returns {Document} what elements are looked for in. */
 function gradioApp() {
-    return document;
+    const app = document.getElementsByTagName("gradio-app")[0];
+    if (!app) {
+        return document;
+    }
+    // Extensions put elements of their own into it, which a document does not take, and ask it as they ask a document.
+    app.getElementById ??= (id) => document.getElementById(id);
+    return app.shadowRoot ?? app;
 }
 
 const uiUpdateCallbacks = [];
