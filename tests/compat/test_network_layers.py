@@ -64,7 +64,7 @@ def test_layers_of_a_model_are_found_by_their_classes(names: Any):
     openai = names("ldm.modules.diffusionmodules.openaimodel")
     unet = UNet(SIZES)
     layers = list(unet.modules())
-    attentions = [one for one in layers if isinstance(one, ldm.CrossAttention)]
+    attentions: list[Any] = [one for one in layers if isinstance(one, ldm.CrossAttention)]
     assert len(attentions) == 2 * len([one for one in layers if isinstance(one, sgm.BasicTransformerBlock)]) > 0
     assert {type(one).__name__ for one in attentions} == {"CrossAttention"}
     assert attentions[0].dim_head * attentions[0].heads == attentions[0].to_q.out_features
@@ -113,7 +113,7 @@ def test_the_inside_of_a_block_may_be_replaced(names: Any):
     block_class = names("ldm.modules.attention").BasicTransformerBlock
     unet = fill(UNet(SIZES))
     before = run(unet)
-    blocks_found = [one for one in unet.modules() if isinstance(one, block_class)]
+    blocks_found: list[Any] = [one for one in unet.modules() if isinstance(one, block_class)]
 
     def same(self: Any, x: Tensor, context: Any = None) -> Tensor:
         assert not self.disable_self_attn
@@ -215,7 +215,7 @@ def test_small_functions_agree_with_what_is_known(names: Any):
 
 
 def test_attention_without_a_text_follows_its_formula(names: Any):
-    block = fill(names("ldm.modules.diffusionmodules.openaimodel").AttentionBlock(32, num_head_channels=16))
+    block: Any = fill(names("ldm.modules.diffusionmodules.openaimodel").AttentionBlock(32, num_head_channels=16))
     x = drawn(2, 32, 4, 4)
     with torch.no_grad():
         mixed = block.qkv(block.norm(x).flatten(2)).reshape(2 * 2, 48, 16)

@@ -45,6 +45,11 @@ def elements(page: gr.Blocks) -> dict[str, Any]:
     return {str(block.elem_id): block for block in page.blocks.values() if getattr(block, "elem_id", None)}
 
 
+def dependencies(page: gr.Blocks) -> list[Any]:
+    """Return the events of a page."""
+    return [*page.config.get("dependencies", ())]
+
+
 def test_controls_of_scripts_are_in_both_tabs(house: tuple[ZooHouse, gr.Blocks]):
     found = elements(house[1])
     assert {"script_txt2img_tell_mood_mood", "script_img2img_tell_mood_mood", "script_seed_walk_count"} <= set(found)
@@ -115,10 +120,10 @@ def test_tabs_of_extensions_come_before_the_last_ones(house: tuple[ZooHouse, gr.
 
 def test_extensions_may_connect_controls_once_the_program_answers(house: tuple[ZooHouse, gr.Blocks]):
     zoo, page = house
-    button, known = elements(page)["panel_go"], len(page.config["dependencies"])
+    button, known = elements(page)["panel_go"], len(dependencies(page))
 
     def connect(demo: gr.Blocks, app: FastAPI) -> None:
-        assert [one["id"] for one in demo.config["dependencies"]]
+        assert [one["id"] for one in dependencies(demo)]
         with demo:
             button.click(lambda: None, [], [])
 
@@ -128,4 +133,4 @@ def test_extensions_may_connect_controls_once_the_program_answers(house: tuple[Z
     finally:
         zoo.host.callbacks.remove(lambda one: one.call is connect)
     assert import_module("modules.shared").demo is page
-    assert len(page.config["dependencies"]) == known + 1
+    assert len(dependencies(page)) == known + 1
