@@ -1,20 +1,19 @@
 """The composition root: the only file that knows every room. Nothing here runs before `serve`."""
 
 import logging
-import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.adapters.hypernetwork.files import hypernetwork_files
 from modules.adapters.lora.catalog import LoraCatalog
-from modules.cli import ROOT, LaunchConfig
+from modules.cli import LaunchConfig
 from modules.compat.join import Compat, needs_of
 from modules.domain.errors import InvalidRequest, ModelError, StorageFault
 from modules.domain.extras import ExtrasOutcome, ExtrasRequest
@@ -27,46 +26,42 @@ from modules.engine.desk import Desk
 from modules.engine.job import Job, Payload, Result
 from modules.engine.ledger import Ledger
 from modules.engine.local import LocalEngine
-from modules.extending.discover import Mode
-from modules.extending.index import DEFAULT as DEFAULT_INDEX
 from modules.extending.loader import NativeLoader
 from modules.extending.manage import Places
 from modules.extending.offers import Offers
 from modules.extending.page_files import localizations
-from modules.extending.start import Extending, Wish, open_extensions
+from modules.extending.start import Extending, open_extensions
 from modules.extending.steps import Steps, with_main_steps
 from modules.files.atomic import make_folder
-from modules.files.layout import Layout
 from modules.files.lock import hold
 from modules.files.numbering import tidy
 from modules.files.temp import temp_root
 from modules.hooks.context import JobContext
 from modules.hooks.points import AppStarted, AppStopping
 from modules.imaging.folders import OutputFolders
-from modules.library.catalog import Catalog, Sources
+from modules.library.catalog import Catalog
 from modules.library.hashes import HashCache
 from modules.library.header import Header
 from modules.library.vaes import list_vaes
 from modules.pipeline.extras.builtin import builtin_steps
 from modules.prompting.style_book import StyleBook
 from modules.prompting.wildcards import scan_wildcards
-from modules.settings.store import PLACE_KEYS, Freeze, SettingsStore
+from modules.settings.store import PLACE_KEYS, SettingsStore
 from modules.web import adapters, server
 from modules.web.cards.kinds import card_pages
 from modules.web.cards.pages import CardPages
 from modules.web.rest.fetch import Fetcher
 from modules.web.services import EmbeddingLists, LoadedModel, Services
 from modules.web.start_profile import StartProfile
+from modules.wishes import attention_of, device_of, extensions_of, freeze_of, given, layout_of, sources_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from modules.nn.attention.backend import Backend
     from modules.pipeline.plan import Shelf
     from modules.pipeline.services import Workshop
     from modules.residency.device import DevicePolicy
     from modules.residency.pool import Pool
-    from modules.settings.snapshot import Snapshot
     from modules.training.merge.merger import Pantry
     from modules.web.ui.tokens import Tokenizer, Words
 
@@ -112,16 +107,16 @@ class House:
         self.config = config
         self.profile = StartProfile(log=config.log_startup)
         mark = self.profile.timer()
-        self.layout = _layout(config)
+        self.layout = layout_of(config)
         self.layout.ensure()
         other = until_exit.enter_context(hold(self.layout.data))
         if other is not None:
             logger.warning("process %s on %s already uses the data folder %s", other.pid, other.host, self.layout.data)
         self.temp = until_exit.enter_context(temp_root())
-        self.settings = SettingsStore(self.layout.settings_file, freeze=_freeze(config))
+        self.settings = SettingsStore(self.layout.settings_file, freeze=freeze_of(config))
         make_folder(self.layout.cache)
         self.hashes = HashCache(self.layout.cache / "hashes.sqlite3")
-        self.catalog: Catalog[Any] = Catalog(_sources(config, self.layout), self.hashes, _classify)
+        self.catalog: Catalog[Any] = Catalog(sources_of(config, self.layout), self.hashes, _classify)
         self.catalog.refresh()
         self.catalog.import_hashes(self.layout.cache_json)
         self._vaes: dict[str, Path] = {}
@@ -180,7 +175,7 @@ class House:
             upscalers=self.offers.upscalers,
             knows_checkpoint=lambda text: self.catalog.find(text) is not None,
             checkpoint_facts=partial(adapters.checkpoint_facts, self.catalog),
-            stray_files=lambda: adapters.stray_files(_sources(config, self.layout).folders),
+            stray_files=lambda: adapters.stray_files(sources_of(config, self.layout).folders),
             loaded=self._loaded,
             localizations=self._localizations,
             unload_models=self._unload,
@@ -236,23 +231,12 @@ class House:
     def _open_extensions(self) -> Extending:
         """Find and load what extends the program."""
         config, layout = self.config, self.layout
-        flags = (
-            (config.disable_all_extensions, Mode.ALL, "--disable-all-extensions"),
-            (config.disable_extra_extensions, Mode.EXTRA, "--disable-extra-extensions"),
-        )
-        off, flag = next(((mode, name) for given, mode, name in flags if given), (Mode.NONE, ""))
-        wish = Wish(
-            off=off, flag=flag, install=not (config.skip_install or config.skip_prepare_environment),
-            update=config.update_all_extensions,
-            allowed=not config.is_remote or config.enable_insecure_extension_access,
-            index_address=os.environ.get("WEBUI_EXTENSIONS_INDEX", DEFAULT_INDEX),
-        )  # fmt: skip
         places = Places(
             root=layout.root, builtin=layout.extensions_builtin, extra=layout.extensions, states=layout.config_states,
             scripts=layout.scripts,
         )  # fmt: skip
         return open_extensions(
-            places, layout.cache, self.settings, [NativeLoader(), self.compat], wish, needs_of(layout)
+            places, layout.cache, self.settings, [NativeLoader(), self.compat], extensions_of(config), needs_of(layout)
         )
 
     def ready(self, app: "FastAPI", page: Any = None) -> None:
@@ -300,8 +284,8 @@ class House:
 
     def refresh_vaes(self) -> None:
         """Look for VAE files and text encoders again."""
-        folders = [self.layout.checkpoints, *_given(self.config.ckpt_dir)]
-        self._vaes = list_vaes(folders, [self.layout.vae, *_given(self.config.vae_dir)])
+        folders = [self.layout.checkpoints, *given(self.config.ckpt_dir)]
+        self._vaes = list_vaes(folders, [self.layout.vae, *given(self.config.vae_dir)])
         self._modules = self._vaes | list_vaes([], [self.layout.text_encoders])
 
     def _embeddings(self, fresh: bool) -> EmbeddingLists:
@@ -473,14 +457,14 @@ class House:
         from modules.residency.device import decide
 
         config, layout = self.config, self.layout
-        policy = decide(_wish(config))
+        policy = decide(device_of(config))
         unsafe = config.disable_safe_unpickle
 
         return Workshop(
             shelf=self._shelf,
             pool=self._open_pool(policy),
             approximations=Approximations([layout.vae_approx, layout.vae_taesd], policy, allow_unsafe=unsafe),
-            attention=_attention(config, policy, lambda: self.offers.attentions()),
+            attention=attention_of(config, policy, lambda: self.offers.attentions()),
             output=Output(self._folders()),
             version=INFOTEXT_VERSION,
             last_prompt=self._last_prompt(),
@@ -530,100 +514,6 @@ def _classify(header: Header) -> Any:
     from modules.library.sidecars import config_path
 
     return identify(header, read_sidecar(config_path(header.path)))[1]
-
-
-def _attention(
-    config: LaunchConfig, policy: "DevicePolicy", others: Callable[[], Sequence[str]]
-) -> "Callable[[Snapshot], Backend]":
-    """Return how the settings choose the attention; each answer is worked out and logged once.
-
-    Args:
-        config: of the start.
-        policy: where networks run.
-        others: names that are those of extensions, which put their own way around the default one.
-    """
-    from modules.nn.attention.backend import AttentionSpec
-    from modules.nn.attention.select import choose
-    from modules.residency.device import memory_bytes
-
-    spec = AttentionSpec(device=policy.device, dtype=policy.dtype)
-    whole = memory_bytes(policy.device) * (config.sub_quad_chunk_threshold or 0) // 100
-
-    @cache
-    def named(name: str, upcast: bool) -> "Backend":
-        return choose(
-            name, spec, upcast=upcast, query_chunk=config.sub_quad_q_chunk_size, whole_bytes=whole,
-            kv_chunk=config.sub_quad_kv_chunk_size,
-        )  # fmt: skip
-
-    def chosen(settings: "Snapshot") -> "Backend":
-        wanted = settings.optimizations.cross_attention_optimization
-        upcast = settings.sd.upcast_attn or config.force_upcast_attention
-        automatic = wanted == "Automatic" or wanted in others()
-        return named(_flagged_attention(config) if automatic else wanted, upcast)
-
-    return chosen
-
-
-def _flagged_attention(config: LaunchConfig) -> str:
-    """Return what the command line prefers; flags steer only the setting Automatic."""
-    wishes = (
-        (config.xformers or config.force_enable_xformers, "xformers"),
-        (config.opt_sdp_no_mem_attention, "sdp-no-mem"),
-        (config.opt_sdp_attention, "sdp"),
-        (config.opt_sub_quad_attention, "sub-quadratic"),
-        (config.opt_split_attention, "Doggettx"),
-        (config.opt_split_attention_v1, "V1"),
-        (config.opt_split_attention_invokeai, "InvokeAI"),
-        (config.disable_opt_split_attention, "None"),
-    )
-    return next((name for wished, name in wishes if wished), "Automatic")
-
-
-def _wish(config: LaunchConfig) -> Any:
-    from modules.residency.device import DeviceWish
-
-    return DeviceWish(
-        use_cpu=config.use_cpu,
-        device_id=config.device_id,
-        no_half=config.no_half,
-        no_half_vae=config.no_half_vae,
-        precision=config.precision,
-        medvram=config.medvram,
-        medvram_sdxl=config.medvram_sdxl,
-        lowvram=config.lowvram,
-        channels_last=config.opt_channelslast,
-    )
-
-
-def _layout(config: LaunchConfig) -> Layout:
-    places = {
-        "settings_file": config.ui_settings_file, "lora": config.lora_dir, "lycoris": config.lyco_dir_backcompat,
-        "embeddings": config.embeddings_dir, "hypernetworks": config.hypernetwork_dir,
-    }  # fmt: skip
-    return Layout.of(ROOT, config.data_dir, config.models_dir, places)
-
-
-def _sources(config: LaunchConfig, layout: Layout) -> Sources:
-    return Sources(
-        folders=[layout.checkpoints, *_given(config.ckpt_dir)],
-        first=config.ckpt,
-        hashing=not config.no_hashing,
-        allow_unsafe=config.disable_safe_unpickle,
-    )
-
-
-def _freeze(config: LaunchConfig) -> Freeze:
-    hidden = PLACE_KEYS if config.hide_ui_dir_config else frozenset[str]()
-    return Freeze(
-        everything=config.freeze_settings,
-        sections=config.freeze_settings_in_sections,
-        keys=config.freeze_specific_settings | hidden,
-    )
-
-
-def _given(path: Path | None) -> list[Path]:
-    return [path] if path else []
 
 
 def _log_to_console(level: str | None) -> None:
