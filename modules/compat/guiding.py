@@ -1,6 +1,7 @@
 """`on_cfg_denoiser`, `on_cfg_denoised` and `on_cfg_after_cfg`: tensors that callbacks see, change in place or replace."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,9 +78,18 @@ def _combined(job: RunningJob, payload: AfterNetwork) -> Tensor | None:
 def _after_network(job: RunningJob, payload: AfterNetwork) -> AfterNetwork:
     if not host().callbacks.has("cfg_denoised"):
         return payload
-    params = CFGDenoisedParams(payload.estimates, payload.given.call, payload.given.total_calls, job.p.sd_model)
+    inner = getattr(job.p.sampler, "model_wrap_cfg", None) or level_denoiser()
+    params = CFGDenoisedParams(payload.estimates, payload.given.call, payload.given.total_calls, inner.inner_model)
     host().callbacks.call("cfg_denoised", params, report=job.report)
     return payload if params.x is payload.estimates else replace(payload, estimates=params.x)
+
+
+def level_denoiser() -> Any:
+    """Return what holds the model as it is asked by noise level, where no sampler does."""
+    from modules.compat.k_denoisers import level_model
+    from modules.compat.sd_model import sd_model_now
+
+    return SimpleNamespace(inner_model=level_model(sd_model_now()))
 
 
 def after_guidance(job: RunningJob, payload: AfterGuidance) -> AfterGuidance:

@@ -273,3 +273,25 @@ def test_scripts_see_and_choose_where_pictures_go(zoo: ZooHouse):
         del script.before_process
     assert seen == [(str(data / "outputs" / "txt2img-images"), str(data / "outputs" / "txt2img-grids"))]
     assert len(list(elsewhere.glob("*.png"))) == 1, told
+
+
+def test_the_network_can_be_asked_once_more_about_a_step(zoo: ZooHouse):
+    asked: list[Any] = []
+    again: list[float] = []
+
+    def look(params: Any) -> None:
+        asked.append((params.x.clone(), params.sigma.clone(), params.text_cond.clone()))
+
+    def ask(params: Any) -> None:
+        x, sigma, cond = asked[-1]
+        made = params.inner_model(x[:1], sigma[:1], cond={"c_crossattn": [cond[:1]], "c_concat": [None]})
+        again.append(float((made - params.x[:1]).abs().max()))
+
+    zoo.host.callbacks.add("cfg_denoiser", look)
+    zoo.host.callbacks.add("cfg_denoised", ask)
+    try:
+        told = info(zoo.txt2img())
+    finally:
+        zoo.host.callbacks.remove(lambda one: one.call in (look, ask))
+    assert len(again) == 3, told
+    assert max(again) < 1e-4
