@@ -100,8 +100,6 @@ class Host:
     samplers: list[Any] = field(default_factory=list)
     schedulers: list[Any] = field(default_factory=list)
     """Lists that extensions read and append to."""
-    css: list[str] = field(default_factory=list)
-    """Style sheets that extensions gave to their own parts of the page."""
     scheduler_map: dict[str, Any] = field(default_factory=dict)
     sampler_map: dict[str, Any] = field(default_factory=dict)
     """Samplers by name, to which extensions add too."""

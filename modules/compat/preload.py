@@ -57,7 +57,9 @@ class _Lenient:
     def add_argument(self, *names: str, **more: object) -> argparse.Action | None:
         """Add a flag with its default; the parser of the program leaves out what is not given."""
         # A flag that the program only knows by name is the extension's, with its default.
-        place = self._parser.add_argument_group(conflict_handler="resolve") if _UNUSED.issuperset(names) else self._parser
+        place = (
+            self._parser.add_argument_group(conflict_handler="resolve") if _UNUSED.issuperset(names) else self._parser
+        )
         try:
             made = place.add_argument(*names, **more)  # pyright: ignore[reportArgumentType]
         except argparse.ArgumentError as error:

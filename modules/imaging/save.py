@@ -98,7 +98,7 @@ class Output:
     def submit_grid(
         self, image: Image.Image, infotext: str, plan: Plan, settings: Snapshot, *, save: bool, name: str = "grid"
     ) -> Future[Produced]:
-        """Encode the overview picture of a run, and write it if asked to; see `submit`."""
+        """Encode an overview picture, and write it if asked to, under a name that begins with `name`; see `submit`."""
         task = _Task(
             image=image,
             infotext=infotext,

@@ -956,7 +956,10 @@ SECTIONS = (
     Section(name="infotext", cls=Infotext, id="infotext", title="Infotext", category="User Interface"),
     Section(name="upscaling", cls=Upscaling, id="upscaling", title="Upscaling", category="Postprocessing"),
     Section(
-        name="postprocessing", cls=Postprocessing, id="postprocessing", title="Postprocessing",
+        name="postprocessing",
+        cls=Postprocessing,
+        id="postprocessing",
+        title="Postprocessing",
         category="Postprocessing",
     ),
     Section(name="system", cls=System, id="system", title="System", category="System"),

@@ -100,7 +100,9 @@ def zoo_house(data: Path, *, zoo: Path | None = None, argv: tuple[str, ...] = ()
         layout=layout, settings=settings, catalog=shelf.catalog, flags=config.flags, workshop=lambda: studio.shop,
         services=lambda: held["services"],
     )  # fmt: skip
-    places = Places(root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states", scripts=ROOT / "scripts")
+    places = Places(
+        root=data, builtin=data / "none", extra=zoo or ZOO, states=data / "states", scripts=ROOT / "scripts"
+    )
     extending = open_extensions(places, data, settings, [NativeLoader(), compat], Wish(install=False))
     loaded, hooks = extending.loaded, extending.hooks
     offers, shelves = compat.offers(Offers(loaded)), studio.shop.shelf

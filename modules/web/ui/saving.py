@@ -132,7 +132,12 @@ def archive_of(files: Sequence[tuple[str, bytes]]) -> bytes:
 def row_of(plan: Plan | None, picture: Produced, file: Path) -> list[str]:
     """Return the line of the list that tells how a picture was made."""
     if plan is None:
-        made = {"prompt": picture.infotext, "width": picture.width, "height": picture.height, "filename": file.as_posix()}
+        made = {
+            "prompt": picture.infotext,
+            "width": picture.width,
+            "height": picture.height,
+            "filename": file.as_posix(),
+        }
         return [str(made.get(column, "")) for column in COLUMNS]
     image = _image_of(plan, picture)
     values = (

@@ -16,7 +16,9 @@ class Negative(scripts_postprocessing.ScriptPostprocessing):
 
     def ui(self):
         with InputAccordion(False, label="Turn to negative", elem_id="after_touch") as enable:
-            share = gr.Slider(label="Share", minimum=0.0, maximum=1.0, step=0.01, value=1.0, elem_id="after_touch_share")
+            share = gr.Slider(
+                label="Share", minimum=0.0, maximum=1.0, step=0.01, value=1.0, elem_id="after_touch_share"
+            )
             keep = gr.Checkbox(label="Keep the original beside it", elem_id="after_touch_keep")
         return {"enable": enable, "share": share, "keep": keep}
 
