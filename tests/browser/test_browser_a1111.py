@@ -206,3 +206,10 @@ def test_a_run_gets_what_is_drawn_and_the_state(visit: Visit, tmp_path: Path):
     page.locator("#txt2img_generate").click()
     page.wait_for_function("document.querySelector('#html_info_txt2img')?.textContent.includes('Probe: ')")
     assert "(48, 64, 3) 0 dict" in page.text_content("#html_info_txt2img")
+
+
+def test_page_scripts_say_more_about_words(visit: Visit) -> None:
+    page = ready(visit).page
+    page.evaluate("titles = {...titles, Generate: 'Fly the kite'}")
+    page.evaluate("document.body.append(document.createElement('i'))")
+    page.wait_for_function("[...document.querySelectorAll('button')].some((one) => one.title === 'Fly the kite')")

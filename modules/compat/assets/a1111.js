@@ -301,8 +301,19 @@ document.addEventListener("click", (event) => {
     if (event.target.closest?.("#settings_submit, #tab_settings button")) setTimeout(() => fetchSettings().catch(() => {}), 800);
 });
 
+/** Show what page scripts say about words of the page; they replace `titles` by a larger one. */
+function showTitles() {
+    if (!Object.keys(window.titles).length) return;
+    for (const part of document.querySelectorAll("span, button, select, p")) {
+        const text = window.titles[part.textContent.trim()];
+        if (text && !part.title) part.title = text;
+    }
+}
+
+onAfterUiUpdate(showTitles);
+
 Object.assign(window, {
-    gradioApp, onUiUpdate, onAfterUiUpdate, onUiLoaded, onUiTabChange, onOptionsChanged, onOptionsAvailable,
+    titles: {}, gradioApp, onUiUpdate, onAfterUiUpdate, onUiLoaded, onUiTabChange, onOptionsChanged, onOptionsAvailable,
     executeCallbacks, get_uiCurrentTab, get_uiCurrentTabContent, uiElementIsVisible, uiElementInSight, updateInput,
     switch_to_txt2img, switch_to_img2img, switch_to_extras, switch_to_img2img_tab, switch_to_inpaint,
     switch_to_sketch, all_gallery_buttons, selected_gallery_button, selected_gallery_index,
