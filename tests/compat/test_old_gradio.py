@@ -15,10 +15,9 @@ from PIL import Image
 
 from modules.compat.mount import unmount
 from modules.compat.old_gradio import serving_old_idioms
-from modules.web.ui.loops import make_no_loops
 from tests.compat.zoo_house import ZooHouse, zoo_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 gr: Any = gradio
 """With names that this version does not have."""
@@ -38,7 +37,6 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooHouse]:
     folder = empty / "plain" / "scripts"
     folder.mkdir(parents=True)
     (folder / "plain.py").write_text("from modules import script_callbacks\n")
-    make_no_loops()
     with zoo_house(tmp_path_factory.mktemp("data"), zoo=empty) as found:
         yield found
 

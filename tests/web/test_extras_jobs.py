@@ -1,6 +1,5 @@
 """Extras as jobs: over our own API, beside A1111's endpoints, and from the page."""
 
-import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,10 +103,7 @@ def test_a1111_s_endpoint_is_a_job_that_saves_nothing(house: RestHouse, tmp_path
 def test_element_ids_are_those_of_a1111(context: UiContext):
     from modules.web.ui.build import build
 
-    async def made() -> Any:
-        return build(context).get_config_file()
-
-    components = asyncio.run(made())["components"]
+    components = build(context).get_config_file()["components"]
     ids = [one["props"].get("elem_id") for one in components]
     found = {one["props"].get("elem_id"): one["props"] for one in components}
     assert not set(ELEMENT_IDS) - found.keys()
@@ -121,10 +117,7 @@ def test_steps_that_the_settings_leave_out_are_not_offered(context: UiContext):
 
     context.services.settings.set({"postprocessing_disable_in_extras": ["Auto-sized crop"]})
 
-    async def made() -> Any:
-        return build(context).get_config_file()
-
-    ids = {one["props"].get("elem_id") for one in asyncio.run(made())["components"]}
+    ids = {one["props"].get("elem_id") for one in build(context).get_config_file()["components"]}
     assert "postprocess_overlap_ratio" in ids
     assert "postprocess_multicrop_mindim" not in ids
 

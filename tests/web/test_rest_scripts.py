@@ -1,6 +1,5 @@
 """Scripts of extensions over the API and in the page's own reader."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,11 +77,7 @@ def values(**more: Any) -> dict[str, Any]:
 
 
 def test_controls_of_the_page(house: RestHouse, tmp_path: Path) -> None:
-    async def built() -> Any:
-        # Without a running loop gradio makes loops that it never closes.
-        return build(ui_context(house, tmp_path)).get_config_file()
-
-    config = asyncio.run(built())
+    config = build(ui_context(house, tmp_path)).get_config_file()
     found: dict[Any, Any] = {one["props"].get("elem_id"): one for one in config["components"]}
     assert {"script_txt2img_lighten", "script_img2img_lighten", "script_repeat"} <= found.keys()
     amount = found["script_txt2img_lighten_amount"]

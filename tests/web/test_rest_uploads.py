@@ -1,6 +1,5 @@
 """What gradio's own routes take from a browser: uploads, ranges, calls of components."""
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,11 +28,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(context: UiContext, logins: Sequence[cli.Login]) -> Page:
     from modules.web.ui.build import application
 
-    async def made() -> Page:
-        # Without a running loop gradio makes loops that it never closes.
-        return application(context, logins)
-
-    return asyncio.run(made())
+    return application(context, logins)
 
 
 @pytest.fixture(scope="module")

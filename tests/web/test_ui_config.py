@@ -1,6 +1,5 @@
 """What controls begin with (`ui-config.json`), the order of tabs and controls, and building the page anew."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -127,10 +126,7 @@ def test_a_broken_file_is_put_aside(tmp_path: Path):
 def page_of(house: RestHouse, folder: Path) -> dict[str, Any]:
     from modules.web.ui.build import build
 
-    async def made() -> Any:
-        return build(ui_context(house, folder)).get_config_file()
-
-    return asyncio.run(made())
+    return build(ui_context(house, folder)).get_config_file()
 
 
 def labels(config: dict[str, Any]) -> list[tuple[str, bool]]:
@@ -171,10 +167,7 @@ def test_the_owners_own_defaults_are_not_overwritten_by_suggestions(house: RestH
 
     (tmp_path / "ui-config.json").write_text(json.dumps({"txt2img/Width/value": 640}), encoding="utf-8")
 
-    async def tell() -> Any:
-        return {str(one.name): one.fn for one in build(ui_context(house, tmp_path)).fns.values()}["tell"]
-
-    told = json.loads(asyncio.run(tell())()[0])
+    told = json.loads({str(one.name): one.fn for one in build(ui_context(house, tmp_path)).fns.values()}["tell"]()[0])
     assert told["defaults"]["txt2img"]["width"] == 640
     assert told["suggested"] == {"txt2img": {"height": 128}, "img2img": {"width": 128, "height": 128}}
 

@@ -1,6 +1,5 @@
 """What suits a checkpoint, what is saved for it, and what the page is told of both."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,11 +113,8 @@ def house(tmp_path: Path) -> Iterator[RestHouse]:
 def functions(house: RestHouse, folder: Path) -> dict[str, Callable[..., Any]]:
     from modules.web.ui.build import build
 
-    async def made() -> dict[str, Any]:
-        page = build(ui_context(house, folder))
-        return {str(one.name): one.fn for one in page.fns.values()}
-
-    return asyncio.run(made())
+    page = build(ui_context(house, folder))
+    return {str(one.name): one.fn for one in page.fns.values()}
 
 
 def test_the_page_is_told_what_suits_a_checkpoint(house: RestHouse, tmp_path: Path):

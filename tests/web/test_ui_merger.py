@@ -1,6 +1,5 @@
 """The tab Checkpoint Merger: A1111's element ids, what it sends, and what it says at the end."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,10 +56,7 @@ def with_checkpoints(services: Services, folder: Path) -> Services:
 def test_element_ids_are_those_of_a1111(house: RestHouse, tmp_path: Path):
     from modules.web.ui.build import build
 
-    async def made() -> Any:
-        return build(ui_context(house, tmp_path)).get_config_file()
-
-    components = asyncio.run(made())["components"]
+    components = build(ui_context(house, tmp_path)).get_config_file()["components"]
     found = {one["props"].get("elem_id"): one["props"] for one in components}
     assert not set(ELEMENT_IDS) - found.keys()
     assert found["modelmerger_interp_amount"]["label"] == "Multiplier (M) - set to 0 to get model A"

@@ -1,6 +1,5 @@
 """The page as gradio describes it to the browser: sizes of events, element ids, what it serves."""
 
-import asyncio
 import collections
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from modules.domain.errors import InvalidRequest
-from modules.web.ui.page import Page
 from modules.web.ui.tabs.hires import sizes_note
 from modules.web.ui.tabs.img2img_events import scale_note, scaled
 from modules.web.ui.tabs.sources import SOURCES
@@ -57,11 +55,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
 def config(house: RestHouse, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from modules.web.ui.build import build
 
-    async def made() -> Any:
-        # Without a running loop gradio makes loops that it never closes.
-        return build(ui_context(house, tmp_path_factory.mktemp("temp"))).get_config_file()
-
-    return asyncio.run(made())
+    return build(ui_context(house, tmp_path_factory.mktemp("temp"))).get_config_file()
 
 
 def props(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
@@ -177,10 +171,11 @@ def test_footer_and_head_name_our_own_files_only(house: RestHouse, tmp_path: Pat
 def served(house: RestHouse, tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     from modules.web.ui.build import application
 
-    async def made() -> Page:
-        return application(ui_context(house, tmp_path_factory.mktemp("served")))
-
-    return TestClient(asyncio.run(made()).app, base_url=ORIGIN, raise_server_exceptions=False)
+    return TestClient(
+        application(ui_context(house, tmp_path_factory.mktemp("served"))).app,
+        base_url=ORIGIN,
+        raise_server_exceptions=False,
+    )
 
 
 @pytest.mark.parametrize(
