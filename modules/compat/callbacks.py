@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def guarded(where: str, report: Report | None = None) -> Iterator[None]:
 
     Args:
         where: what failed, in words.
-        report: is told of it in a sentence each time; the log is only the first time.
+        report: is told of it in a sentence each time. Without one it is noted beside the extension in the tab
+            Extensions, and that, like the log, only the first time.
     """
     try:
         yield
@@ -111,9 +113,19 @@ def guarded(where: str, report: Report | None = None) -> Iterator[None]:
         text = f"{where} failed: {type(error).__name__}: {error}"[:2000]
         known = host().told
         logger.log(logging.DEBUG if text in known else logging.ERROR, "%s failed", where, exc_info=error)
-        known.add(text)
         if report is not None:
             report(text)
+        elif text not in known:
+            _blame(error)(text)
+        known.add(text)
+
+
+def _blame(error: BaseException) -> Report:
+    """Return what notes a fault of the extension in whose files an error arose."""
+    passed = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    known = host().faults
+    found = (known[folder] for path in reversed(passed) for folder in known if path.is_relative_to(folder))
+    return next(found, lambda _text: None)
 
 
 def _extension_of(path: Path) -> "Extension | None":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -119,6 +120,8 @@ class Host:
     """What extensions keep between starts, by part."""
     told: set[str] = field(default_factory=set)
     """Errors that are told only once."""
+    faults: dict[Path, Callable[[str], None]] = field(default_factory=dict)
+    """Folder of an extension -> notes in the tab Extensions what went wrong with it."""
     building: "RLock" = field(default_factory=RLock)
     """Held while controls of the page or of scripts are built."""
     bindings: list[Any] = field(default_factory=list)

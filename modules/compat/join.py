@@ -89,8 +89,11 @@ class Compat:
         """Return the lists that requests choose from; the native ones themselves while no others are there."""
         if not self.mounted:
             return native
+        from modules.compat.host import host
         from modules.compat.offers import AllOffers
 
+        # Everything is loaded now: what fails later is noted beside its extension too.
+        host().faults = {one.extension.folder: one.faults.append for one in native.loaded.registries}
         return AllOffers(native.loaded)
 
     def steps(self, native: Steps) -> Steps:

@@ -16,7 +16,7 @@ from modules.domain.errors import InvalidRequest
 from modules.web.ui.loops import make_no_loops
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 
 class Unit:

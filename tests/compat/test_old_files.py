@@ -13,7 +13,7 @@ from modules.compat import old_files
 from modules.web.ui.loops import make_no_loops
 from tests.compat.zoo_house import ZooHouse, zoo_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 OPEN = {
     "tags/words.csv": b"a,b", "tags/list.json": b"{}", "html/page.html": b"<p>", "keyboard.txt": b"words",

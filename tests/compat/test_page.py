@@ -26,7 +26,7 @@ from modules.web.ui.tokens import TokenCounter
 from modules.web.ui.values import generation_of
 from tests.compat.zoo_house import ZooHouse, zoo_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,13 @@ def test_controls_of_scripts_are_in_both_tabs(house: tuple[ZooHouse, gr.Blocks])
     found = elements(house[1])
     assert {"script_txt2img_tell_mood_mood", "script_img2img_tell_mood_mood", "script_seed_walk_count"} <= set(found)
     assert found["script_txt2img_tell_mood_mood"].value == "calm"
+
+
+def test_what_fails_while_the_page_is_built_is_noted_beside_its_extension(house: tuple[ZooHouse, gr.Blocks]):
+    noted = house[0].loaded.faults
+    assert "always-broken: ui_tabs failed: ZeroDivisionError: always broken" in noted["always-broken"]
+    assert len(set(noted["always-broken"])) == len(noted["always-broken"])
+    assert noted.keys() <= {"always-broken", "import-fails"}
 
 
 def test_tabs_of_extensions_and_their_old_idioms(house: tuple[ZooHouse, gr.Blocks]):

@@ -19,7 +19,7 @@ from modules.web.ui.tokens import TokenCounter
 from tests.compat.zoo_house import ZOO, zoo_house
 from tests.web.ui_house import WordTokenizer
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from modules.web.ui.saving import Keeper
 from modules.web.ui.tokens import TokenCounter
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")]  # fmt: skip
+pytestmark = pytest.mark.slow
 
 TEXT = "a tree\nNegative prompt: fog\nSteps: 7, Sampler: Euler, CFG scale: 3, Seed: 11, Size: 64x64"
 REQUEST = SimpleNamespace(request=None, username=None)
