@@ -73,13 +73,15 @@ def test_a_picture_goes_with_its_text(house: tuple[ZooHouse, gr.Blocks], tmp_pat
     Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
     found = pressed(house[1], "img2img_tab", REQUEST, str(tmp_path / "red.png"), TEXT, {})
     assert found["img2img_prompt"]["value"] == "a tree"
-    assert Image.open(found["img2img_image"]).getpixel((0, 0)) == (255, 0, 0)
+    with Image.open(found["img2img_image"]) as sent:
+        assert sent.getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_a_picture_alone_leaves_the_controls(house: tuple[ZooHouse, gr.Blocks]):
     found = pressed(house[1], "send_off_picture", REQUEST, np.full((8, 8, 3), 9, np.uint8), {})
     assert "value" not in found["img2img_prompt"]
-    assert Image.open(found["img2img_image"]).size == (8, 8)
+    with Image.open(found["img2img_image"]) as sent:
+        assert sent.size == (8, 8)
 
 
 def test_a_tab_gives_its_own_parameters_with_a_picture(house: tuple[ZooHouse, gr.Blocks], tmp_path: Path):
@@ -111,7 +113,9 @@ def test_a_panel_has_buttons_that_work(house: tuple[ZooHouse, gr.Blocks], tmp_pa
     assert found["img2maskimg"]
     saved = pressed(house[1], "save_zip_own", '{"infotexts": ["words"]}', [(str(tmp_path / "one.png"), None)], -1)
     archive, kept = saved["download_files_own"]["value"]
-    assert (Path(archive).suffix, Image.open(kept).info["parameters"]) == (".zip", "words")
+    assert Path(archive).suffix == ".zip"
+    with Image.open(kept) as picture:
+        assert picture.info["parameters"] == "words"
     assert "Saved: " in saved["html_log_own"]
 
 
@@ -121,7 +125,8 @@ def test_pictures_become_files_with_what_they_say(tmp_path: Path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=told)
     data = (tmp_path / "a.png").read_bytes()
     assert as_file(str(tmp_path / "a.png")) == data
-    assert Image.open(io.BytesIO(as_file(Image.open(tmp_path / "a.png")) or b"")).info["parameters"] == TEXT
+    with Image.open(tmp_path / "a.png") as picture:
+        assert Image.open(io.BytesIO(as_file(picture) or b"")).info["parameters"] == TEXT
     assert as_file({"image": Image.new("RGB", (2, 2)), "mask": None}) is not None
     assert as_file(None) is None
     assert text_of({}) == ""
