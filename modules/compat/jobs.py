@@ -18,6 +18,7 @@ from modules.compat.callback_params import (
     PostSampleArgs,
 )
 from modules.compat.host import facade, host, own_job, working_on
+from modules.compat.image_lists import as_many, changed, told_images
 from modules.compat.job_noise import noise_of
 from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img, opt_C, opt_f
 from modules.compat.moment import Moment
@@ -213,7 +214,7 @@ class LegacyJob:
         if fold.changed(p):
             images = plan.images
             plan = make_plan(fold.request_of(p), self._settings(), host().workshop().shelf())
-            plan = replace(plan, images=_as_many(plan.images, images))
+            plan = replace(plan, images=as_many(plan.images, images))
             fold.remember(p, plan.request)
         plan = self._with_networks(replace(plan, images=self._images(plan)))
         p.main_prompt, p.main_negative_prompt = plan.images[0].prompt, plan.images[0].negative_prompt
@@ -243,13 +244,13 @@ class LegacyJob:
         """Return the pictures with the texts and seeds that scripts may have changed."""
         p = self.p
         count = min(max(len(p.all_prompts or ()), len(plan.images)), p.n_iter * p.batch_size)
-        images = _as_many(plan.images, plan.images, count)
+        images = as_many(plan.images, plan.images, count)
         lists: dict[str, Any] = {
             "prompt": p.all_prompts, "negative_prompt": p.all_negative_prompts, "seed": p.all_seeds,
             "subseed": p.all_subseeds, "hires_prompt": getattr(p, "all_hr_prompts", None),
             "hires_negative_prompt": getattr(p, "all_hr_negative_prompts", None),
         }  # fmt: skip
-        return tuple(_changed(image, lists) for image in images)
+        return tuple(changed(image, lists) for image in images)
 
     def _with_networks(self, plan: Plan) -> Plan:
         """Read the tags again, since prompts may be others now."""
@@ -454,7 +455,7 @@ class LegacyJob:
         """
         told = self._with_params(plan)
         lists = {"prompt": self.p.all_prompts, "negative_prompt": self.p.all_negative_prompts}
-        shown = _changed(image, lists)
+        shown = changed(image, lists)
         if told is plan and shown == image:
             return known
         return infotext(told, shown, self.ctx.settings.infotext, version=host().workshop().version)
@@ -469,7 +470,7 @@ class LegacyJob:
         told = {key: value for key, value in params.items() if value is not None}
         plan = replace(
             outcome.plan, infotext_extra=MappingProxyType({**outcome.plan.infotext_extra, **told}),
-            images=_told_images(outcome.plan.images, processed),
+            images=told_images(outcome.plan.images, processed),
         )  # fmt: skip
         return replace(
             outcome, plan=plan, grid=made[0] if first and made else None, images=tuple(made[1 if first else 0 :]),
@@ -492,39 +493,6 @@ class LegacyJob:
             data=data, format=kind, infotext=text, width=width, height=height, plan=plan,
             extra=plan is None and not grid, saved_as=known.saved_as if known is not None else None,
         )  # fmt: skip
-
-
-def _as_many(images: tuple[ImagePlan, ...], first: tuple[ImagePlan, ...], count: int | None = None) -> tuple[ImagePlan, ...]:  # fmt: skip
-    """Return as many pictures as the plan has; those that were decided before stay as they were."""
-    wanted = len(images) if count is None else count
-    known = (*first, *images[len(first) :])
-    last = known[-1]
-    more = (
-        replace(last, index=place, seed=last.seed + place - last.index, subseed=last.subseed + place - last.index)
-        for place in range(len(known), wanted)
-    )
-    return (*known, *more)[:wanted]
-
-
-def _told_images(images: tuple[ImagePlan, ...], processed: Processed) -> tuple[ImagePlan, ...]:
-    """Return one entry for each picture that results speak of."""
-    lists = {
-        "prompt": processed.all_prompts, "negative_prompt": processed.all_negative_prompts,
-        "seed": processed.all_seeds, "subseed": processed.all_subseeds,
-    }  # fmt: skip
-    count = max((len(one) for one in (processed.all_prompts, processed.all_seeds) if one), default=len(images))
-    return tuple(_at(replace(images[min(place, len(images) - 1)], index=place), place, lists) for place in range(count))
-
-
-def _changed(image: ImagePlan, lists: Mapping[str, Any]) -> ImagePlan:
-    return _at(image, image.index, lists)
-
-
-def _at(image: ImagePlan, place: int, lists: Mapping[str, Any]) -> ImagePlan:
-    """Return a picture with the values that lists have for it."""
-    found = {name: values[place] for name, values in lists.items() if values is not None and place < len(values)}
-    found = {name: int(value) if name in ("seed", "subseed") else value for name, value in found.items()}
-    return replace(image, **found) if any(getattr(image, name) != value for name, value in found.items()) else image
 
 
 def _told(value: Any, p: Any) -> Any:
