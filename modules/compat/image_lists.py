@@ -29,15 +29,17 @@ def told_images(images: Images, processed: Processed) -> Images:
         "seed": processed.all_seeds, "subseed": processed.all_subseeds,
     }  # fmt: skip
     count = max((len(one) for one in (processed.all_prompts, processed.all_seeds) if one), default=len(images))
-    return tuple(_at(replace(images[min(place, len(images) - 1)], index=place), place, lists) for place in range(count))
+    return tuple(
+        at_place(replace(images[min(place, len(images) - 1)], index=place), place, lists) for place in range(count)
+    )
 
 
 def changed(image: ImagePlan, lists: Mapping[str, Any]) -> ImagePlan:
     """Return a picture with the values that lists have for it, by its own number."""
-    return _at(image, image.index, lists)
+    return at_place(image, image.index, lists)
 
 
-def _at(image: ImagePlan, place: int, lists: Mapping[str, Any]) -> ImagePlan:
+def at_place(image: ImagePlan, place: int, lists: Mapping[str, Any]) -> ImagePlan:
     """Return a picture with the values that lists have at a place."""
     found = {name: values[place] for name, values in lists.items() if values is not None and place < len(values)}
     found = {name: int(value) if name in ("seed", "subseed") else value for name, value in found.items()}

@@ -18,7 +18,7 @@ from modules.compat.callback_params import (
     PostSampleArgs,
 )
 from modules.compat.host import facade, host, own_job, working_on
-from modules.compat.image_lists import as_many, changed, told_images
+from modules.compat.image_lists import as_many, at_place, changed, told_images
 from modules.compat.job_noise import noise_of
 from modules.compat.job_object import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img, opt_C, opt_f
 from modules.compat.moment import Moment
@@ -345,14 +345,14 @@ class LegacyJob:
             "hires_prompt": getattr(p, "hr_prompts", None),
             "hires_negative_prompt": getattr(p, "hr_negative_prompts", None),
         }  # fmt: skip
-        images = tuple(_at(image, place, lists) for place, image in enumerate(batch.images))
-        changed = replace(batch, images=images)
+        images = tuple(at_place(image, place, lists) for place, image in enumerate(batch.images))
+        folded = replace(batch, images=images)
         if not with_tags or [one.prompt for one in images] == [one.prompt for one in batch.images]:
-            return changed
+            return folded
         shelf = host().workshop().shelf()
         library = NetworkShelf(loras=shelf.loras, hypernetworks=shelf.hypernetworks)
         worn, _ = batch_networks(images, plan.request, self.ctx.settings.extra_networks, library)
-        return replace(changed, networks=replace(worn[0], told=batch.networks.told)) if worn else changed
+        return replace(folded, networks=replace(worn[0], told=batch.networks.told)) if worn else folded
 
     def _before_sampling(self, payload: BeforeSampling) -> None:
         self.state.sampling_step, self.state.sampling_steps = 0, len(payload.sigmas) - 1
