@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from modules.compat.replaced import is_own
+
 
 class CFGDenoiser:
     """Guidance over noise levels.
@@ -58,15 +60,12 @@ class CFGDenoiser:
     @property
     def guides(self) -> bool:
         """Whether `forward` was replaced."""
-        return self._replaced("forward")
+        return not is_own(self, "forward", ORIGINALS["forward"])
 
     @property
     def combines(self) -> bool:
         """Whether `combine_denoised` was replaced."""
-        return self._replaced("combine_denoised")
-
-    def _replaced(self, name: str) -> bool:
-        return name in vars(self) or getattr(type(self), name) is not ORIGINALS[name]
+        return not is_own(self, "combine_denoised", ORIGINALS["combine_denoised"])
 
     def open(self, p: Any, start: Any, cond: Any, uncond: Any, image: Any) -> None:
         """Guide a native walk from now on."""
@@ -76,6 +75,10 @@ class CFGDenoiser:
         self.mask, self.nmask = (_of_all(getattr(p, name, None)) for name in ("mask", "nmask"))
         self.init_latent = getattr(p, "init_latent", None)
         self.given = {"cond": cond, "uncond": uncond, "image_cond": image, "cond_scale": start.cfg_scale}
+
+    def close(self) -> None:
+        """Guide nothing any more: whoever keeps this object cannot ask a walk that ended."""
+        self._walk = self.native = None
 
     def begin(self, walk: Any, p: Any) -> None:
         """Guide the walk of a function from now on."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.compat.replaced import is_own
+from modules.compat.sd_model import answers_itself
 from modules.sampling.prediction import SigmaTable
 
 
@@ -78,18 +80,20 @@ class CompVisDenoiser(DiscreteSchedule):
     @property
     def answers(self) -> bool:
         """Whether `forward`, or the model's `apply_model`, was replaced."""
-        own = "forward" in vars(self) or type(self).forward is not ORIGINALS.get(type(self))
-        return own or "apply_model" in vars(self.inner_model)
+        return not is_own(self, "forward", ORIGINALS.get(type(self))) or answers_itself(self.inner_model)
 
     @contextmanager
     def asking(self, native: Callable[[Tensor, Tensor, Any], Tensor]) -> Iterator[None]:
         """Leave the network to a walk while something stands around it; (x, sigma, cond) -> x0."""
-        before = self._native
-        self._native = None if "apply_model" in vars(self.inner_model) else native
+        before, self._native = self._native, native
         try:
             yield
         finally:
             self._native = before
+
+    def _left(self) -> Callable[[Tensor, Tensor, Any], Tensor] | None:
+        """Return the network of the walk while `apply_model` is the model's own; it may be replaced between two calls."""
+        return None if self._native is None or answers_itself(self.inner_model) else self._native
 
     def get_scalings(self, sigma: Tensor) -> tuple[Tensor, ...]:
         """Return by what output and input are multiplied. Source: Karras et al. 2022, arXiv:2206.00364, table 1."""
@@ -101,8 +105,9 @@ class CompVisDenoiser(DiscreteSchedule):
 
     def forward(self, x: Tensor, sigma: Tensor, **told: Any) -> Tensor:
         """Estimate the clean latent [R, C, h, w] of x [R, C, h, w] at sigma [R]."""
-        if self._native is not None:
-            return self._native(x, sigma, told.get("cond"))
+        native = self._left()
+        if native is not None:
+            return native(x, sigma, told.get("cond"))
         out, inside = (one.reshape(-1, 1, 1, 1) for one in self.get_scalings(sigma)[-2:])
         return x + self.inner_model.apply_model(x * inside, self.sigma_to_t(sigma), **told) * out
 
@@ -116,8 +121,9 @@ class CompVisVDenoiser(CompVisDenoiser):
 
     def forward(self, x: Tensor, sigma: Tensor, **told: Any) -> Tensor:
         """Estimate the clean latent [R, C, h, w] of x [R, C, h, w] at sigma [R]."""
-        if self._native is not None:
-            return self._native(x, sigma, told.get("cond"))
+        native = self._left()
+        if native is not None:
+            return native(x, sigma, told.get("cond"))
         skip, out, inside = (one.reshape(-1, 1, 1, 1) for one in self.get_scalings(sigma))
         return self.inner_model.apply_model(x * inside, self.sigma_to_t(sigma), **told) * out + x * skip
 

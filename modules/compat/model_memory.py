@@ -19,11 +19,11 @@ class ModelData:
     @property
     def sd_model(self) -> Any:
         """The model in memory; None when there is none."""
-        from modules.compat.sd_model import SdModel
+        from modules.compat.sd_model import sd_model_now
 
         if self._given is not None:
             return self._given
-        return SdModel() if host().workshop().pool.loaded is not None else None
+        return sd_model_now() if host().workshop().pool.loaded is not None else None
 
     @sd_model.setter
     def sd_model(self, value: Any) -> None:

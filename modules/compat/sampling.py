@@ -209,6 +209,8 @@ def walk_with(sampler: Any, p: Any, latent: Tensor | None, noise: Tensor, c: Any
         return walk(changed)
     finally:
         moment.sampler = before
+        if denoiser is not None:
+            denoiser.close()
 
 
 def _scale(p: Any, start: Start) -> float:
@@ -253,15 +255,14 @@ def wrap_denoise(job: RunningJob, payload: WrapDenoise) -> WrapDenoise:
 
 def wrap_network(job: RunningJob, payload: WrapNetwork) -> WrapNetwork:
     """Let a replaced `inner_model.forward`, or a replaced `apply_model`, answer for the network."""
-    from modules.compat.sd_model import sd_model_now
+    from modules.compat.sd_model import answers_itself, sd_model_now
 
     denoiser = getattr(job.moment.sampler, "model_wrap_cfg", None)
     if denoiser is None:
         return payload
 
     def predict(x: Tensor, sigma: Tensor, told: Conditioning) -> Tensor:
-        model = sd_model_now()
-        inner = denoiser.inner_model if "apply_model" in vars(model) else denoiser.opened_model
+        inner = denoiser.inner_model if answers_itself(sd_model_now()) else denoiser.opened_model
         if inner is None or not inner.answers:
             return payload.predict(x, sigma, told)
         with inner.asking(lambda one, level, cond: payload.predict(one, level, from_network_dict(cond, told))):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.compat.host import host
 from modules.compat.lent import lent_model
+from modules.compat.replaced import is_own
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -261,6 +262,16 @@ class SdModel:
         told = from_network_dict(cond, Conditioning(tokens=x.new_zeros(len(x), 1, 1)))
         with self._model.network(tiling=False, note=_quiet) as network:
             return network(x, t, told)
+
+
+_OWN_APPLY_MODEL = SdModel.apply_model
+
+
+def answers_itself(model: Any) -> bool:
+    """Tell whether an extension replaced `apply_model` of a model, on it or on its class."""
+    if isinstance(model, SdModel):
+        return not is_own(model, "apply_model", _OWN_APPLY_MODEL)
+    return "apply_model" in vars(model)
 
 
 def _quiet(_text: str) -> None:
