@@ -7,6 +7,7 @@ import torch
 
 from modules.domain.errors import UnknownName
 from modules.domain.plan import ScheduleOptions
+from modules.sampling.book import BOOK
 from modules.sampling.catalogue import sampler_named
 from modules.sampling.prediction import SigmaTable, scaled_linear_alphas
 from modules.sampling.schedules import AUTOMATIC, SCHEDULES, build_sigmas, schedule_named
@@ -72,8 +73,10 @@ def test_discarding_the_penultimate_level():
 
 def test_automatic_is_the_samplers_default():
     options = ScheduleOptions()
-    automatic = sigmas_for(AUTOMATIC, sampler_named("DPM++ 2M"), 10, TABLE, options)
+    karras = BOOK.runs(sampler_named("DPM++ 2M"), AUTOMATIC)
+    automatic = sigmas_for(karras, sampler_named("DPM++ 2M"), 10, TABLE, options)
     assert torch.equal(automatic, sigmas_for(schedule_named("Karras"), sampler_named("Euler"), 10, TABLE, options))
+    assert BOOK.runs(sampler_named("Euler"), AUTOMATIC) is AUTOMATIC
     uniform = sigmas_for(AUTOMATIC, sampler_named("Euler"), 10, TABLE, options)
     assert torch.equal(uniform, sigmas_for(schedule_named("Uniform"), sampler_named("LMS"), 10, TABLE, options))
 
