@@ -66,8 +66,9 @@ class CompVisDenoiser(DiscreteSchedule):
     """
 
     def __init__(self, model: Any, quantize: bool = False, device: Any = "cpu") -> None:
-        table = SigmaTable.from_alphas(torch.as_tensor(model.alphas_cumprod))
-        super().__init__(table.sigmas.to(device), quantize)
+        # In double precision these are the levels of the model itself; close to 1, single precision would lose some digits.
+        alphas = torch.as_tensor(model.alphas_cumprod).cpu().double()
+        super().__init__(((1 - alphas) / alphas).sqrt().float().to(device), quantize)
         self.inner_model = model
         self.sigma_data = 1.0
         self._native: Callable[[Tensor, Tensor, Any], Tensor] | None = None

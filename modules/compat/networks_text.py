@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from modules.compat.host import current_job, facade, host
 from modules.compat.lent import lent_model
+from modules.compat.replaced import is_own
 from modules.domain.plan import TextOptions
 from modules.families.chunked import Placement, chunks_of, emphasise
 from modules.families.openclip import OpenClip
@@ -272,7 +273,8 @@ _OWN: dict[tuple[type, str], Any] = {
 def is_changed(view: Any) -> bool:
     """Tell whether extensions hooked into a text encoder, replaced its methods, or brought embeddings."""
     hooked = bool(view._forward_hooks or view._forward_pre_hooks)
-    replaced = any(name in vars(view) or getattr(type(view), name, None) is not _OWN.get((type(view), name)) for name in _METHODS)  # fmt: skip
+    kind = type(view)
+    replaced = any(hasattr(view, name) and not is_own(view, name, _OWN.get((kind, name))) for name in _METHODS)
     if hooked or replaced or isinstance(view, GeneralConditioner):
         return hooked or replaced or any(is_changed(one) for one in view.children() if (type(one), "forward") in _OWN)
     return bool(view.hijack.embedding_db.ids_lookup)

@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from modules.compat.k_denoisers import level_model
+from modules.compat.networks_text import is_changed
 from modules.compat.replaced import is_own
 from modules.compat.sd_model import SdModel, sd_model_now
 from tests.compat.zoo_house import ZOO, ZooHouse, zoo_house
@@ -61,6 +63,21 @@ def test_the_next_run_is_the_one_before(zoo: ZooHouse, monkeypatch: pytest.Monke
     assert calls == ([2, 2, 2] if name in ("model", "half", "data", "between") else [])
     assert torch.equal(before, among) == (name in ("at once", "text"))
     assert torch.equal(before, after)
+
+
+def test_text_encoders_whose_methods_were_put_back_are_asked_as_ever(zoo: ZooHouse, monkeypatch: pytest.MonkeyPatch):
+    final(zoo, monkeypatch, "text")
+    encoder = sd_model_now().cond_stage_model
+    assert "forward" in vars(encoder)
+    assert not is_changed(encoder)
+    monkeypatch.setattr(encoder, "forward", lambda texts: None)
+    assert is_changed(encoder)
+
+
+def test_a_network_that_is_asked_by_level_has_the_levels_of_its_model(zoo: ZooHouse):
+    model = sd_model_now()
+    levels = model._model.components.prediction.table.sigmas
+    assert torch.allclose(level_model(model).sigmas, levels, rtol=1e-6, atol=0)
 
 
 def test_a_job_that_dies_takes_with_it_what_it_was_given(zoo: ZooHouse, monkeypatch: pytest.MonkeyPatch):
