@@ -26,6 +26,8 @@ LEFT = "net::ERR_ABORTED"
 """What a browser calls a request that ends because its page does."""
 CUT = re.compile("AbortError|Connection errored out|Failed to fetch")
 """What the scripts of a page say when the connections end that it held open."""
+AWAY = re.compile(r"^(failed|503): ")
+"""What a browser says while the program is away."""
 FOLLOWED = """(tab) => {
     const { pending = [], done = [] } = JSON.parse(localStorage.getItem(`webui.jobs.${tab}`) ?? "{}");
     return [...pending, ...done];
@@ -106,6 +108,13 @@ class Visit:
         """Load the page again and wait until it can be used."""
         with self.left():
             self.page.reload()
+
+    @contextlib.contextmanager
+    def restarted(self) -> Iterator[None]:
+        """While the program ends and starts again, what asks it meanwhile gets no answer, or that it is starting."""
+        known = len(self.problems)
+        yield
+        self.problems[known:] = [one for one in self.problems[known:] if not (CUT.search(one) or AWAY.search(one))]
 
     @contextlib.contextmanager
     def left(self) -> Iterator[None]:
@@ -192,4 +201,4 @@ def visiting(browser: Any, address: str, *, width: int = 1280, height: int = 900
         page.page.keyboard.press("Escape")
         page.page.wait_for_timeout(300)
     page.page.context.close()
-    assert page.problems == []
+    assert page.problems == [], page.problems

@@ -155,9 +155,10 @@ def test_a_choice_is_applied_by_a_restart(visit: Visit) -> None:
     page.get_by_role("tab", name="Installed").click()
     page.locator("#extensions input[name=enable_good]").uncheck()
     page.evaluate("window.before = true")
-    page.click("#extensions_apply")
-    page.wait_for_function("window.before === undefined", timeout=90_000)
-    page.wait_for_selector("#txt2img_generate", timeout=90_000)
+    with visit.restarted():
+        page.click("#extensions_apply")
+        page.wait_for_function("window.before === undefined", timeout=90_000)
+        page.wait_for_selector("#txt2img_generate", timeout=90_000)
     visit.tab("Extensions")
     page.get_by_text("It is switched off.").wait_for()
     assert page.locator("#good_words").count() == 0
