@@ -13,8 +13,11 @@ SCRIPTS = ("a1111_page.js", "a1111_progress.js", "a1111.js")
 """In the order in which they are loaded."""
 FILES = (*SCRIPTS, "style.css")
 """What the page loads before the scripts of extensions."""
-MOUNTING = "[data-mounting] #tabs > [role=tabpanel] { visibility: hidden }\n"
-"""Nobody wants to see how tabs are opened one after the other."""
+MOUNTING = (
+    '[data-mounting] [role=tabpanel][style*="display: none"] { display: flex !important; position: fixed; inset: 0;'
+    " overflow: hidden; visibility: hidden; opacity: 0; pointer-events: none }\n"
+)
+"""What is made inside of tabs that are not open has a size meanwhile, and nobody sees it."""
 
 
 def router() -> APIRouter:

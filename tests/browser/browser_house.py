@@ -26,7 +26,7 @@ LEFT = "net::ERR_ABORTED"
 """What a browser calls a request that ends because its page does."""
 CUT = re.compile("AbortError|Connection errored out|Failed to fetch")
 """What the scripts of a page say when the connections end that it held open."""
-AWAY = re.compile(r"^(failed|503): ")
+AWAY = re.compile(r"^(failed|503): |Failed to load resource: .*(net::ERR_|status of 503)")
 """What a browser says while the program is away."""
 FOLLOWED = """(tab) => {
     const { pending = [], done = [] } = JSON.parse(localStorage.getItem(`webui.jobs.${tab}`) ?? "{}");

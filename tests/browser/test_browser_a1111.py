@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.browser_house import Visit
+from tests.browser.browser_house import Visit, visiting
 
 pytestmark = pytest.mark.browser
 ZOO = Path(__file__).parents[1] / "compat" / "zoo"
@@ -46,6 +46,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def flags() -> tuple[str, ...]:
     return ("--flag-colour", "blue")
+
+
+WATCHING = """() => {
+    const shown = (window.shownTabs = new Set());
+    let clicked = false;
+    const look = () => {
+        const open = document.querySelector("#tabs > .tab-wrapper .selected");
+        if (open) shown.add(open.textContent.trim());
+        if (!clicked && window.clicksMeanwhile && document.documentElement?.dataset.mounting) {
+            clicked = true;
+            setTimeout(() => document.getElementById("tab_pnginfo-button").click(), 1);
+        }
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+"""Notes which tabs are seen, and opens one while those of page scripts are made."""
 
 
 def surveyed(shared_dir: Path) -> dict[str, Any]:
@@ -131,6 +148,30 @@ def test_what_is_opened_for_page_scripts_is_as_it_was(visit: Visit):
     page.wait_for_function("get_uiCurrentTabContent()?.id === 'tab_txt2img'")
 
 
+def test_nobody_sees_how_tabs_are_made(visit: Visit):
+    visit.page.add_init_script(f"({WATCHING})()")
+    visit.reload()
+    assert ready(visit).page.evaluate("[...shownTabs]") == ["txt2img"]
+
+
+def test_a_tab_that_is_chosen_while_tabs_are_made_stays(visit: Visit):
+    visit.page.add_init_script(f"window.clicksMeanwhile = true; ({WATCHING})()")
+    visit.reload()
+    page = ready(visit).page
+    assert page.evaluate("[...shownTabs]") == ["txt2img", "PNG Info"]
+    assert page.evaluate("get_uiCurrentTabContent().id") == "tab_pnginfo"
+    assert page.evaluate("probe.loaded.length") == 11
+
+
+def test_tabs_without_room_are_made_too(browser: Any, address: str):
+    with visiting(browser, address, width=420) as narrow:
+        page = ready(narrow).page
+        assert page.evaluate("probe.loaded.length") == 11
+        assert page.locator("#tab_page_probe-button").is_visible()
+        assert page.evaluate("document.querySelectorAll('#mode_img2img .overflow-dropdown > button').length") > 0
+        assert page.locator("#img2img_sketch").count() == 1
+
+
 def test_globals_do_what_they_did(visit: Visit):
     page = ready(visit).page
     told = page.evaluate("""() => [
@@ -150,8 +191,10 @@ def test_globals_do_what_they_did(visit: Visit):
     page.evaluate("""() => { const area = gradioApp().querySelector('#txt2img_prompt textarea');
         area.value = 'by a script'; updateInput(area); area.focus(); setRandomSeed('txt2img_seed'); }""")
     assert page.evaluate("activePromptTextarea.txt2img.value") == "by a script"
-    page.evaluate("document.querySelector('#tabs .tab-container[aria-hidden] button:nth-child(2)').click()")
+    page.evaluate("document.querySelector('#tabs > div:first-child > button:nth-child(2)').click()")
     page.wait_for_function("get_uiCurrentTabContent()?.id === 'tab_img2img'")
+    page.evaluate("document.querySelector('#mode_img2img .tab-container[aria-hidden] button:nth-child(3)').click()")
+    page.locator("#inpaint_controls").wait_for()
 
 
 def test_a_task_is_followed_from_a_page_script(visit: Visit):

@@ -77,7 +77,7 @@ def test_text_encoders_whose_methods_were_put_back_are_asked_as_ever(zoo: ZooHou
 def test_a_network_that_is_asked_by_level_has_the_levels_of_its_model(zoo: ZooHouse):
     model = sd_model_now()
     levels = model._model.components.prediction.table.sigmas
-    assert torch.allclose(level_model(model).sigmas, levels, rtol=1e-6, atol=0)
+    assert torch.equal(level_model(model).sigmas, levels)
 
 
 def test_a_job_that_dies_takes_with_it_what_it_was_given(zoo: ZooHouse, monkeypatch: pytest.MonkeyPatch):

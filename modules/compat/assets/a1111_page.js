@@ -26,7 +26,11 @@ const OLD_SELECTORS = [
 const MOUNTED_TABS = ["tab_txt2img", "tab_img2img"];
 const MOUNTED_STRIPS = ["tabs", "mode_img2img"];
 const MOUNT_STEP_MS = 20;
-const MOUNT_MOST_MS = 3000;
+const MOUNT_MOST_MS = 10000;
+/** Steps without growth after which content is taken as complete, and as having nothing to come when it is nearly empty. */
+const STEPS_STILL = 4;
+const STEPS_EMPTY = 20;
+const EMPTY_ELEMENTS = 3;
 
 function addOldClasses() {
     for (const [selector, name] of OLD_CLASSES) {
@@ -53,27 +57,40 @@ function answerOldSelectors(prototype) {
 answerOldSelectors(Document.prototype);
 answerOldSelectors(Element.prototype);
 
+/** @returns {Element[]} what opens the tabs of a strip, those in the menu of tabs without room too. */
+function openers(strip) {
+    const wrapper = strip.querySelector(":scope > .tab-wrapper");
+    return [...(wrapper?.querySelectorAll(':scope > [role="tablist"] button[role="tab"], :scope > .overflow-menu > .overflow-dropdown > button') ?? [])];
+}
+
 // Before the buttons of tabs there is a copy of them, which measures their width and does nothing else.
 document.addEventListener("click", (event) => {
-    const copies = event.target.closest?.('.tab-container[aria-hidden="true"]');
-    const button = copies && event.target.closest("button");
-    if (button) copies.parentElement.querySelectorAll(':scope > [role="tablist"] > button')[[...copies.children].indexOf(button)]?.click();
+    const button = event.target.closest?.('.tab-container[aria-hidden="true"] > button');
+    if (button) openers(button.closest(".tabs")).find((one) => one.textContent.trim() === button.textContent.trim())?.click();
 }, true);
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Wait until a panel has content that does not grow any more. */
-async function grown(panel) {
-    let before = 0;
-    for (let waited = 0; waited < MOUNT_MOST_MS; waited += MOUNT_STEP_MS) {
-        const size = panel.getElementsByTagName("*").length;
-        if (size > 3 && size === before) return;
+const panelsOf = (strip) => [...strip.querySelectorAll(':scope > [role="tabpanel"]')];
+
+/**
+ * Wait until what was opened does not grow any more. Steps are counted: a busy page makes them long.
+ * @returns {Element[]} the panels of what was opened.
+ */
+async function grown(opened, deadline) {
+    let panels = [], before = -1;
+    for (let still = 0; performance.now() < deadline;) {
+        panels = opened.flatMap(({ strip }) => panelsOf(strip));
+        const sizes = panels.map((one) => one.getElementsByTagName("*").length);
+        const size = sizes.reduce((sum, one) => sum + one, 0);
+        const complete = opened.every(({ strip, count }) => panelsOf(strip).length >= count) && sizes.every((one) => one > EMPTY_ELEMENTS);
+        still = size === before ? still + 1 : 0;
+        if (still >= (complete ? STEPS_STILL : STEPS_EMPTY)) break;
         before = size;
         await wait(MOUNT_STEP_MS);
     }
+    return panels;
 }
-
-const buttonsOf = (strip) => [...strip.querySelectorAll(':scope > .tab-wrapper > [role="tablist"] > button[role="tab"]')];
 
 /** @returns {Set<string>} ids of tabs whose opening is an event that the server hears. */
 function heardTabs() {
@@ -82,21 +99,19 @@ function heardTabs() {
     return new Set((config.components ?? []).filter((one) => one.type === "tabitem" && heard.has(one.id)).map((one) => String(one.props.id ?? one.id)));
 }
 
-/** Open the tabs of a strip one after the other, and in the end the first one again. */
-async function mountStrip(strip, heard, wanted = () => true) {
-    const buttons = buttonsOf(strip);
-    const first = buttons.find((one) => one.classList.contains("selected"));
-    if (!MOUNTED_STRIPS.includes(strip.id) && buttons.some((one) => heard.has(one.dataset.tabId))) return;
-    for (const button of buttons.filter((one) => wanted(one.id.replace(/-button$/, "")))) {
-        if (!button.classList.contains("selected")) button.click();
-        await wait(0);
-        const panels = [...strip.querySelectorAll(':scope > [role="tabpanel"]')];
-        const panel = panels.find((one) => one.style.display !== "none");
-        if (!panel) continue;
-        await grown(panel);
-        for (const inner of innerStrips(panel)) await mountStrip(inner, heard);
-    }
-    if (first && !first.classList.contains("selected")) first.click();
+/**
+ * Open the tabs of a strip, and again the one that was open, all before the page is drawn: nobody sees it, and the tab
+ * that somebody chooses meanwhile stays. Content comes a little later, whether its tab is open then or not.
+ * @returns {{strip: Element, count: number}[]} the strip, and how many panels it will have at least.
+ */
+function openAll(strip, heard, wanted = () => true) {
+    const buttons = openers(strip);
+    const open = buttons.find((one) => one.classList.contains("selected"));
+    if (!MOUNTED_STRIPS.includes(strip.id) && buttons.some((one) => heard.has(one.dataset.tabId))) return [];
+    const others = buttons.filter((one) => one !== open && wanted(one.id.replace(/-button$/, "")));
+    for (const button of others) button.click();
+    if (others.length) open?.click();
+    return [{ strip, count: others.length + 1 }];
 }
 
 /** @returns {Element[]} strips of tabs right inside of a panel. Pages of cards are fetched when somebody wants them. */
@@ -110,9 +125,14 @@ async function mountTabs() {
     const answer = await fetch("./internal/a1111/tabs", { cache: "no-store" }).catch(() => null);
     const theirs = answer?.ok ? await answer.json() : [];
     const wanted = new Set([...MOUNTED_TABS, ...theirs]);
+    const heard = heardTabs(), deadline = performance.now() + MOUNT_MOST_MS;
     document.documentElement.dataset.mounting = "yes";
     try {
-        await mountStrip(document.getElementById("tabs"), heardTabs(), (id) => wanted.has(id));
+        let opened = openAll(document.getElementById("tabs"), heard, (id) => wanted.has(id));
+        while (opened.length && performance.now() < deadline) {
+            const panels = await grown(opened, deadline);
+            opened = panels.flatMap(innerStrips).flatMap((strip) => openAll(strip, heard));
+        }
     } finally {
         delete document.documentElement.dataset.mounting;
     }

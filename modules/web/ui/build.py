@@ -107,7 +107,7 @@ def _build(context: UiContext) -> gr.Blocks:
         quick = quick_settings(context)
         made: dict[str, Made] = {}
         frames: dict[str, gr.Tab] = {}
-        with gr.Tabs(elem_id="tabs") as strip:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as strip:
             # Built in the order in which tabs know each other, which need not be that on the page.
             for tab in TABS:
                 frames[tab.id] = _frame(tab, context, made)
