@@ -126,7 +126,7 @@ def test_a_broken_file_is_put_aside(tmp_path: Path):
 def page_of(house: RestHouse, folder: Path) -> dict[str, Any]:
     from modules.web.ui.build import build
 
-    return build(ui_context(house, folder)).get_config_file()
+    return {**build(ui_context(house, folder)).get_config_file()}
 
 
 def labels(config: dict[str, Any]) -> list[tuple[str, bool]]:
@@ -167,7 +167,8 @@ def test_the_owners_own_defaults_are_not_overwritten_by_suggestions(house: RestH
 
     (tmp_path / "ui-config.json").write_text(json.dumps({"txt2img/Width/value": 640}), encoding="utf-8")
 
-    told = json.loads({str(one.name): one.fn for one in build(ui_context(house, tmp_path)).fns.values()}["tell"]()[0])
+    functions: dict[str, Any] = {str(one.name): one.fn for one in build(ui_context(house, tmp_path)).fns.values()}
+    told = json.loads(functions["tell"]()[0])
     assert told["defaults"]["txt2img"]["width"] == 640
     assert told["suggested"] == {"txt2img": {"height": 128}, "img2img": {"width": 128, "height": 128}}
 

@@ -113,7 +113,7 @@ def house(tmp_path: Path) -> Iterator[RestHouse]:
 def functions(house: RestHouse, folder: Path) -> dict[str, Callable[..., Any]]:
     from modules.web.ui.build import build
 
-    page = build(ui_context(house, folder))
+    page: Any = build(ui_context(house, folder))
     return {str(one.name): one.fn for one in page.fns.values()}
 
 

@@ -55,7 +55,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestHouse]:
 def config(house: RestHouse, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from modules.web.ui.build import build
 
-    return build(ui_context(house, tmp_path_factory.mktemp("temp"))).get_config_file()
+    return {**build(ui_context(house, tmp_path_factory.mktemp("temp"))).get_config_file()}
 
 
 def props(config: dict[str, Any], elem_id: str) -> dict[str, Any]:
