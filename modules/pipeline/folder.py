@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modules.domain.errors import InvalidImage, InvalidRequest, LimitExceeded, WebuiError
+from modules.domain.errors import InvalidRequest, WebuiError
 from modules.domain.limits import check
 from modules.domain.request import PNG_INFO_PROPS, FolderSpec, Generation, ImageRef, MaskSpec, OutputSpec, Size
 from modules.domain.result import FileReport, Outcome, Produced
 from modules.files import atomic
-from modules.files.paths import safe_child, safe_name
+from modules.files.paths import safe_name
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.imaging.infotext_parse import parse_infotext
 from modules.imaging.open import ImageLimits, open_image
-from modules.imaging.pictures_in import SUFFIXES, pictures_in
+from modules.imaging.pictures_in import SUFFIXES, pictures_in, read_picture
 from modules.imaging.read_info import read_picture_info
 from modules.pipeline.parts import init_of, part_of
 from modules.pipeline.plan import draw_seed, make_plan
@@ -183,17 +183,17 @@ def _request_for(
 ) -> Generation:
     """Fill in what belongs to one picture."""
     limits = image_limits(ctx.settings.api)
-    data = _read(file, limits)
+    data = read_picture(file, limits)
     asked = replace(base, init=replace(base.init or init_of(base), images=(ImageRef.of(data),)))
     if mask:
-        asked = replace(asked, mask=replace(asked.mask or MaskSpec(), image=ImageRef.of(_read(mask, limits))))
+        asked = replace(asked, mask=replace(asked.mask or MaskSpec(), image=ImageRef.of(read_picture(mask, limits))))
     if spec.scale is not None:
         asked = _scaled(asked, data, spec.scale, limits)
         check(asked, limits_of(ctx.settings))
     if not spec.use_png_info:
         return asked
     other = places.infos.get(file.stem)
-    text = read_picture_info(_read(other, limits) if other else data, limits).infotext
+    text = read_picture_info(read_picture(other, limits) if other else data, limits).infotext
     if not text:
         return asked
     informed = _informed(shop, asked, parse_infotext(text), spec.png_info_props)
@@ -234,17 +234,6 @@ def _informed(shop: Workshop, asked: Generation, parsed: Mapping[str, Any], prop
         model=model,
         sampling=replace(sampling, steps=steps, sampler=found.get("Sampler", sampling.sampler)),
     )
-
-
-def _read(path: Path, limits: ImageLimits) -> bytes:
-    """Read a picture's file; one that leads out of its folder is refused."""
-    safe_child(path.parent, path.name)
-    try:
-        if path.stat().st_size > limits.max_bytes:
-            raise LimitExceeded(path.name, f"{path.stat().st_size} bytes", limits.max_bytes, "api_max_image_mb")
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidImage(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _saved(outcome: Outcome, folder: Path, names: Sequence[str]) -> Outcome:

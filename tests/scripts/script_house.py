@@ -16,7 +16,9 @@ from modules.extending.discover import program_scripts
 from modules.extending.loader import load_all
 from modules.extending.registry import Loaded
 from modules.extending.scripts import Scripts
+from modules.hooks.cancel import CancelReason, CancelToken
 from modules.hooks.dispatch import Handler, Hooks
+from modules.hooks.points import AfterDecode
 from tests.pipeline.workshop import Studio, open_studio
 
 FOLDER = Path(__file__).parents[2] / "scripts"
@@ -74,3 +76,15 @@ def script_house(data: Path, *always: Any) -> Iterator[ScriptHouse]:
         studio.shop.output.close()
         for name in [name for name in sys.modules if name.startswith("webui_extension_scripts_")]:
             del sys.modules[name]
+
+
+def stopping_after(count: int) -> tuple[Handler, CancelToken]:
+    """Return what ends a job after so many pictures."""
+    cancel, seen = CancelToken(), list[Any]()
+
+    def stop(payload: AfterDecode) -> None:
+        seen.append(payload)
+        if len(seen) == count:
+            cancel.set(CancelReason.STOP)
+
+    return Handler(name="stop", hook=AfterDecode, call=stop), cancel

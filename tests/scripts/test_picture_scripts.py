@@ -23,12 +23,11 @@ from modules.domain.request import (
     Size,
 )
 from modules.domain.result import Outcome
-from modules.hooks.cancel import CancelReason, CancelToken
 from modules.hooks.dispatch import Handler
-from modules.hooks.points import AfterDecode, PlanMade
+from modules.hooks.points import PlanMade
 from modules.imaging.tiles import joined, tiling_of
 from modules.pipeline.parts import reference
-from tests.scripts.script_house import ScriptHouse, opened, part_of, script_house
+from tests.scripts.script_house import ScriptHouse, opened, part_of, script_house, stopping_after
 
 LOOPBACK, UPSCALE = "Loopback", "SD upscale"
 
@@ -63,17 +62,6 @@ def on(image: Image.Image, *, seed: int, strength: float) -> Generation:
 
 def strengths(outcome: Outcome) -> list[float]:
     return [float(one.infotext.split("Denoising strength: ")[1].split(",")[0]) for one in outcome.images if one.plan]
-
-
-def stopping_after(count: int) -> tuple[Handler, CancelToken]:
-    cancel, seen = CancelToken(), list[Any]()
-
-    def stop(payload: AfterDecode) -> None:
-        seen.append(payload)
-        if len(seen) == count:
-            cancel.set(CancelReason.STOP)
-
-    return Handler(name="stop", hook=AfterDecode, call=stop), cancel
 
 
 def test_each_loop_starts_from_the_one_before(house: ScriptHouse) -> None:

@@ -13,10 +13,7 @@ from modules.domain.errors import InvalidRequest, LimitExceeded
 from modules.domain.events import Progressed
 from modules.domain.request import BatchSpec, Generation, OutputSpec, SamplingSpec, SeedSpec, Size
 from modules.domain.result import Outcome
-from modules.hooks.cancel import CancelReason, CancelToken
-from modules.hooks.dispatch import Handler
-from modules.hooks.points import AfterDecode
-from tests.scripts.script_house import FOLDER, ScriptHouse, opened, part_of, script_house
+from tests.scripts.script_house import FOLDER, ScriptHouse, opened, part_of, script_house, stopping_after
 
 LINES, MATRIX = "Prompts from file or textbox", "Prompt matrix"
 BASE = Generation(
@@ -136,17 +133,6 @@ def test_folders_of_lines_are_checked(house: ScriptHouse) -> None:
     outside = lines(house, "--prompt a --outpath_samples /etc/other", request=saved).images[0]
     assert outside.saved_as is None
     assert outside.save_error
-
-
-def stopping_after(count: int) -> tuple[Handler, CancelToken]:
-    cancel, seen = CancelToken(), list[Any]()
-
-    def stop(payload: AfterDecode) -> None:
-        seen.append(payload)
-        if len(seen) == count:
-            cancel.set(CancelReason.STOP)
-
-    return Handler(name="stop", hook=AfterDecode, call=stop), cancel
 
 
 def test_an_early_end_keeps_the_lines_that_are_done(house: ScriptHouse) -> None:

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modules.domain.errors import InvalidImage, InvalidRequest, LimitExceeded, PathRefused, StorageFault, WebuiError
+from modules.domain.errors import InvalidImage, InvalidRequest, PathRefused, StorageFault, WebuiError
 from modules.domain.events import Event, ImageReady, Noted, Progressed, Stage, Started
 from modules.domain.extras import ExtrasOutcome, ExtrasRequest, NamedPicture
 from modules.domain.result import FileReport, Produced
-from modules.files.paths import safe_child
 from modules.hooks.cancel import CancelReason
 from modules.hooks.context import JobContext
 from modules.imaging.infotext import compose
 from modules.imaging.open import ImageLimits, open_image
-from modules.imaging.pictures_in import pictures_in
+from modules.imaging.pictures_in import pictures_in, read_picture
 from modules.imaging.read_info import PictureInfo, read_picture_info
 from modules.imaging.save_extras import ExtrasFiles, Texts, encode_result
 from modules.pipeline.extras.refine import refine
@@ -120,24 +119,13 @@ def _sources(run: _Run) -> list[_Source]:
     found = pictures_in(folder)
     if not found:
         raise InvalidRequest(f"{folder.name} holds no pictures", field="folder")
-    return [_Source(name=path.name, read=lambda path=path: _read(path, run.limits)) for path in found]
+    return [_Source(name=path.name, read=lambda path=path: read_picture(path, run.limits)) for path in found]
 
 
 def _brought(one: NamedPicture) -> bytes:
     if one.image.data is None:
         raise InvalidImage("the picture that the request brought along is gone; send it again")
     return one.image.data
-
-
-def _read(path: Path, limits: ImageLimits) -> bytes:
-    """Read a picture's file; one that leads out of its folder is refused."""
-    safe_child(path.parent, path.name)
-    try:
-        if path.stat().st_size > limits.max_bytes:
-            raise LimitExceeded(path.name, f"{path.stat().st_size} bytes", limits.max_bytes, "api_max_image_mb")
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidImage(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _one(run: _Run, source: _Source, number: int, count: int) -> tuple[list[Produced], FileReport]:
